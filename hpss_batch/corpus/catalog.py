@@ -1,0 +1,166 @@
+"""What is done, what is pending, and what went wrong: the state that layouts and commits add up to.
+
+Nothing here is stored: a `Catalog` is computed from the run directory's records whenever it is wanted. The rules, in
+the order in which they apply to a track's row:
+
+1. a later generation places the same id again: *superseded*;
+2. its placement already says why it cannot be read: *failed*;
+3. a later generation says that its file is gone: *vanished*;
+4. one of its units says that it failed or was quarantined: so it is;
+5. all of its units are committed: *done*, otherwise *pending*.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from hpss_batch.corpus.folder import Folder
+from hpss_batch.corpus.layout import Placed, Unit, cut
+from hpss_batch.corpus.records import Commit, Generation, Outcome, Status, read_commits, read_generations
+from hpss_batch.dsp.stft import StftParams
+
+
+class State(NamedTuple):
+    """What can be said of a track now; its lengths are true where it is done, upper bounds elsewhere."""
+
+    status: Status
+    error: str
+    n_samples: int
+    n_frames: int
+
+
+@dataclass
+class Catalog:
+    """A run directory's generations and commits, and what follows from them.
+
+    Attributes
+    ----------
+    generations : list of Generation
+        In order; never empty.
+    commits : dict of int to Commit
+        The finished units.
+    """
+
+    generations: list[Generation]
+    commits: dict[int, Commit]
+
+    @classmethod
+    def read(cls, folder: Folder) -> "Catalog | None":
+        """Read a run directory; None where nothing was placed yet."""
+        generations = read_generations(folder)
+        return cls(generations, read_commits(folder)) if generations else None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all generations agree on; `n_channels` as the last one has it."""
+        return dict(self.generations[-1].settings)
+
+    @cached_property
+    def stft(self) -> StftParams:
+        """How tracks are cut into frames."""
+        return StftParams(**self.settings["stft"])
+
+    @property
+    def unit_frames(self) -> int:
+        """Frames a unit."""
+        return int(self.settings["unit_frames"])
+
+    @cached_property
+    def rows(self) -> list[Placed]:
+        """All tracks ever placed: row i has `track_index` i."""
+        return [row for generation in self.generations for row in generation.rows]
+
+    @cached_property
+    def current(self) -> dict[str, int]:
+        """For each id, the row that counts: the last one placed."""
+        return {row.id: index for index, row in enumerate(self.rows)}
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """All units that hold tracks, in order of number."""
+        return list(cut(self.rows, self.unit_frames))
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Row ids, unique: a superseded row's carries the number of its generation."""
+        return [
+            row.id if self.current[row.id] == index else f"{row.id}@{self._generation_of[index]}"
+            for index, row in enumerate(self.rows)
+        ]
+
+    @cached_property
+    def _generation_of(self) -> list[int]:
+        """For each row, the generation that placed it."""
+        return [generation.number for generation in self.generations for _ in generation.rows]
+
+    @cached_property
+    def _vanished(self) -> set[int]:
+        """Rows that a later generation calls vanished."""
+        last = {name: generation.number for generation in self.generations for name in generation.vanished}
+        return {
+            index
+            for name, number in last.items()
+            if (index := self.current.get(name)) is not None and self._generation_of[index] < number
+        }
+
+    @cached_property
+    def states(self) -> list[State]:
+        """The state of each row."""
+        bad, true_length, open_rows = dict[int, Outcome](), dict[int, int](), set[int]()
+        for unit in self.units:
+            commit = self.commits.get(unit.number)
+            for piece in unit.pieces:
+                outcome = commit.tracks.get(piece.index) if commit else None
+                if outcome is None:
+                    open_rows.add(piece.index)
+                    continue
+                if outcome.status != "done":
+                    bad.setdefault(piece.index, outcome)
+                if outcome.n_samples is not None:
+                    true_length[piece.index] = outcome.n_samples
+        states = []
+        for index, row in enumerate(self.rows):
+            status, error = self._status(index, row, bad.get(index), index in open_rows)
+            n_samples = true_length.get(index, row.n_samples)
+            n_frames = min(self.stft.n_frames(n_samples), row.n_frames)
+            states.append(State(status, error, n_samples, n_frames))
+        return states
+
+    def _status(self, index: int, row: Placed, bad: Outcome | None, pending: bool) -> tuple[Status, str]:
+        if self.current[row.id] != index:
+            return "superseded", "placed anew: its file changed, or it was tried again"
+        if index in self._vanished:
+            return "vanished", "its file was gone before it was done"
+        if row.error is not None:
+            return "failed", row.error
+        if bad is not None:
+            return bad.status, bad.error or ""
+        return ("pending", "") if pending else ("done", "")
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many rows have each status."""
+        return Counter(state.status for state in self.states)
+
+    def pending_units(self) -> list[Unit]:
+        """Units that are not committed and hold something that is still wanted."""
+        return [
+            unit
+            for unit in self.units
+            if unit.number not in self.commits
+            and any(self.states[piece.index].status == "pending" for piece in unit.pieces)
+        ]
+
+    def excluded(self, unit: Unit) -> dict[int, Outcome]:
+        """Tracks of a unit that need not be tried, and the outcome that its commit shall give them."""
+        return {
+            piece.index: Outcome("quarantined" if state.status == "quarantined" else "failed", state.error)
+            for piece in unit.pieces
+            if (state := self.states[piece.index]).status != "pending"
+        }
+
+    def with_commits(self, commits: Iterable[Commit]) -> "Catalog":
+        """The state after some more units were finished."""
+        return Catalog(self.generations, self.commits | {commit.unit: commit for commit in commits})

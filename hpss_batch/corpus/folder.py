@@ -1,0 +1,188 @@
+"""How do the small files of a run directory get written so that they are there whole, once, or not at all?
+
+A run directory's truth is a set of small files that are created once and never change. `Folder` is the few calls that
+this needs, on a local disk or on an object store: `create` either makes a file that nobody made before, whole and
+on disk when it returns, or says that somebody was first; no reader ever sees half a file.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from hpss_batch.errors import StoreError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+PARTIAL = ".partial"
+"""What a name holds while its file is being written; what a crash leaves behind can be told by it."""
+
+
+class Folder(Protocol):
+    """The files below one place, by POSIX names relative to it."""
+
+    url: str
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make a file; False, and nothing changes, if it exists already."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Make a file or take the place of what is there, at once."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file's bytes, or None if there is none."""
+
+    def names(self, prefix: str) -> list[str]:
+        """Sorted names of the whole files directly in the folder `prefix`, without it."""
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+
+def open_folder(location: str | os.PathLike[str]) -> Folder:
+    """The folder at a local path, or at a URL that obstore knows (`s3://…`, `gs://…`, `az://…`, `memory://`)."""
+    place = os.fspath(location)
+    if is_url(place):
+        return ObjectFolder(place)
+    return LocalFolder(Path(place))
+
+
+def is_url(location: str) -> bool:
+    """Whether a location names an object store rather than a local path."""
+    return "://" in location
+
+
+def sync(path: Path) -> None:
+    """Return when a file or folder is on disk, where the file system can tell."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems refuse to sync folders
+        if not path.is_dir():
+            raise StoreError(
+                f"{path} cannot be brought to disk: {error}. Check the disk, then run again"
+            ) from error
+    finally:
+        os.close(descriptor)
+
+
+class LocalFolder:
+    """A folder on a file system; see `Folder`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make a file; False, and nothing changes, if it exists already."""
+        with self._written(name, data) as (partial, final):
+            try:
+                os.link(partial, final)
+            except FileExistsError:
+                return False
+            except (
+                OSError
+            ):  # no hard links here (FAT, some network file systems): whoever makes the name first
+                try:
+                    os.close(os.open(final, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    return False
+                os.replace(partial, final)
+            sync(final.parent)
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Make a file or take the place of what is there, at once."""
+        with self._written(name, data) as (partial, final):
+            os.replace(partial, final)
+            sync(final.parent)
+
+    def read(self, name: str) -> bytes | None:
+        """A file's bytes, or None if there is none."""
+        try:
+            return (self.root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self, prefix: str) -> list[str]:
+        """Sorted names of the whole files directly in the folder `prefix`, without it."""
+        try:
+            return sorted(
+                e.name for e in os.scandir(self.root / prefix) if e.is_file() and PARTIAL not in e.name
+            )
+        except FileNotFoundError:
+            return []
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        (self.root / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _written(self, name: str, data: bytes) -> Iterator[tuple[Path, Path]]:
+        final = self.root / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
+        try:
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield partial, final
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+class ObjectFolder:
+    """A prefix of an object store; see `Folder`. Objects are atomic, and conditional puts make them create-only."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.store: ObjectStore = object_store(self.url)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make an object; False, and nothing changes, if it exists already."""
+        from obstore.exceptions import AlreadyExistsError
+
+        try:
+            self.store.put(name, data, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Make an object or take the place of what is there, at once."""
+        self.store.put(name, data)
+
+    def read(self, name: str) -> bytes | None:
+        """An object's bytes, or None if there is none."""
+        try:
+            return bytes(self.store.get(name).bytes())
+        except FileNotFoundError:
+            return None
+
+    def names(self, prefix: str) -> list[str]:
+        """Sorted names of the objects directly below `prefix`, without it."""
+        found = self.store.list_with_delimiter(f"{prefix}/")["objects"]
+        return sorted(str(item["path"]).rsplit("/", 1)[-1] for item in found)
+
+    def delete(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self.store.delete(name)
+
+
+def object_store(url: str) -> "ObjectStore":
+    """An obstore store whose root is the URL; credentials come from the environment, as obstore reads them."""
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
+    try:
+        return from_url(url)
+    except (BaseError, ValueError) as error:
+        raise StoreError(
+            f"{url!r} is not a place that can be written: {error}. "
+            "Give a local path, or a URL such as s3://bucket/prefix"
+        ) from error

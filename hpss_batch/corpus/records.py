@@ -1,0 +1,202 @@
+"""What has been decided and done in a run directory, as files that are created once and never change.
+
+`layout/0000.jsonl.gz`, `0001…`
+    One *generation* each: which tracks were placed where. A header line of JSON, then a line a track.
+`commits/00000000.json`, …
+    One *commit* for each finished unit: what became of its tracks. A unit without one is not done.
+
+Both are created only once, whoever is first: two drivers may race for the same generation or the same unit, and
+the loser reads the winner's. What a track's status is follows from these files alone; see `catalog`.
+"""
+
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from hpss_batch.corpus.folder import Folder
+from hpss_batch.corpus.layout import COLUMNS, Placed, from_rows
+from hpss_batch.errors import StoreError
+
+FORMAT = 1
+"""Version of these files' format."""
+
+Status = Literal["pending", "done", "failed", "quarantined", "vanished", "superseded"]
+"""What can be said of a track, in the order of the codes on the `status` variable."""
+
+STATUSES: tuple[Status, ...] = ("pending", "done", "failed", "quarantined", "vanished", "superseded")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Tracks placed together, and what every generation of the run directory must agree on.
+
+    Attributes
+    ----------
+    number : int
+        0 for the first.
+    rows : list of Placed
+        The tracks, in order; their rows on the `track` dimension follow those of earlier generations.
+    settings : mapping
+        `sample_rate`, `unit_frames`, `n_channels` (of the widest track so far), `numerics`, `fingerprint`.
+    vanished : tuple of str
+        Ids of earlier tracks that were not done and whose files are gone.
+    """
+
+    number: int
+    rows: list[Placed]
+    settings: Mapping[str, Any]
+    vanished: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's name in the run directory."""
+        return f"layout/{self.number:04d}.jsonl.gz"
+
+    def encode(self) -> bytes:
+        """The file's bytes."""
+        header = {
+            "format": FORMAT,
+            "generation": self.number,
+            "settings": self.settings,
+            "vanished": list(self.vanished),
+            "columns": COLUMNS,
+        }
+        buffer = io.BytesIO()
+        # mtime=0: the same generation gives the same bytes
+        with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
+            file.write(json.dumps(header).encode() + b"\n")
+            for row in self.rows:
+                file.write(json.dumps(row.as_row(), separators=(",", ":")).encode() + b"\n")
+        return buffer.getvalue()
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> "Generation":
+        """Read what `encode` wrote."""
+        try:
+            lines = gzip.decompress(data).splitlines()
+            header = json.loads(lines[0])
+            if header["format"] > FORMAT:
+                raise StoreError(
+                    f"{name} has format {header['format']}; this version of hpss_batch reads up to {FORMAT}. Upgrade it"
+                )
+            rows = from_rows(header["columns"], map(json.loads, lines[1:]))
+            return cls(header["generation"], rows, header["settings"], tuple(header["vanished"]))
+        except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+            raise StoreError(
+                f"{name} cannot be read ({error}); it is written once and never changed, so the disk or a person "
+                "damaged it. Restore it from a backup, or start a new run directory"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one track in one unit.
+
+    Attributes
+    ----------
+    status : {"done", "failed", "quarantined"}
+        Failed tracks hold the fill value in this unit.
+    error : str or None
+        Why it failed.
+    n_samples : int or None
+        Its true decoded length at the store's rate, if this unit met the end.
+    """
+
+    status: Status
+    error: str | None = None
+    n_samples: int | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A finished unit: its shards are written and on disk.
+
+    Attributes
+    ----------
+    unit : int
+        The unit's number.
+    tracks : mapping of int to Outcome
+        What became of each piece's track, by row.
+    digests : mapping of str to list
+        For each array, a CRC32C for each channel over the values of the pieces' frames, in order; None where a
+        channel holds nothing.
+    versions : mapping
+        Packages that made the numbers.
+    seconds : mapping
+        What the steps took, for whoever wants to make them faster.
+    """
+
+    unit: int
+    tracks: Mapping[int, Outcome]
+    digests: Mapping[str, list[int | None]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name in the run directory."""
+        return f"commits/{self.unit:08d}.json"
+
+    def encode(self) -> bytes:
+        """The file's bytes."""
+        record = asdict(self) | {
+            "format": FORMAT,
+            "tracks": {
+                str(index): {key: value for key, value in asdict(outcome).items() if value is not None}
+                for index, outcome in self.tracks.items()
+            },
+        }
+        return json.dumps(record, indent=1).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> "Commit":
+        """Read what `encode` wrote."""
+        try:
+            record = json.loads(data)
+            tracks = {int(index): Outcome(**outcome) for index, outcome in record["tracks"].items()}
+            return cls(record["unit"], tracks, record["digests"], record["versions"], record["seconds"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{name} is not a commit ({error}). Delete it, and the next run does its unit again"
+            ) from error
+
+
+def create_generation(folder: Folder, generation: Generation) -> bool:
+    """Create a generation; False if another driver was first, whose generation then counts."""
+    return folder.create(generation.name, generation.encode())
+
+
+def read_generations(folder: Folder) -> list[Generation]:
+    """All generations of a run directory in order; an empty list where nothing was placed yet."""
+    generations = list[Generation]()
+    for number, name in enumerate(n for n in folder.names("layout") if n.endswith(".jsonl.gz")):
+        data = folder.read(f"layout/{name}")
+        generation = Generation.decode(data or b"", f"{folder.url}/layout/{name}")
+        if generation.number != number:
+            raise StoreError(
+                f"{folder.url}/layout holds {name} where generation {number} should be: a file is missing. "
+                "Restore it, or start a new run directory"
+            )
+        generations.append(generation)
+    return generations
+
+
+def committed_units(folder: Folder) -> set[int]:
+    """Numbers of the units that are done."""
+    return {int(name.removesuffix(".json")) for name in folder.names("commits") if name.endswith(".json")}
+
+
+def read_commits(folder: Folder, units: Iterable[int] | None = None) -> dict[int, Commit]:
+    """Commits by unit, of the given units or of all."""
+    wanted = sorted(committed_units(folder) if units is None else units)
+
+    def read(unit: int) -> Commit:
+        name = Commit(unit, {}).name
+        return Commit.decode(folder.read(name) or b"", f"{folder.url}/{name}")
+
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(wanted, pool.map(read, wanted), strict=True))

@@ -1,0 +1,337 @@
+"""How does a corpus lie in `corpus.zarr`, and who may write what?
+
+One Zarr v3 group, whose arrays share a handful of dimensions (design: one packed `frame` axis for all tracks):
+
+    spectrogram, masks, components   (channel, frame, frequency)   written by units, a whole shard in one assignment
+    time, track_index                (frame)                       written by units, likewise
+    frequency                        (frequency)                   written once
+    track, status, n_samples, …      (track)                       derived from layouts and commits; by anyone, any time
+
+A unit is one shard of every array along `frame`, so that no two tasks ever write the same object: there are no locks.
+The last write of every change to the group is its consolidated metadata; a reader that uses it (xarray does) never
+sees arrays of different lengths.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+import zarr.codecs
+import zarr.storage
+from numpy.typing import NDArray
+
+from hpss_batch import __version__
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import is_url, object_store, sync
+from hpss_batch.corpus.layout import CHUNK_FRAMES, round_up
+from hpss_batch.corpus.variables import track_variables
+from hpss_batch.errors import StoreError
+
+GROUP = "corpus.zarr"
+TRACK_CHUNK = 65_536
+"""Tracks in a chunk of the variables on `track`."""
+
+MaskDtype = Literal["float32", "uint16", "uint8"]
+
+REFERENCES = (
+    "Fitzgerald, D. (2010): Harmonic/percussive separation using median filtering. DAFx-10, Graz. "
+    "Driedger, J., Müller, M., Disch, S. (2014): Extending harmonic-percussive separation of audio. ISMIR, Taipei."
+)
+
+LONG_NAMES = {
+    "spectrogram": "complex short-time Fourier transform",
+    "magnitude": "magnitude of the spectrogram",
+    "harmonic_mask": "weight of the harmonic component",
+    "percussive_mask": "weight of the percussive component",
+    "harmonic": "harmonic component: spectrogram times harmonic mask",
+    "percussive": "percussive component: spectrogram times percussive mask",
+    "residual": "residual component: spectrogram less harmonic less percussive",
+}
+"""The arrays on (channel, frame, frequency) that a job may ask for."""
+
+MASKS = ("harmonic_mask", "percussive_mask")
+COMPONENTS = ("harmonic", "percussive", "residual")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a store's arrays have in common.
+
+    Attributes
+    ----------
+    arrays : tuple of str
+        Names out of `LONG_NAMES`.
+    mask_dtype : {"float32", "uint16", "uint8"}
+        How masks are stored; integers are codes 0 … top − 1 for weights 0 … 1, the top code is a gap.
+    n_bins, unit_frames, sample_rate : int
+        Bins of a frame; frames of a unit; Hz.
+    """
+
+    arrays: tuple[str, ...]
+    mask_dtype: MaskDtype
+    n_bins: int
+    unit_frames: int
+    sample_rate: int
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """The dtype of an array as stored."""
+        if name in MASKS:
+            return np.dtype(self.mask_dtype)
+        return np.dtype(np.float32 if name == "magnitude" else np.complex64)
+
+
+def fill_value(dtype: np.dtype[Any]) -> Any:
+    """What a gap holds: NaN, or the top code of integers."""
+    if dtype.kind == "u":
+        return int(np.iinfo(dtype).max)
+    return complex(np.nan, np.nan) if dtype.kind == "c" else np.nan
+
+
+def quantise(mask: NDArray[np.float32], out: NDArray[Any], scratch: NDArray[np.float32]) -> None:
+    """Round weights in [0, 1] to integer codes 0 … top − 1, to the nearest, halves to even.
+
+    Parameters
+    ----------
+    mask, scratch : ndarray of float32
+        Same shape as `out`; `scratch` is overwritten.
+    out : ndarray of uint8 or uint16
+        The codes.
+    """
+    np.multiply(mask, np.float32(np.iinfo(out.dtype).max - 1), out=scratch)
+    np.rint(scratch, out=scratch)
+    np.copyto(out, scratch, casting="unsafe")
+
+
+@contextmanager
+def zarr_settings() -> Iterator[None]:
+    """Zarr and Blosc on one thread, with the pipeline that has the least overhead: a unit is one core's work."""
+    import numcodecs.blosc
+
+    settings: dict[str, Any] = {"threading.max_workers": 1, "async.concurrency": 1}
+    if hasattr(zarr.core.codec_pipeline, "FusedCodecPipeline"):
+        settings["codec_pipeline.path"] = "zarr.core.codec_pipeline.FusedCodecPipeline"
+    threads = numcodecs.blosc.use_threads
+    numcodecs.blosc.use_threads = False
+    try:
+        with zarr.config.set(settings):
+            yield
+    finally:
+        numcodecs.blosc.use_threads = threads
+
+
+def open_group(url: str, mode: Literal["r", "r+", "a"] = "r") -> zarr.Group:
+    """The group of a run directory, local or on an object store; its metadata as it is now, not consolidated."""
+    place: Any = f"{url.rstrip('/')}/{GROUP}"
+    if is_url(url):
+        place = zarr.storage.ObjectStore(object_store(place), read_only=mode == "r")
+    try:
+        return zarr.open_group(place, mode=mode, use_consolidated=False, zarr_format=3)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "
+            "`hpss-batch run CORPUS -o " + url + "` makes one"
+        ) from error
+
+
+def extend(url: str, shape: Shape, catalog: Catalog, attributes: Mapping[str, Any]) -> None:
+    """Create what is missing of a store and make it as long and wide as the catalog needs.
+
+    Doing it again, or two drivers at once, changes nothing: everything follows from the catalog, and no array ever
+    becomes shorter.
+
+    Parameters
+    ----------
+    url : str
+        The run directory.
+    shape : Shape
+        The arrays.
+    catalog : Catalog
+        Tracks and units.
+    attributes : mapping
+        Group attributes besides those that every store has.
+    """
+    group = open_group(url, "a")
+    ends = [row.frame_start + row.n_frames for row in catalog.rows if row.n_frames]
+    n_frames = round_up(max(ends, default=0), shape.unit_frames)
+    n_channels = int(catalog.settings["n_channels"])
+    for name in shape.arrays:
+        _frame_array(group, name, shape, n_channels, n_frames)
+    axis = {"chunks": (CHUNK_FRAMES,), "shards": (shape.unit_frames,)}
+    time = {"units": "s", "long_name": "time of the frame within its track", "axis": "T"}
+    index = {"units": "1", "long_name": "row on track that the frame belongs to; -1 between tracks"}
+    _array(group, "time", (n_frames,), ("frame",), np.dtype("f8"), np.nan, time, **axis)
+    _array(group, "track_index", (n_frames,), ("frame",), np.dtype("i4"), -1, index, **axis)
+    group.attrs.update(_group_attributes() | dict(attributes))
+
+
+def _group_attributes() -> dict[str, Any]:
+    return {
+        "Conventions": "CF-1.11",
+        "title": "Harmonic/percussive source separation of an audio corpus",
+        "source": f"hpss_batch {__version__}: median filtering, after librosa.decompose.hpss",
+        "references": REFERENCES,
+    }
+
+
+def write_frequency(url: str, frequency: NDArray[np.float64]) -> None:
+    """Write the centre frequencies of the bins, in Hz, shape (frequency,)."""
+    array = _array(
+        open_group(url, "r+"),
+        "frequency",
+        frequency.shape,
+        ("frequency",),
+        np.dtype("f8"),
+        np.nan,
+        {"units": "Hz", "long_name": "centre frequency of the bin"},
+        chunks=frequency.shape,
+    )
+    array[:] = frequency
+
+
+def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_frames: int) -> None:
+    dtype = shape.dtype(name)
+    attributes: dict[str, Any] = {
+        "units": "1",
+        "long_name": LONG_NAMES[name],
+        "coordinates": "time track_index",
+        "references": REFERENCES,
+    }
+    if dtype.kind == "u":
+        top = int(np.iinfo(dtype).max)
+        attributes |= {"scale_factor": 1.0 / (top - 1), "add_offset": 0.0, "_FillValue": top}
+    _array(
+        group,
+        name,
+        (n_channels, n_frames, shape.n_bins),
+        ("channel", "frame", "frequency"),
+        dtype,
+        fill_value(dtype),
+        attributes,
+        chunks=(1, CHUNK_FRAMES, shape.n_bins),
+        shards=(1, shape.unit_frames, shape.n_bins),
+    )
+
+
+def _array(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dims: tuple[str, ...],
+    dtype: Any,
+    fill: Any,
+    attributes: Mapping[str, Any],
+    *,
+    chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None = None,
+) -> zarr.Array[Any]:
+    """The array of this name, made or grown to `shape` where it is smaller."""
+    if name in group:
+        array = group[name]
+        assert isinstance(array, zarr.Array)
+        grown = tuple(max(old, new) for old, new in zip(array.shape, shape, strict=True))
+        if grown != array.shape:
+            array.resize(grown)
+        return array
+    codec = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=shards,
+        fill_value=fill,
+        dimension_names=dims,
+        attributes=dict(attributes),
+        # one file a shard in one folder, rather than a folder for each
+        chunk_key_encoding={"name": "default", "separator": "."},
+        compressors="auto" if dtype is str else codec,
+    )
+
+
+def write_tracks(url: str, catalog: Catalog) -> None:
+    """Bring the variables on `track` up to date with the catalog, and consolidate the group's metadata.
+
+    Parameters
+    ----------
+    url : str
+        The run directory; `extend` was called before.
+    catalog : Catalog
+        Tracks and what became of them.
+    """
+    group = open_group(url, "r+")
+    for name, (values, attributes) in track_variables(catalog).items():
+        dtype: Any = str if values.dtype == object else values.dtype
+        fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
+        array = _array(group, name, values.shape, ("track",), dtype, fill, attributes, chunks=(TRACK_CHUNK,))
+        array[: len(values)] = values
+    consolidate(group)
+
+
+def consolidate(group: zarr.Group) -> None:
+    """Replace the group's consolidated metadata: from here on readers see what was written before."""
+    with warnings.catch_warnings():
+        # zarr says that other implementations may not know consolidated metadata in v3; they then read each array's
+        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(group.store, path=group.path)
+
+
+class Writer:
+    """A process's handle on the arrays of a store; opening them costs more than writing them, so it is kept."""
+
+    def __init__(self, url: str, shape: Shape) -> None:
+        self.url, self.shape = url, shape
+        self.group = open_group(url, "r+")
+        self.arrays: dict[str, zarr.Array[Any]] = {}
+
+    def write(self, name: str, unit: int, values: NDArray[Any], channel: int | None = None) -> None:
+        """Write a unit's whole shard of one array, and of one channel where it has channels; then it is on disk.
+
+        Parameters
+        ----------
+        name : str
+            The array.
+        unit : int
+            The unit's number.
+        values : ndarray
+            Shape (unit_frames,) or (unit_frames, frequency).
+        channel : int, optional
+            The channel, for arrays that have them.
+        """
+        array = self._array(name)
+        frames = self.shape.unit_frames
+        if len(values) != frames:
+            raise StoreError(
+                f"{name}: a unit's shard has {frames} frames, not {len(values)}; it is written whole or not"
+            )
+        region: Any = slice(unit * frames, (unit + 1) * frames)
+        array[region if channel is None else (channel, region)] = values
+        if not is_url(self.url):
+            key = f"c.{unit}" if channel is None else f"c.{channel}.{unit}.0"
+            shard = Path(self.url, GROUP, name, key)
+            if shard.exists():  # a shard that holds nothing but gaps has no file
+                sync(shard)
+
+    def on_disk(self, names: Sequence[str]) -> None:
+        """Return when the names of new shards are on disk too."""
+        if not is_url(self.url):
+            for name in names:
+                sync(Path(self.url, GROUP, name))
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self.arrays:
+            array = self.group[name]
+            assert isinstance(array, zarr.Array)
+            self.arrays[name] = array
+        return self.arrays[name]
+
+
+@lru_cache(maxsize=4)
+def writer(url: str, shape: Shape, generation: int) -> Writer:
+    """The process's writer of a store as it is since the given generation."""
+    return Writer(url, shape)

@@ -1,0 +1,333 @@
+"""What does a worker do with one unit? Everything: read, transform, separate, write, commit. And nothing else.
+
+A unit's task is a pure function of the recipe, the unit, and the audio (or stored spectrograms) that it names. It
+holds one shard of each array, whose buffers live as long as the worker's thread; the frames in between pass through
+in blocks that stay in the processor's cache:
+
+    for each channel
+      for each piece:   read its samples and its halo's, once
+        for each block: spectrogram → magnitude → masks → components, straight into the shards
+      write each array's shard in one assignment
+    when all shards are on disk, commit
+
+A piece that cannot be read fails alone: its frames hold the fill value, its track gets a reason, and the unit's
+other tracks are done.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+from typing import Any, Literal
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from hpss_batch.corpus.folder import open_folder
+from hpss_batch.corpus.layout import Piece, Unit
+from hpss_batch.corpus.records import Commit, Outcome
+from hpss_batch.corpus.store import COMPONENTS, MASKS, Shape, fill_value, quantise, writer, zarr_settings
+from hpss_batch.dsp.hpss import HpssParams, masks
+from hpss_batch.dsp.stft import StftParams
+from hpss_batch.errors import AudioError
+from hpss_batch.job.sources import AudioSource, Source, StoredSource, Window
+from hpss_batch.job.versions import versions
+
+BLOCK = 256
+"""Frames that pass through the cache together."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a unit's task needs to know besides the unit.
+
+    Attributes
+    ----------
+    url : str
+        The run directory.
+    source : str or None
+        The run directory whose spectrograms are read; None to read audio.
+    stft, hpss : StftParams, HpssParams
+        How to transform and to separate.
+    shape : Shape
+        The arrays that are wanted.
+    channels : {"mono", "all"}
+        Whether channels are averaged.
+    n_channels : int
+        Width of the store's channel axis.
+    generation : int
+        The newest generation; a store opened before it may be too short.
+    """
+
+    url: str
+    source: str | None
+    stft: StftParams
+    hpss: HpssParams
+    shape: Shape
+    channels: Literal["mono", "all"]
+    n_channels: int
+    generation: int
+
+
+def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> Commit:
+    """Do a unit and commit it; if another driver's worker was first, its commit is returned.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How.
+    unit : Unit
+        What.
+    excluded : mapping of int to Outcome
+        Tracks that are not to be tried, by row, and what the commit says of them.
+    """
+    commit = separate_unit(recipe, unit, excluded, write=True)
+    folder = open_folder(recipe.url)
+    if folder.create(commit.name, commit.encode()):
+        return commit
+    return Commit.decode(folder.read(commit.name) or b"", commit.name)
+
+
+def probe_pieces(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> int:
+    """Do all of a unit's work but write nothing: whether it kills the worker is the question. Returns its number."""
+    return separate_unit(recipe, unit, excluded, write=False).unit
+
+
+def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *, write: bool) -> Commit:
+    """Compute a unit, and write its shards if asked; when it returns, they are on disk.
+
+    Returns
+    -------
+    Commit
+        What to commit.
+    """
+    work = _Work(recipe, unit, dict(excluded))
+    for channel in range(recipe.n_channels):
+        if work.fill(channel) and write:
+            work.write(channel)
+    if write:
+        work.write_axis()
+    return work.commit()
+
+
+class _Work:
+    """A unit under way."""
+
+    def __init__(self, recipe: Recipe, unit: Unit, outcomes: dict[int, Outcome]) -> None:
+        self.recipe, self.unit, self.outcomes = recipe, unit, outcomes
+        self.bench = _bench(threading.get_ident(), recipe.shape, recipe.hpss)
+        self.sources = dict[int, Source]()
+        self.digests: dict[str, list[int | None]] = {
+            n: [None] * recipe.n_channels for n in recipe.shape.arrays
+        }
+        self.seconds = dict.fromkeys(("read", "stft", "hpss", "write"), 0.0)
+
+    def fill(self, channel: int) -> bool:
+        """Compute a channel of all pieces into the shards; whether any piece has that channel."""
+        filled = list[tuple[int, int]]()
+        for piece in self.unit.pieces:
+            source = self._source(piece)
+            if source is None or channel >= source.n_channels:
+                continue
+            n_frames = min(source.n_frames, piece.stop) - piece.first
+            if n_frames > 0 and self._separate_or_fail(source, channel, piece, n_frames):
+                filled.append((piece.offset, piece.offset + n_frames))
+            if channel == source.n_channels - 1:
+                self.sources.pop(piece.index, None)
+        for shard in self.bench.shards.values():
+            shard.close_gaps(filled)
+        return bool(filled)
+
+    def _source(self, piece: Piece) -> Source | None:
+        """The piece's source; None where the track failed, or all of its channels are done."""
+        if piece.index in self.sources or piece.index in self.outcomes:
+            return self.sources.get(piece.index)
+        recipe = self.recipe
+        try:
+            source: Source
+            if recipe.source is not None:
+                n_channels = 1 if recipe.channels == "mono" else piece.track.source_channels
+                source = StoredSource(piece, recipe.hpss.halo, recipe.stft, recipe.source, n_channels)
+            else:
+                rate = recipe.shape.sample_rate
+                source = AudioSource(piece, recipe.hpss.halo, recipe.stft, rate, recipe.channels)
+                if source.n_channels > recipe.n_channels:
+                    raise AudioError(
+                        f"has {source.n_channels} channels, more than its header had when it was listed; "
+                        "run again to list it anew"
+                    )
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._fail(piece, error)
+            return None
+        self.seconds["read"] += source.reading
+        self.sources[piece.index] = source
+        self.outcomes[piece.index] = Outcome("done", n_samples=source.n_samples)
+        return source
+
+    def _fail(self, piece: Piece, error: Exception) -> None:
+        self.sources.pop(piece.index, None)
+        self.outcomes[piece.index] = Outcome("failed", reason(error))
+
+    def _separate_or_fail(self, source: Source, channel: int, piece: Piece, n_frames: int) -> bool:
+        """Separate a piece; if that fails, only its track does, and the shards are as if it had not been there."""
+        digests = {name: channels[channel] for name, channels in self.digests.items()}
+        try:
+            self._separate(source, channel, piece, n_frames)
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._fail(piece, error)
+            for name, shard in self.bench.shards.items():
+                shard.values[piece.offset : piece.offset + n_frames] = shard.fill
+                self.digests[name][channel] = digests[name]
+            return False
+        return True
+
+    def _separate(self, source: Source, channel: int, piece: Piece, n_frames: int) -> None:
+        """Pass a piece's frames through in blocks, into the shards."""
+        window, halo = self.bench.window, self.recipe.hpss.halo
+        window.start(source, channel)
+        for first in range(piece.first, piece.first + n_frames, BLOCK):
+            stop = min(first + BLOCK, piece.first + n_frames)
+            begin, end = max(first - halo, 0), min(stop + halo, source.n_frames)
+            started = perf_counter()
+            spectrogram, magnitude = window.move(begin, end)
+            moved = perf_counter()
+            at = piece.offset + first - piece.first
+            rows = slice(at, at + stop - first)
+            self._block(spectrogram, magnitude, first - begin, stop - begin, rows)
+            for name, shard in self.bench.shards.items():
+                block = shard.values[rows].reshape(-1).view(np.uint8)
+                self.digests[name][channel] = google_crc32c.extend(self.digests[name][channel] or 0, block)
+            self.seconds["stft"] += moved - started
+            self.seconds["hpss"] += perf_counter() - moved
+
+    def _block(
+        self,
+        spectrogram: NDArray[np.complex64],
+        magnitude: NDArray[np.float32],
+        start: int,
+        stop: int,
+        rows: slice,
+    ) -> None:
+        """Fill `rows` of each shard from frames `start … stop` of a window; the frames around them are halo."""
+        shards, bench = self.bench.shards, self.bench
+        if "spectrogram" in shards:
+            shards["spectrogram"].values[rows] = spectrogram[start:stop]
+        if "magnitude" in shards:
+            shards["magnitude"].values[rows] = magnitude[start:stop]
+        if not bench.separates:
+            return
+        weights = [
+            shard.values[rows]
+            if (shard := shards.get(name)) is not None and shard.is_float
+            else scratch[: stop - start]
+            for name, scratch in zip(MASKS, bench.masks, strict=True)
+        ]
+        masks(magnitude, self.recipe.hpss, start=start, stop=stop, out=(weights[0], weights[1]))
+        for name, weight in zip(MASKS, weights, strict=True):
+            if name in shards and not shards[name].is_float:
+                quantise(weight, shards[name].values[rows], bench.scratch[: stop - start])
+        if bench.components:
+            whole = spectrogram[start:stop]
+            parts = [part[: stop - start] for part in bench.components]
+            for part, weight in zip(parts, weights, strict=True):
+                np.multiply(_pairs(whole), weight[..., None], out=_pairs(part))
+            for name, part in zip(COMPONENTS, parts, strict=False):
+                if name in shards:
+                    shards[name].values[rows] = part
+            if "residual" in shards:
+                residual = shards["residual"].values[rows]
+                np.subtract(whole, parts[0], out=residual)
+                np.subtract(residual, parts[1], out=residual)
+
+    def write(self, channel: int) -> None:
+        """Write a channel of every array, a whole shard at a time."""
+        started = perf_counter()
+        out = self._writer()
+        with zarr_settings():
+            for name, shard in self.bench.shards.items():
+                out.write(name, self.unit.number, shard.values, channel)
+        self.seconds["write"] += perf_counter() - started
+
+    def write_axis(self) -> None:
+        """Write the unit's frames of the coordinates, and return when everything is on disk."""
+        started = perf_counter()
+        shape, out = self.recipe.shape, self._writer()
+        time = np.full(shape.unit_frames, np.nan)
+        index = np.full(shape.unit_frames, -1, np.int32)
+        for piece in self.unit.pieces:
+            rows = slice(piece.offset, piece.offset + piece.n_frames)
+            time[rows] = self.recipe.stft.times(piece.first, piece.stop, shape.sample_rate)
+            index[rows] = piece.index
+        with zarr_settings():
+            out.write("time", self.unit.number, time)
+            out.write("track_index", self.unit.number, index)
+        out.on_disk([*shape.arrays, "time", "track_index"])
+        self.seconds["write"] += perf_counter() - started
+
+    def _writer(self) -> Any:
+        return writer(self.recipe.url, self.recipe.shape, self.recipe.generation)
+
+    def commit(self) -> Commit:
+        """What became of the unit."""
+        outcomes = {piece.index: self.outcomes[piece.index] for piece in self.unit.pieces}
+        seconds = {step: round(value, 4) for step, value in self.seconds.items()}
+        return Commit(self.unit.number, outcomes, self.digests, versions(), seconds)
+
+
+def reason(error: Exception) -> str:
+    """What a track's `error` says: our own words where we have them, else what kind of surprise it was."""
+    if isinstance(error, AudioError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return f"unexpected {type(error).__name__}: {error}. Please report it, with the file if you can"
+
+
+def _pairs(values: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Complex values as pairs of floats, shape (…, 2): a weight times both is half the work of a complex product."""
+    return values.view(np.float32).reshape(*values.shape, 2)
+
+
+class _Shard:
+    """A unit's values of one array; rows that no piece fills hold the fill value."""
+
+    def __init__(self, dtype: np.dtype[Any], rows: int, n_bins: int) -> None:
+        self.fill = fill_value(dtype)
+        self.values = np.full((rows, n_bins), self.fill, dtype)
+        self.is_float = dtype.kind == "f"
+        self.dirty = list[tuple[int, int]]()
+
+    def close_gaps(self, filled: list[tuple[int, int]]) -> None:
+        """Put the fill value wherever the last unit left something that this one did not fill."""
+        borders = [0, *(border for span in filled for border in span), len(self.values)]
+        for begin, end in zip(borders[::2], borders[1::2], strict=True):
+            for dirty_begin, dirty_end in self.dirty:
+                self.values[max(begin, dirty_begin) : max(begin, min(end, dirty_end))] = self.fill
+        self.dirty = filled
+
+
+class _Bench:
+    """The arrays that a thread works with, allocated once: fresh memory costs more than arithmetic."""
+
+    def __init__(self, shape: Shape, hpss: HpssParams) -> None:
+        rows = min(BLOCK, shape.unit_frames)
+        self.window = Window(rows + 2 * hpss.halo, shape.n_bins)
+        self.shards = {
+            name: _Shard(shape.dtype(name), shape.unit_frames, shape.n_bins) for name in shape.arrays
+        }
+        self.masks = [np.empty((rows, shape.n_bins), np.float32) for _ in MASKS]
+        self.scratch = np.empty((rows, shape.n_bins), np.float32)
+        wants_components = not set(COMPONENTS).isdisjoint(shape.arrays)
+        self.separates = wants_components or not set(MASKS).isdisjoint(shape.arrays)
+        self.components = [np.empty((rows, shape.n_bins), np.complex64) for _ in MASKS if wants_components]
+
+
+@lru_cache(maxsize=2)
+def _bench(thread: int, shape: Shape, hpss: HpssParams) -> _Bench:
+    return _Bench(shape, hpss)
