@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_stft import noise, parameters
 
-from hpss_batch.dsp.istft import check_nola, istft, istft_samples, smallest_overlap
-from hpss_batch.dsp.stft import StftParams, stft, stft_frames
+from hpss_batch.dsp.framing import smallest_overlap
+from hpss_batch.dsp.stft import StftParams, check_nola, istft, istft_samples, stft, stft_frames
 from hpss_batch.errors import ParameterError
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 
 from hpss_batch.errors import ParameterError
 
@@ -121,6 +120,15 @@ class StftParams:
         return np.arange(first_frame, stop_frame) * self.hop_length / float(sample_rate)
 
 
+def librosa_params(
+    n_fft: int, hop_length: int | None, win_length: int | None, window: Window, center: bool, pad_mode: str
+) -> StftParams:
+    """Parameters as librosa takes them: hop_length is a quarter of the window by default."""
+    if hop_length is None:
+        hop_length = max(1, (n_fft if win_length is None else win_length) // 4)
+    return StftParams(n_fft, hop_length, win_length, window, center, pad_mode)
+
+
 def context(params: StftParams) -> int:
     """Samples beyond ``params.sample_span``, on each side, that padding by reflection may look at.
 
@@ -176,6 +184,39 @@ def _source(index: Int64, n_samples: int | None, pad_mode: str) -> Int64:
     return np.minimum(index, period - repeated - index)
 
 
+def smallest_overlap(params: StftParams) -> float:
+    """Least sum of squared windows that a sample of any track may get, relative to the largest square.
+
+    Sample n of a track with centred frames lies less than one hop after the middle of frame n // hop_length;
+    near the track's ends that frame may be the only one to see it. Errors of a spectrogram grow by one over the
+    root of this number.
+    """
+    squares = np.square(window_of(params), dtype=np.float64)
+    nearest = squares[params.pad : params.pad + params.hop_length]
+    return float(nearest.min() / squares.max()) if len(nearest) == params.hop_length else 0.0
+
+
+def check_nola(params: StftParams, tolerance: float = 1e-4) -> None:
+    """Refuse parameters whose spectrogram does not determine every sample: NOLA, at a track's ends as well.
+
+    Raises
+    ------
+    ParameterError
+        If frames are not centred, or some sample is seen through (almost) no window: see `smallest_overlap`.
+    """
+    if not params.center:
+        raise ParameterError(
+            "center=False leaves a track's ends without frames: give center=True to make audio"
+        )
+    if smallest_overlap(params) < tolerance:
+        win_length = params.win_length or params.n_fft
+        raise ParameterError(
+            f"hop_length={params.hop_length} with window={params.window!r} of {win_length} samples leaves samples "
+            "that no frame sees well enough to make audio from them (NOLA, at a track's ends as well): "
+            f"give a smaller hop_length, for instance {max(1, win_length // 4)}"
+        )
+
+
 def window_of(params: StftParams) -> Float32:
     """The window in the middle of n_fft samples; shared, hence read-only."""
     return _window(params.window, params.win_length or params.n_fft, params.n_fft)
@@ -183,6 +224,9 @@ def window_of(params: StftParams) -> Float32:
 
 @lru_cache(maxsize=64)
 def _window(window: Window, win_length: int, n_fft: int) -> Float32:
+    # Takes as long to import as all the rest of this package's numerics.
+    import scipy.signal
+
     remedy = "give one that scipy.signal.get_window knows, such as 'hann' or ('kaiser', 14.0)"
     if not isinstance(window, str | tuple):
         raise ParameterError(f"window={window!r} is not allowed: {remedy}")

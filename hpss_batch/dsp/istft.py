@@ -6,7 +6,7 @@ earliest first, wherever the span begins:
 
     sample n  =  sum over frames t of  window * irfft(frame t)  at n  /  sum over frames t of  window² at n
 
-(Griffin & Lim 1984). `check_nola` tells whether the divisor is large enough everywhere.
+(Griffin & Lim 1984). `framing.check_nola` tells whether the divisor is large enough everywhere.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpss_batch.dsp.fft import Complex64, backward
-from hpss_batch.dsp.framing import Float32, StftParams, Window, integer, window_of
-from hpss_batch.dsp.stft import librosa_params
+from hpss_batch.dsp.framing import Float32, StftParams, Window, integer, librosa_params, window_of
 from hpss_batch.errors import ParameterError
 
 
@@ -138,39 +137,6 @@ def istft(
     for channel in np.ndindex(spectrogram.shape[:-2]):
         istft_samples(spectrogram[channel].T, 0, n_frames, 0, n_samples, params, out=y[channel])
     return y
-
-
-def smallest_overlap(params: StftParams) -> float:
-    """Least sum of squared windows that a sample of any track may get, relative to the largest square.
-
-    Sample n of a track with centred frames lies less than one hop after the middle of frame n // hop_length;
-    near the track's ends that frame may be the only one to see it. Errors of a spectrogram grow by one over the
-    root of this number.
-    """
-    squares = np.square(window_of(params), dtype=np.float64)
-    nearest = squares[params.pad : params.pad + params.hop_length]
-    return float(nearest.min() / squares.max()) if len(nearest) == params.hop_length else 0.0
-
-
-def check_nola(params: StftParams, tolerance: float = 1e-4) -> None:
-    """Refuse parameters whose spectrogram does not determine every sample: NOLA, at a track's ends as well.
-
-    Raises
-    ------
-    ParameterError
-        If frames are not centred, or some sample is seen through (almost) no window: see `smallest_overlap`.
-    """
-    if not params.center:
-        raise ParameterError(
-            "center=False leaves a track's ends without frames: give center=True to make audio"
-        )
-    if smallest_overlap(params) < tolerance:
-        win_length = params.win_length or params.n_fft
-        raise ParameterError(
-            f"hop_length={params.hop_length} with window={params.window!r} of {win_length} samples leaves samples "
-            "that no frame sees well enough to make audio from them (NOLA, at a track's ends as well): "
-            f"give a smaller hop_length, for instance {max(1, win_length // 4)}"
-        )
 
 
 def _overlap_add(pieces: Float32, total: Float32) -> None:

@@ -2,7 +2,8 @@
 
 `stft` is librosa's, in float32: within about 1e-6 of the largest bin, as librosa's own arithmetic is partly in
 float64. `stft_frames` gives any run of frames from the samples that they touch; joined, such runs are, bit for
-bit, the frames of the whole track, padded at its true ends and nowhere else.
+bit, the frames of the whole track, padded at its true ends and nowhere else. The way back is in `istft`, what
+both share in `framing` and `fft`; from here all of it can be imported.
 """
 
 from __future__ import annotations
@@ -11,10 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from hpss_batch.dsp.fft import Complex64, forward
-from hpss_batch.dsp.framing import Float32, StftParams, Window, context, padded, window_of
+from hpss_batch.dsp.framing import (
+    Float32,
+    StftParams,
+    Window,
+    check_nola,
+    context,
+    librosa_params,
+    padded,
+    window_of,
+)
+from hpss_batch.dsp.istft import istft, istft_samples
 from hpss_batch.errors import ParameterError
 
-__all__ = ["StftParams", "context", "librosa_params", "stft", "stft_frames"]
+__all__ = ["StftParams", "check_nola", "context", "istft", "istft_samples", "stft", "stft_frames"]
 
 
 def stft_frames(
@@ -127,12 +138,3 @@ def stft(
     for channel in np.ndindex(audio.shape[:-1]):
         stft_frames(audio[channel], 0, n_samples, 0, n_frames, params, out=frames[channel])
     return frames.swapaxes(-1, -2)
-
-
-def librosa_params(
-    n_fft: int, hop_length: int | None, win_length: int | None, window: Window, center: bool, pad_mode: str
-) -> StftParams:
-    """Parameters as librosa takes them: hop_length is a quarter of the window by default."""
-    if hop_length is None:
-        hop_length = max(1, (n_fft if win_length is None else win_length) // 4)
-    return StftParams(n_fft, hop_length, win_length, window, center, pad_mode)
