@@ -1,0 +1,277 @@
+"""What should a job do? Its YAML as frozen, checked values, every default filled in.
+
+A `Job` comes from a YAML file (`Job.load`), from Python values or a text (`Job.parse`), or from the command line alone
+(`Job.from_command_line`), in each case with overrides on top; it goes back to YAML by `Job.to_yaml`. Everything wrong
+with it is in one `ConfigError`, a line each. `Job.fingerprint` stands for all settings that change a number.
+
+Paths are relative to the folder in which a command runs, as on the command line, and not to the YAML file; `~` is
+the home folder. `Job.absolute` makes a job that means the same from every folder.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from hpss_batch.corpus.folder import is_url
+from hpss_batch.errors import ParameterError
+from hpss_batch.job.blocks import Cluster, Corpus, Hpss, Stft
+from hpss_batch.job.complaints import Complaints, config_error
+from hpss_batch.job.document import Document, Override, dump, flatten, inline, show
+from hpss_batch.job.fields import Block, Settings
+from hpss_batch.job.outputs import Output
+
+if TYPE_CHECKING:
+    from hpss_batch.dsp.hpss import HpssParams
+    from hpss_batch.dsp.stft import StftParams
+
+NUMERICS_VERSION = 1
+"""Goes up whenever a release computes other numbers from the same settings, in decoding or anywhere behind it."""
+
+_NUMERIC = {
+    "corpus": ("sample_rate", "channels"),
+    "stft": tuple(Stft.model_fields),
+    "hpss": tuple(Hpss.model_fields),
+    "output": ("arrays", "mask_dtype", "unit_frames", "features"),
+}
+"""The keys that change a number of the store."""
+
+
+class Job(Block):
+    """A job, checked: what `hpss-batch` takes from a YAML file.
+
+    Made by `Job.load`, `Job.parse` or `Job.from_command_line`; ``Job(corpus={"path": "music/"}, output={"path":
+    "out/"})`` is the same as `Job.parse`. Two jobs are equal if they do the same.
+
+    Raises
+    ------
+    ConfigError
+        Naming every key that is unknown, missing, or has a value of the wrong type or that is not possible.
+
+    Examples
+    --------
+    >>> job = Job.parse("corpus: {path: music/}\\noutput: {path: out/}", ["hpss.margin=3"])
+    >>> job.hpss.margin, job.stft.n_fft, job.given("stft.n_fft")
+    ((3.0, 3.0), 2048, False)
+    """
+
+    corpus: Corpus = Field(description="The recordings.")
+    stft: Stft = Field(Stft(), description="How they are cut into frames: librosa's parameters.")
+    hpss: Hpss = Field(Hpss(), description="How each frame is separated: librosa's parameters.")
+    output: Output = Field(description="What is written, and where.")
+    cluster: Cluster = Field(
+        Cluster(), description="Where the work is done: any Dask cluster class, by name."
+    )
+    dask: Settings = Field(
+        {},
+        description="Settings of Dask, such as {distributed.worker.memory.target: 0.8}.",
+        json_schema_extra={"allowed": "a mapping of names of Dask's settings to values"},
+    )
+
+    def __init__(self, **values: Any) -> None:
+        self._fill(Document(values))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], overrides: Iterable[Override] = ()) -> Self:
+        """The job of a YAML file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        overrides
+            "hpss.margin=3", as after `--set`, the value in YAML; or a key and a value, ("hpss.margin", 3). Later
+            ones win, over earlier ones and over the file.
+        """
+        return cls._of(Document.load(path), overrides)
+
+    @classmethod
+    def parse(
+        cls, source: str | Mapping[str, Any], overrides: Iterable[Override] = (), *, name: str = "the job"
+    ) -> Self:
+        """The job of a YAML text, called `name` in messages, or of a mapping."""
+        document = Document.read(source, name) if isinstance(source, str) else Document(dict(source))
+        return cls._of(document, overrides)
+
+    @classmethod
+    def from_command_line(
+        cls,
+        corpus: str | os.PathLike[str],
+        output: str | os.PathLike[str],
+        overrides: Iterable[Override] = (),
+    ) -> Self:
+        """The job of `hpss-batch run music/ -o out/`: defaults, but for the overrides."""
+        return cls._of(Document({"corpus": {"path": corpus}, "output": {"path": output}}), overrides)
+
+    @classmethod
+    def _of(cls, document: Document, overrides: Iterable[Override]) -> Self:
+        document.override(overrides)
+        job = cls.__new__(cls)
+        job._fill(document)
+        return job
+
+    def _fill(self, document: Document) -> None:
+        try:
+            self.__pydantic_validator__.validate_python(document.value, self_instance=self)
+        except ValidationError as error:
+            raise config_error(error, type(self), document) from None  # which says all that pydantic's says
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_blocks(cls, data: Any) -> Any:
+        """A block whose lines are all commented out is null in YAML, and means the defaults."""
+        needed: dict[str, Any] = {"corpus": {}, "output": {}}
+        return needed | {name: value for name, value in data.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [*self._same_place(), *self._stem_problems(), *self._feature_problems()]
+        if problems:
+            raise Complaints(problems)
+        return self
+
+    def _same_place(self) -> Iterable[tuple[str, str]]:
+        source, target = (_absolute(path).rstrip("/") for path in (self.corpus.path, self.output.path))
+        if source == target:
+            yield (
+                "output.path",
+                f"output.path is {show(self.output.path)}, which is the corpus; allowed: another folder",
+            )
+
+    def _stem_problems(self) -> Iterable[tuple[str, str]]:
+        if self.output.stems is not None:
+            from hpss_batch.dsp.stft import check_nola
+
+            try:
+                check_nola(self.stft_params)
+            except ParameterError as error:
+                yield "output.stems", f"output.stems need a spectrogram that can be inverted: stft.{error}"
+
+    def _feature_problems(self) -> Iterable[tuple[str, str]]:
+        features, rate = self.output.features, self.corpus.sample_rate
+        if features is None:
+            return
+        n_bins = 1 + self.stft.n_fft // 2
+        if features.n_mels > n_bins:
+            yield (
+                "output.features.n_mels",
+                f"output.features.n_mels is {features.n_mels}; allowed: at most the {n_bins} bins of "
+                f"stft.n_fft={self.stft.n_fft}",
+            )
+        highest = features.fmin if features.fmax is None else features.fmax
+        if rate is not None and highest > rate / 2:
+            name = "fmin" if features.fmax is None else "fmax"
+            yield (
+                f"output.features.{name}",
+                f"output.features.{name} is {highest:g}; allowed: at most half of corpus.sample_rate, {rate / 2:g}",
+            )
+
+    @property
+    def stft_params(self) -> "StftParams":
+        """The block `stft`, as `hpss_batch.dsp` takes it."""
+        return self.stft.params
+
+    @property
+    def hpss_params(self) -> "HpssParams":
+        """The block `hpss`, as `hpss_batch.dsp` takes it."""
+        return self.hpss.params
+
+    def given(self, key: str) -> bool:
+        """Whether a key ("stft.n_fft") was set, and did not just get its default."""
+        block: Any = self
+        for part in key.split("."):
+            fields = type(block).model_fields if isinstance(block, Block) else {}
+            name = next((name for name, info in fields.items() if part == (info.alias or name)), None)
+            if name not in getattr(block, "model_fields_set", ()):
+                return False
+            block = getattr(block, str(name))
+        return True
+
+    def replace(self, changes: Mapping[str, Any]) -> Self:
+        """The same job with other values of some keys, {"output.unit_frames": 1024}, checked again."""
+        return self.parse(_plain(self.model_dump(by_alias=True, exclude_unset=True)), changes.items())
+
+    def absolute(self) -> Self:
+        """The same job with absolute paths, so that it means the same wherever it is read again."""
+        paths = {"corpus.path": _absolute(self.corpus.path), "output.path": _absolute(self.output.path)}
+        if self.cluster.scheduler_file is not None:
+            paths["cluster.connect"] = _absolute(self.cluster.scheduler_file)
+        return self.replace(paths)
+
+    def to_yaml(self) -> str:
+        """YAML of the job, every default filled in, from which `Job.parse` makes an equal one."""
+        return dump(_plain(self.model_dump(by_alias=True)))
+
+    def numerics(self) -> dict[str, Any]:
+        """Every setting that changes a number of the store, as values fit for JSON.
+
+        Not what chooses or places tracks, nor what runs them. A window of null samples is one of `n_fft`.
+        """
+        values = _plain(self.model_dump(by_alias=True))
+        chosen: dict[str, Any] = {
+            block: {name: values[block][name] for name in names} for block, names in _NUMERIC.items()
+        }
+        chosen["stft"]["win_length"] = self.stft.win_length or self.stft.n_fft
+        if math.isinf(self.hpss.power):
+            chosen["hpss"]["power"] = "inf"
+        return {**chosen, "numerics_version": NUMERICS_VERSION}
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two jobs share exactly if their `numerics` are the same."""
+        text = json.dumps(self.numerics(), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Where two `Job.numerics` differ, for people: "hpss.margin: 1.0 there, 3.0 here".
+
+    >>> differences({"hpss": {"margin": 1.0, "power": 2.0}}, {"hpss": {"margin": 3.0, "power": 2}})
+    ['hpss.margin: 1.0 there, 3.0 here']
+    """
+    old, new = dict(flatten(there)), dict(flatten(here))
+    absent = object()
+
+    def said(values: dict[str, Any], key: str) -> str:
+        return show(values[key]) if key in values else "not set"
+
+    return [
+        f"{key}: {said(old, key)} there, {said(new, key)} here"
+        for key in {**old, **new}
+        if old.get(key, absent) != new.get(key, absent)
+    ]
+
+
+def template(corpus: str = "music/", output: str = "out/") -> str:
+    """The YAML that `hpss-batch init` writes: every key with its default and what it is."""
+    values = Job.from_command_line(corpus, output).model_dump(by_alias=True)
+    lines = [
+        "# A job of hpss-batch: `hpss-batch plan job.yaml` says what it will do, `hpss-batch run job.yaml` does it.",
+        "# Every key but the two paths may be left out; `--set hpss.margin=3` changes one for a run.",
+        "# Paths are relative to the folder in which you run it.",
+    ]
+    for block, info in Job.model_fields.items():
+        if block == "dask":
+            lines += ["", f"dask: {{}}    # {info.description}"]
+            continue
+        lines += ["", f"{block}:    # {info.description}"]
+        fields = getattr(Job.model_fields[block].annotation, "model_fields", {})
+        for name, field in fields.items():
+            key = field.alias or name
+            setting = f"{key}: {inline(values[block][key])}"
+            lines += [f"  # {field.description}", f"  {setting}"]
+    return "\n".join(lines) + "\n"
+
+
+def _absolute(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, all the way down: what YAML and JSON know."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,209 @@
+"""Which results may a job ask for: arrays, stems, features?
+
+The blocks `output`, `output.stems` and `output.features`. What a key is (the comment in the YAML of `hpss-batch
+init`) and what is allowed (the errors) stand where the key is declared.
+"""
+
+import string
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import AfterValidator, Field, model_validator
+
+from hpss_batch.corpus.layout import CHUNK_FRAMES
+from hpss_batch.job.complaints import Complaints, key, names
+from hpss_batch.job.document import show
+from hpss_batch.job.fields import Block, Flag, Listed, Location, Number, Once, OrNone, Positive, Text
+
+ArrayName = Literal[
+    "spectrogram", "magnitude", "harmonic_mask", "percussive_mask", "harmonic", "percussive", "residual"
+]
+Component = Literal["harmonic", "percussive", "residual"]
+FeatureName = Literal["mel", "log_mel", "chroma", "onset", "rms", "harmonic_ratio"]
+
+_PCM = ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+STEM_FORMATS: dict[str, tuple[str, ...]] = {
+    "wav": (*_PCM, "PCM_U8", "ULAW", "ALAW"),
+    "flac": ("PCM_16", "PCM_24", "PCM_S8"),
+    "ogg": ("VORBIS", "OPUS"),
+    "mp3": ("MPEG_LAYER_III",),
+    "aiff": (*_PCM, "PCM_S8"),
+    "caf": (*_PCM, "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"),
+    "au": (*_PCM, "ULAW", "ALAW"),
+    "w64": _PCM,
+    "rf64": _PCM,
+}
+"""Formats of stems, which are file extensions too, and libsndfile's subtypes of each, the default first."""
+
+STEM_RATES: dict[str, tuple[int, ...]] = {
+    "OPUS": (8000, 12000, 16000, 24000, 48000),
+    "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+}
+"""Sample rates [Hz] of the subtypes that do not take every one."""
+
+
+def _ordered(names: tuple[str, ...]) -> tuple[str, ...]:
+    """In the order of the table, so that two jobs that want the same arrays are equal."""
+    return tuple(sorted(names, key=get_args(ArrayName).index))
+
+
+class Stems(Block):
+    """Components rendered back to audio files."""
+
+    components: Annotated[tuple[Component, ...], Listed, Once, Field(min_length=1)] = key(
+        ("harmonic", "percussive"),
+        "which of harmonic, percussive, residual",
+        "a list of harmonic, percussive and residual, each at most once",
+    )
+    format: Annotated[str, Field(pattern=f"^({'|'.join(STEM_FORMATS)})$")] = key(
+        "flac", "wav, flac, ogg, mp3, aiff, caf, au, w64 or rf64", ", ".join(STEM_FORMATS)
+    )
+    subtype: Text | None = key(
+        None, "libsndfile's name of the encoding, such as PCM_24; null: the format's own", "text, or null"
+    )
+    path: Text = key(
+        "{id}.{component}",
+        "name of a file below stems/, without extension",
+        "a relative path with {id} and {component} in it, such as {id}.{component}",
+    )
+    sample_rate: Positive | None = key(
+        None, "Hz; null: the track's own", "a whole number of Hz from 1 on, or null"
+    )
+    channels: Literal["mono"] | None = key(None, "mono; null: the track's own", "mono or null")
+
+    @property
+    def encoding(self) -> tuple[str, str]:
+        """Format and subtype, as libsndfile names them."""
+        return self.format.upper(), self.subtype or STEM_FORMATS[self.format][0]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        items = self._path_problems()
+        subtypes = STEM_FORMATS[self.format]
+        if self.subtype is not None and self.subtype not in subtypes:
+            items.append(
+                (
+                    "subtype",
+                    f"subtype is {show(self.subtype)}; {self.format} allows {', '.join(subtypes)}, or null",
+                )
+            )
+        rates = STEM_RATES.get(self.encoding[1])
+        if rates and self.sample_rate is not None and self.sample_rate not in rates:
+            items.append(
+                (
+                    "sample_rate",
+                    f"sample_rate is {self.sample_rate}; {self.encoding[1]} allows {', '.join(map(str, rates))}",
+                )
+            )
+        if items:
+            raise Complaints(items)
+        return self
+
+    def _path_problems(self) -> list[tuple[str, str]]:
+        found = f"path is {show(self.path)}"
+        try:
+            fields = [
+                (name, spec or conv) for _, name, spec, conv in string.Formatter().parse(self.path) if name
+            ]
+            broken = any(name == "" for _, name, _, _ in string.Formatter().parse(self.path))
+        except ValueError:
+            fields, broken = [], True
+        unknown = sorted({name for name, extra in fields if name not in ("id", "component") or extra})
+        named = {name for name, _ in fields}
+        needed = {"id"} | ({"component"} if len(self.components) > 1 else set())
+        if broken or unknown or not needed <= named:
+            return [
+                ("path", f"{found}; allowed: text with {{id}} and {{component}} in it, and no other braces")
+            ]
+        if self.path.startswith(("/", "~")) or ".." in self.path.split("/") or "\0" in self.path:
+            return [("path", f"{found}, which leads out of stems/; allowed: a path below it, without ..")]
+        return []
+
+
+class Features(Block):
+    """What is computed of each frame's components, packed beside the arrays."""
+
+    kinds: Annotated[tuple[FeatureName, ...], Listed, Once, Field(min_length=1)] = key(
+        ("log_mel", "chroma", "onset", "rms", "harmonic_ratio"),
+        "which of mel, log_mel, chroma, onset, rms, harmonic_ratio",
+        "a list of mel, log_mel, chroma, onset, rms and harmonic_ratio, each at most once",
+    )
+    components: Annotated[tuple[Component, ...], Listed, Once, Field(min_length=1)] = key(
+        ("harmonic", "percussive"),
+        "those of which mel, log_mel and rms are computed",
+        "a list of harmonic, percussive and residual, each at most once",
+    )
+    n_mels: Positive = key(128, "mel bands", "a whole number from 1 on, at most the number of bins")
+    fmin: Annotated[Number, Field(ge=0, allow_inf_nan=False)] = key(
+        0.0, "Hz at which the mel bands begin", "a number of Hz from 0 on, below fmax"
+    )
+    fmax: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = key(
+        None,
+        "Hz at which the mel bands end; null: half the sample rate",
+        "a number of Hz above fmin, at most half the sample rate, or null",
+    )
+    n_chroma: Positive = key(12, "chroma bins an octave", "a whole number from 1 on")
+    summaries: Flag = key(True, "mean, deviation and percentiles of each track", "true or false")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.fmax is not None and self.fmax <= self.fmin:
+            raise Complaints(
+                [("fmax", f"fmax is {self.fmax:g}; allowed: above fmin, which is {self.fmin:g}, or null")]
+            )
+        return self
+
+
+class Output(Block):
+    """What is written, and where."""
+
+    path: Location = key(..., "the run directory, local or s3://…", "text: a folder, which is made, or a URL")
+    arrays: Annotated[tuple[ArrayName, ...], Listed, Once, AfterValidator(_ordered)] = key(
+        ("harmonic_mask", "percussive_mask"),
+        f"which of {', '.join(get_args(ArrayName))}",
+        f"a list of {', '.join(get_args(ArrayName))}, each at most once",
+    )
+    mask_dtype: Literal["float32", "uint16", "uint8"] = key(
+        "float32",
+        "of the masks: float32 (exact), uint16 or uint8 (a quarter of the bytes)",
+        "float32, uint16 or uint8",
+    )
+    unit_frames: Positive | None = key(
+        None,
+        f"frames of a unit, which is a task, a shard and a commit: a multiple of {CHUNK_FRAMES}; null: about 128 MiB",
+        f"a multiple of {CHUNK_FRAMES}, or null",
+    )
+    stems: Annotated[Stems | None, OrNone] = key(
+        None,
+        "audio files, such as {components: [harmonic, percussive], format: flac}; true: those; null: none",
+        f"true, null, or a block with the keys {', '.join(names(Stems))}",
+    )
+    features: Annotated[Features | None, OrNone] = key(
+        None,
+        "features of each frame, such as {kinds: [log_mel, rms], n_mels: 64}; true: the default ones; null: none",
+        f"true, null, or a block with the keys {', '.join(names(Features))}",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.arrays and self.stems is None and self.features is None:
+            raise Complaints(
+                [
+                    (
+                        "arrays",
+                        "arrays is empty, and neither stems nor features are asked for: nothing would be made",
+                    )
+                ]
+            )
+        frames = self.unit_frames
+        if frames is not None and frames % CHUNK_FRAMES:
+            below = frames // CHUNK_FRAMES * CHUNK_FRAMES
+            near = f"{below} or {below + CHUNK_FRAMES}" if below else f"{CHUNK_FRAMES}"
+            raise Complaints(
+                [
+                    (
+                        "unit_frames",
+                        f"unit_frames is {frames}; allowed: a multiple of {CHUNK_FRAMES}, such as {near}, or null",
+                    )
+                ]
+            )
+        return self
