@@ -6,7 +6,7 @@ earliest first, wherever the span begins:
 
     sample n  =  sum over frames t of  window * irfft(frame t)  at n  /  sum over frames t of  window² at n
 
-(Griffin & Lim 1984). `framing.check_nola` tells whether the divisor is large enough everywhere.
+(Griffin & Lim 1984). `check_nola` tells whether the divisor is large enough everywhere.
 """
 
 from __future__ import annotations
@@ -17,8 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from hpss_batch.dsp.fft import Complex64, backward
-from hpss_batch.dsp.framing import Float32, StftParams, Window, integer, librosa_params, window_of
+from hpss_batch.dsp.framing import (
+    Float32,
+    StftParams,
+    Window,
+    check_nola,
+    integer,
+    librosa_params,
+    window_of,
+)
 from hpss_batch.errors import ParameterError
+
+__all__ = ["check_nola", "istft", "istft_samples"]
 
 
 def istft_samples(

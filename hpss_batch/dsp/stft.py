@@ -16,13 +16,12 @@ from hpss_batch.dsp.framing import (
     Float32,
     StftParams,
     Window,
-    check_nola,
     context,
     librosa_params,
     padded,
     window_of,
 )
-from hpss_batch.dsp.istft import istft, istft_samples
+from hpss_batch.dsp.istft import check_nola, istft, istft_samples
 from hpss_batch.errors import ParameterError
 
 __all__ = ["StftParams", "check_nola", "context", "istft", "istft_samples", "stft", "stft_frames"]
