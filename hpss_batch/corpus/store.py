@@ -15,7 +15,6 @@ sees arrays of different lengths.
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -30,82 +29,13 @@ from hpss_batch import __version__
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import is_url, object_store, sync
 from hpss_batch.corpus.layout import CHUNK_FRAMES, round_up
+from hpss_batch.corpus.shape import LONG_NAMES, REFERENCES, Shape, fill_value
 from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError
 
 GROUP = "corpus.zarr"
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
-
-MaskDtype = Literal["float32", "uint16", "uint8"]
-
-REFERENCES = (
-    "Fitzgerald, D. (2010): Harmonic/percussive separation using median filtering. DAFx-10, Graz. "
-    "Driedger, J., Müller, M., Disch, S. (2014): Extending harmonic-percussive separation of audio. ISMIR, Taipei."
-)
-
-LONG_NAMES = {
-    "spectrogram": "complex short-time Fourier transform",
-    "magnitude": "magnitude of the spectrogram",
-    "harmonic_mask": "weight of the harmonic component",
-    "percussive_mask": "weight of the percussive component",
-    "harmonic": "harmonic component: spectrogram times harmonic mask",
-    "percussive": "percussive component: spectrogram times percussive mask",
-    "residual": "residual component: spectrogram less harmonic less percussive",
-}
-"""The arrays on (channel, frame, frequency) that a job may ask for."""
-
-MASKS = ("harmonic_mask", "percussive_mask")
-COMPONENTS = ("harmonic", "percussive", "residual")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a store's arrays have in common.
-
-    Attributes
-    ----------
-    arrays : tuple of str
-        Names out of `LONG_NAMES`.
-    mask_dtype : {"float32", "uint16", "uint8"}
-        How masks are stored; integers are codes 0 … top − 1 for weights 0 … 1, the top code is a gap.
-    n_bins, unit_frames, sample_rate : int
-        Bins of a frame; frames of a unit; Hz.
-    """
-
-    arrays: tuple[str, ...]
-    mask_dtype: MaskDtype
-    n_bins: int
-    unit_frames: int
-    sample_rate: int
-
-    def dtype(self, name: str) -> np.dtype[Any]:
-        """The dtype of an array as stored."""
-        if name in MASKS:
-            return np.dtype(self.mask_dtype)
-        return np.dtype(np.float32 if name == "magnitude" else np.complex64)
-
-
-def fill_value(dtype: np.dtype[Any]) -> Any:
-    """What a gap holds: NaN, or the top code of integers."""
-    if dtype.kind == "u":
-        return int(np.iinfo(dtype).max)
-    return complex(np.nan, np.nan) if dtype.kind == "c" else np.nan
-
-
-def quantise(mask: NDArray[np.float32], out: NDArray[Any], scratch: NDArray[np.float32]) -> None:
-    """Round weights in [0, 1] to integer codes 0 … top − 1, to the nearest, halves to even.
-
-    Parameters
-    ----------
-    mask, scratch : ndarray of float32
-        Same shape as `out`; `scratch` is overwritten.
-    out : ndarray of uint8 or uint16
-        The codes.
-    """
-    np.multiply(mask, np.float32(np.iinfo(out.dtype).max - 1), out=scratch)
-    np.rint(scratch, out=scratch)
-    np.copyto(out, scratch, casting="unsafe")
 
 
 @contextmanager
@@ -254,7 +184,7 @@ def _array(
     )
 
 
-def write_tracks(url: str, catalog: Catalog) -> None:
+def write_tracks(url: str, catalog: Catalog, mark: Sequence[int]) -> None:
     """Bring the variables on `track` up to date with the catalog, and consolidate the group's metadata.
 
     Parameters
@@ -263,6 +193,8 @@ def write_tracks(url: str, catalog: Catalog) -> None:
         The run directory; `extend` was called before.
     catalog : Catalog
         Tracks and what became of them.
+    mark : sequence of int
+        What `refreshed` shall return from now on.
     """
     group = open_group(url, "r+")
     for name, (values, attributes) in track_variables(catalog).items():
@@ -270,7 +202,17 @@ def write_tracks(url: str, catalog: Catalog) -> None:
         fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
         array = _array(group, name, values.shape, ("track",), dtype, fill, attributes, chunks=(TRACK_CHUNK,))
         array[: len(values)] = values
+    group.attrs["refreshed"] = list(mark)
     consolidate(group)
+
+
+def refreshed(url: str) -> list[int] | None:
+    """The mark that the last complete `write_tracks` left; None where there was none."""
+    try:
+        found = open_group(url).attrs.get("refreshed")
+    except StoreError:
+        return None
+    return [int(n) for n in found] if isinstance(found, list) else None  # type: ignore[arg-type]
 
 
 def consolidate(group: zarr.Group) -> None:

@@ -16,10 +16,9 @@ other tracks are done.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -28,47 +27,13 @@ from numpy.typing import NDArray
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Piece, Unit
 from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.store import COMPONENTS, MASKS, Shape, fill_value, quantise, writer, zarr_settings
+from hpss_batch.corpus.shape import COMPONENTS, MASKS, Shape, fill_value, quantise
+from hpss_batch.corpus.store import writer, zarr_settings
 from hpss_batch.dsp.hpss import HpssParams, masks
-from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import AudioError
+from hpss_batch.job.recipe import BLOCK, Recipe
 from hpss_batch.job.sources import AudioSource, Source, StoredSource, Window
 from hpss_batch.job.versions import versions
-
-BLOCK = 256
-"""Frames that pass through the cache together."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a unit's task needs to know besides the unit.
-
-    Attributes
-    ----------
-    url : str
-        The run directory.
-    source : str or None
-        The run directory whose spectrograms are read; None to read audio.
-    stft, hpss : StftParams, HpssParams
-        How to transform and to separate.
-    shape : Shape
-        The arrays that are wanted.
-    channels : {"mono", "all"}
-        Whether channels are averaged.
-    n_channels : int
-        Width of the store's channel axis.
-    generation : int
-        The newest generation; a store opened before it may be too short.
-    """
-
-    url: str
-    source: str | None
-    stft: StftParams
-    hpss: HpssParams
-    shape: Shape
-    channels: Literal["mono", "all"]
-    n_channels: int
-    generation: int
 
 
 def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> Commit:

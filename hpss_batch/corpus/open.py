@@ -1,0 +1,214 @@
+"""How does a person get at a track's results? As labelled arrays, by the track's name.
+
+`open_corpus` opens a run directory in about a second, however many tracks it holds: the frames stay where they are
+until they are asked for, and a track's Dask chunks are made when the track is.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from hpss_batch.corpus.folder import Folder, open_folder
+from hpss_batch.corpus.records import STATUSES
+from hpss_batch.corpus.shape import COMPONENTS, MASKS, REFERENCES
+from hpss_batch.corpus.store import open_group
+from hpss_batch.errors import TrackError
+
+if TYPE_CHECKING:
+    pass
+
+DONE = STATUSES.index("done")
+
+
+def open_corpus(path: str | os.PathLike[str]) -> "Corpus":
+    """Open a run directory for reading.
+
+    Parameters
+    ----------
+    path : path or URL
+        The run directory, the one that `output.path` named.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    StoreError
+        If there is no run directory.
+
+    Examples
+    --------
+    >>> corpus = open_corpus("out/")                                    # doctest: +SKIP
+    >>> corpus["album/song.flac"].harmonic_mask.mean("frame")           # doctest: +SKIP
+    """
+    return Corpus(open_folder(path))
+
+
+class Corpus(Mapping[str, xr.Dataset]):
+    """The tracks of a run directory that are done, by id.
+
+    A mapping: iterating gives the ids of tracks that are done, `len` counts them, and ``corpus[id]`` is a track.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.path = folder.url
+        self._group = open_group(folder.url)
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """The whole store as xarray opens it, packed: all tracks on one frame axis, without Dask chunks."""
+        store = xr.open_zarr(self._group.store, chunks=None, decode_cf=False)
+        return store.set_coords(
+            [name for name in ("track", "time", "frequency", "track_index") if name in store]
+        )
+
+    @cached_property
+    def tracks(self) -> xr.Dataset:
+        """Everything about tracks, one row each: ``corpus.tracks.to_pandas()`` is a table.
+
+        Status is in words; `n_samples` and `n_frames` are true where it is "done".
+        """
+        names = [str(n) for n, v in self.dataset.variables.items() if v.dims == ("track",)]
+        table = self.dataset[names].load().set_coords("track")
+        words = np.array(STATUSES, dtype=object)[table.status.values]
+        return table.assign(status=("track", words, {"long_name": table.status.attrs["long_name"]}))
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {track: row for row, track in enumerate(self.tracks.track.values.tolist())}
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the store [Hz]."""
+        return int(self.dataset.attrs["sample_rate"])
+
+    def __iter__(self) -> Iterator[str]:
+        done = self.tracks.status.values == "done"
+        yield from self.tracks.track.values[done].tolist()
+
+    def __len__(self) -> int:
+        return int((self.tracks.status.values == "done").sum())
+
+    def __contains__(self, track: object) -> bool:
+        row = self._rows.get(track) if isinstance(track, str) else None
+        return row is not None and self.tracks.status.values[row] == "done"
+
+    def __getitem__(self, track: str) -> xr.Dataset:
+        """A track, lazily: dims (channel, frame, frequency), `time` [s], `frequency` [Hz].
+
+        Variables that follow from stored ones are there too, computed when they are read: components from
+        spectrogram and masks, and, at margins of 1 and a finite power, the mask that is missing from the other (to
+        rounding: librosa's two masks add up to 1 only to the last bit or so).
+
+        Raises
+        ------
+        TrackError
+            If there is no such track, or it is not done; the message has its reason.
+        """
+        row = self._row(track)
+        facts = {name: self.tracks[name].values[row] for name in self.tracks.variables}
+        start, stop = int(facts["frame_start"]), int(facts["frame_start"]) + int(facts["n_frames"])
+        packed = self.dataset
+        names = [str(n) for n, v in packed.data_vars.items() if "frame" in v.dims]
+        view = (
+            packed[names].drop_vars(["track", "track_index"], errors="ignore").isel(frame=slice(start, stop))
+        )
+        view = view.isel(channel=slice(0, self._channels(int(facts["source_channels"]))))
+        view = _decoded(view.chunk(_chunks(self._group, names)))
+        view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
+            name: _plain(value) for name, value in facts.items() if name not in ("track", "error", "status")
+        }
+        return _with_derived(view, self.dataset.attrs.get("job", {}))
+
+    def _channels(self, source_channels: int) -> int:
+        mono = self.dataset.attrs["job"]["corpus"]["channels"] == "mono"
+        return 1 if mono else source_channels
+
+    def _row(self, track: str) -> int:
+        row = self._rows.get(track)
+        if row is None:
+            import difflib
+
+            near = difflib.get_close_matches(track, self._rows, n=3, cutoff=0.5)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise TrackError(f"{self.path} has no track {track!r}{hint}")
+        status = self.tracks.status.values[row]
+        if status != "done":
+            error = self.tracks.error.values[row]
+            raise TrackError(
+                f"{track} is {status}" + (f": {error}" if error else "; `hpss-batch run` goes on")
+            )
+        return row
+
+    def __repr__(self) -> str:
+        words, counts = np.unique(self.tracks.status.values.astype(str), return_counts=True)
+        found = ", ".join(f"{n:,} {word}" for word, n in zip(words, counts, strict=True))
+        arrays = ", ".join(
+            name for name in self.dataset.data_vars if self.dataset[name].dims[-1:] == ("frequency",)
+        )
+        return f"<Corpus {self.path}: {found or 'no tracks'}; {arrays}>"
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
+    """One Dask chunk for each Zarr chunk along frames; all bins together."""
+    for name in names:
+        array = group[name]
+        if isinstance(array, zarr.Array) and array.ndim == 3:
+            return {"frame": array.chunks[1]}
+    return {}
+
+
+def _decoded(view: xr.Dataset) -> xr.Dataset:
+    """Codes as float32 weights; xarray's own CF decoding would take float64 for them."""
+
+    def decode(codes: np.ndarray[Any, Any], top: int) -> np.ndarray[Any, Any]:
+        weights = codes.astype(np.float32) * np.float32(1 / (top - 1))
+        weights[codes == top] = np.nan
+        return weights
+
+    for name in MASKS:
+        if name in view and view[name].dtype.kind == "u":
+            codes = view[name]
+            top = int(np.iinfo(codes.dtype).max)
+            weights = xr.apply_ufunc(
+                decode, codes, kwargs={"top": top}, dask="parallelized", output_dtypes=[np.float32]
+            )
+            weights.attrs = {
+                k: v for k, v in codes.attrs.items() if k not in ("scale_factor", "add_offset", "_FillValue")
+            }
+            view[name] = weights
+    for name in view.variables:
+        view[name].attrs.pop("coordinates", None)
+    return view
+
+
+def _with_derived(view: xr.Dataset, job: Mapping[str, Any]) -> xr.Dataset:
+    """Add what follows from the variables that are there."""
+    hpss = job.get("hpss", {})
+    harmonic, percussive = MASKS
+    if hpss.get("margin") in (1.0, [1.0, 1.0]) and hpss.get("power") != "inf":
+        for missing, other in ((harmonic, percussive), (percussive, harmonic)):
+            if missing not in view and other in view:
+                view[missing] = 1 - view[other]
+                view[missing].attrs = view[other].attrs | {
+                    "long_name": f"weight of the {missing.removesuffix('_mask')} component",
+                    "comment": f"1 - {other}: librosa's to rounding",
+                }
+    for component, mask in zip(COMPONENTS, MASKS, strict=False):
+        if component not in view and mask in view and "spectrogram" in view:
+            view[component] = view.spectrogram * view[mask]
+            view[component].attrs = {"long_name": f"{component} component", "units": "1"}
+    if "residual" not in view and {"spectrogram", "harmonic", "percussive"} <= set(view.data_vars):
+        view["residual"] = view.spectrogram - view.harmonic - view.percussive
+        view["residual"].attrs = {"long_name": "residual component", "units": "1"}
+    return view

@@ -1,0 +1,114 @@
+"""On what does a run work? A Dask client, from the `cluster:` block of a job.
+
+Any cluster class of the Dask family is taken by name, or a scheduler that is there already. Workers of our own
+LocalCluster have one thread a process, so that one that hangs or dies takes nothing else along.
+"""
+
+import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hpss_batch.errors import ClusterError
+from hpss_batch.job.blocks import Cluster
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+DEATHS = 3
+"""How many workers a task may kill before it is held to be the cause."""
+
+LOCAL = "distributed.LocalCluster"
+
+
+@contextmanager
+def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"]:
+    """A client of the job's cluster, which is closed with it if it was started here.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The job's `cluster:` block.
+    settings : dict
+        The job's `dask:` block; it wins over what is set here.
+
+    Raises
+    ------
+    ClusterError
+        If the class is not there, or the cluster cannot be started or reached.
+    """
+    import dask
+    from distributed import Client
+
+    ours = {"distributed.scheduler.allowed-failures": DEATHS - 1}
+    with dask.config.set(ours), dask.config.set(settings), ExitStack() as stack:
+        if cluster.connect is not None:
+            try:
+                client = (
+                    Client(scheduler_file=cluster.connect)
+                    if cluster.scheduler_file
+                    else Client(cluster.connect)
+                )
+            except (OSError, ValueError) as error:
+                raise ClusterError(
+                    f"no Dask scheduler answers at {cluster.connect}: {error}. "
+                    "Start one with `dask scheduler`, or leave cluster.connect out to run on this machine"
+                ) from error
+            yield stack.enter_context(client)
+            return
+        started = stack.enter_context(_start(cluster))
+        if cluster.scale is not None:
+            _call(started.scale, cluster.scale, "scale")
+        if cluster.adapt is not None:
+            _call(started.adapt, cluster.adapt, "adapt")
+        yield stack.enter_context(Client(started))
+
+
+def _call(method: Any, argument: Any, key: str) -> None:
+    try:
+        method(**argument) if isinstance(argument, dict) else method(argument)
+    except (TypeError, ValueError) as error:
+        raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
+
+
+def _start(cluster: Cluster) -> Any:
+    assert cluster.class_name is not None
+    module, _, name = cluster.class_name.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ClusterError(
+            f"cluster.class is {cluster.class_name}, which cannot be imported: {error}. "
+            f"Install the package that has it (`pip install {module.split('.')[0].replace('_', '-')}`)"
+        ) from error
+    kwargs = dict(cluster.kwargs)
+    if cluster.class_name == LOCAL:
+        defaults = {
+            "threads_per_worker": 1,
+            "dashboard_address": "127.0.0.1:0",
+            "silence_logs": logging.CRITICAL,  # deaths of workers are told by the run, in words
+        }
+        if cluster.scale is not None:
+            defaults["n_workers"] = 0
+        kwargs = defaults | kwargs
+    try:
+        return kind(**kwargs)
+    except Exception as error:
+        raise ClusterError(
+            f"{cluster.class_name} could not be started with cluster.kwargs={cluster.kwargs}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def describe(cluster: Cluster) -> str:
+    """The cluster in a few words, as `plan` prints it."""
+    if cluster.connect is not None:
+        return f"the scheduler at {cluster.connect}"
+    arguments = ", ".join(f"{name}={value!r}" for name, value in cluster.kwargs.items())
+    words = f"{cluster.class_name}({arguments})"
+    if cluster.scale is not None:
+        words += f", scaled to {cluster.scale}"
+    if cluster.adapt is not None:
+        words += f", adapting to {cluster.adapt}"
+    return words

@@ -1,0 +1,208 @@
+"""What will a run do, how much of everything will it take? Computed from a survey, without doing any of it.
+
+A plan is pure: two are equal for the same corpus and run directory, and printing one changes nothing. What it says of
+memory is an upper bound that holds for every task of the run, whatever the length of a track; the tests hold real
+workers to it.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.layout import Placed, Unit
+from hpss_batch.corpus.records import Generation
+from hpss_batch.corpus.shape import Shape
+from hpss_batch.corpus.tracks import Listing
+from hpss_batch.dsp.stft import StftParams
+from hpss_batch.job.config import Job
+from hpss_batch.job.recipe import BLOCK, Recipe
+from hpss_batch.job.survey import Progress, survey
+
+MiB = 2**20
+
+INTERPRETER_BYTES = 330 * MiB
+"""A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 250 to 300)."""
+
+DECODER_BYTES = 96 * MiB
+"""Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 80)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes
+    ----------
+    job : Job
+        The job, with everything filled in that follows from the corpus.
+    catalog : Catalog
+        Tracks and units as they will be once what is new has been placed.
+    new : list of Generation
+        What is new.
+    listing : Listing or None
+        What was found, and what was passed over; None where the corpus is a run directory.
+    source : Catalog or None
+        The run directory whose spectrograms are read.
+    """
+
+    job: Job
+    catalog: Catalog
+    new: list[Generation]
+    listing: Listing | None = None
+    source: Catalog | None = None
+
+    @cached_property
+    def stft(self) -> StftParams:
+        """How tracks are cut into frames."""
+        return self.catalog.stft
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The store's arrays."""
+        settings, output = self.catalog.settings, self.job.output
+        return Shape(
+            arrays=output.arrays,
+            mask_dtype=output.mask_dtype,
+            n_bins=self.stft.n_bins,
+            unit_frames=settings["unit_frames"],
+            sample_rate=settings["sample_rate"],
+        )
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What each task needs to know."""
+        return Recipe(
+            url=self.job.output.path,
+            source=self.job.corpus.path if self.source is not None else None,
+            stft=self.stft,
+            hpss=self.job.hpss_params,
+            shape=self.shape,
+            channels=self.job.corpus.channels,
+            n_channels=self.catalog.settings["n_channels"],
+            generation=self.catalog.generations[-1].number,
+        )
+
+    @cached_property
+    def pending(self) -> list[Unit]:
+        """The units to do; where spectrograms are read, those whose tracks are all done (or failed) there."""
+        units = self.catalog.pending_units()
+        if self.source is None:
+            return units
+        states = self.source.states
+        return [
+            self._with_lengths(unit)
+            for unit in units
+            if all(states[piece.index].status != "pending" for piece in unit.pieces)
+        ]
+
+    def _with_lengths(self, unit: Unit) -> Unit:
+        """A unit whose tracks have the true lengths that they have in the source."""
+        assert self.source is not None
+        states = self.source.states
+        return replace(
+            unit,
+            pieces=tuple(
+                replace(piece, track=replace(piece.track, n_samples=states[piece.index].n_samples))
+                for piece in unit.pieces
+            ),
+        )
+
+    @cached_property
+    def waiting(self) -> int:
+        """Units that cannot be done yet since the source has not done their tracks."""
+        return len(self.catalog.pending_units()) - len(self.pending)
+
+    @property
+    def tracks(self) -> list[Placed]:
+        """The tracks that count: neither superseded nor vanished."""
+        return [
+            row
+            for row, state in zip(self.catalog.rows, self.catalog.states, strict=True)
+            if state.status not in ("superseded", "vanished")
+        ]
+
+    def seconds_of(self, unit: Unit) -> float:
+        """Audio in a unit, in seconds, over all of its tracks."""
+        return unit.n_frames * self.stft.hop_length / self.shape.sample_rate
+
+    @property
+    def array_bytes(self) -> dict[str, int]:
+        """Bytes of each array of the finished store, before compression; gaps and absent channels take none."""
+        mono = self.job.corpus.channels == "mono"
+        frames = sum(row.n_frames * (1 if mono else row.source_channels) for row in self.tracks)
+        return {
+            name: frames * self.shape.n_bins * self.shape.dtype(name).itemsize for name in self.shape.arrays
+        }
+
+    @property
+    def task_bytes(self) -> int:
+        """Upper bound on the memory of a worker's thread, the interpreter included."""
+        return task_bytes(self.recipe, self._widest_ratio)
+
+    @property
+    def _widest_ratio(self) -> float:
+        """Source samples held for each sample at the store's rate, at most."""
+        rate = self.shape.sample_rate
+        return max((row.source_rate / rate for row in self.tracks if not row.error), default=1.0)
+
+
+def task_bytes(recipe: Recipe, source_ratio: float = 1.0) -> int:
+    """Upper bound on what one unit's task needs, in bytes.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What the task does.
+    source_ratio : float
+        Sample rate of the corpus over that of the store, at most.
+
+    Notes
+    -----
+    It is the sum of
+
+    - the interpreter;
+    - one shard of every array, kept from unit to unit;
+    - the largest shard once more, twice: its compressed chunks, and these joined into one object;
+    - the audio of the unit's frames and their halo, once as wanted and once as decoded (or the stored spectrogram);
+    - the window that moves over the frames: a block and two halos, complex and real, and the masks of a block;
+    - what a decoder holds.
+    """
+    shape, halo = recipe.shape, recipe.hpss.halo
+    row = shape.n_bins
+    shards = [shape.unit_frames * row * shape.dtype(name).itemsize for name in shape.arrays]
+    frames = shape.unit_frames + 2 * halo
+    if recipe.source is not None:
+        held = frames * row * 8 * recipe.n_channels * 2
+    else:
+        held = int(frames * recipe.stft.hop_length * 4 * recipe.n_channels * (1 + max(source_ratio, 1.0)))
+    window = (min(BLOCK, shape.unit_frames) + 2 * halo) * row * (8 + 4)
+    block = min(BLOCK, shape.unit_frames) * row * (3 * 4 + 2 * 8)
+    largest = max(shards, default=0)
+    return INTERPRETER_BYTES + DECODER_BYTES + sum(shards) + 2 * largest + held + window + block
+
+
+def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Plan:
+    """Say what `run` would do with a job. Nothing is written.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    retry_failed : bool
+        As in `run`.
+    progress : callable, optional
+        Called with the number of tracks that were opened so far, and of those to open.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    CorpusError
+        If there is nothing to work on.
+    StoreError
+        If the run directory was made by another job.
+    """
+    found = survey(job, retry_failed=retry_failed, progress=progress)
+    return Plan(found.job, found.catalog, found.new, found.listing, found.source)

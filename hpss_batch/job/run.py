@@ -1,0 +1,303 @@
+"""How does a plan become a finished run? Place what is new, submit units in a window, gather what they commit.
+
+1. Create the generations that the plan found new. Who loses that race plans again, on top of the winner's.
+2. Make the store as long as its layout.
+3. Submit pending units, a few for each worker thread at a time: what is queued costs the scheduler memory, and what
+   is not queued yet costs nothing. Workers commit; the driver only counts.
+4. Units that killed their workers are narrowed down, alone on the cluster, until the guilty track is known.
+5. Bring the variables on `track` up to date.
+
+Killing the driver or a worker at any moment loses the units under way and nothing else: what is in `commits/` is
+done, and the next run does the rest.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import PARTIAL, Folder, is_url, open_folder
+from hpss_batch.corpus.layout import Unit
+from hpss_batch.corpus.records import Commit, committed_units, create_generation, read_commits
+from hpss_batch.errors import ClusterError
+from hpss_batch.job.cluster import open_client
+from hpss_batch.job.config import Job
+from hpss_batch.job.plan import Plan, plan
+from hpss_batch.job.survey import Progress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+WINDOW = 3
+"""Units submitted for each worker thread: one under way, one waiting on the worker, one on the scheduler."""
+
+ATTEMPTS = 3
+"""How often a unit is tried whose task raised, as it does when a disk is full or a file system is away."""
+
+STALE_SECONDS = 3600
+"""Age from which a half-written file is what a crash left, and not another driver's work."""
+
+
+class Reporter(Protocol):
+    """What a run tells while it is running."""
+
+    def placing(self, opened: int, total: int) -> None:
+        """So many tracks of those that are new were opened."""
+
+    def started(self, plan: Plan, dashboard: str) -> None:
+        """The cluster is there."""
+
+    def finished_unit(self, unit: Unit, commit: Commit | None) -> None:
+        """A unit was committed, or (None) could not be done now."""
+
+    def message(self, text: str) -> None:
+        """Something that a person wants to know at once."""
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def placing(self, opened: int, total: int) -> None:
+        """See `Reporter`."""
+
+    def started(self, plan: Plan, dashboard: str) -> None:
+        """See `Reporter`."""
+
+    def finished_unit(self, unit: Unit, commit: Commit | None) -> None:
+        """See `Reporter`."""
+
+    def message(self, text: str) -> None:
+        """See `Reporter`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes
+    ----------
+    plan : Plan
+        What was planned.
+    catalog : Catalog
+        What is done now.
+    broken : dict of int to str
+        Units that could not be done, and why; the next run tries them again.
+    """
+
+    plan: Plan
+    catalog: Catalog
+    broken: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Tracks that are not done for a reason of their own, and the reason."""
+        pairs = zip(self.catalog.ids, self.catalog.states, strict=True)
+        return {track: state.error for track, state in pairs if state.status in ("failed", "quarantined")}
+
+    @property
+    def exit_status(self) -> int:
+        """0 all done, 1 some tracks failed or units are left, 2 nothing could be done."""
+        if not self.failed and not self.broken:
+            return 0
+        return 1 if self.catalog.counts["done"] else 2
+
+
+def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = None) -> Result:
+    """Do what is not done yet of a job.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    retry_failed : bool
+        Try failed and quarantined tracks again, too.
+    reporter : Reporter, optional
+        Told what happens.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    HpssBatchError
+        If nothing can be done: there is no corpus, another job's store, no cluster.
+    """
+    reporter = reporter or Silent()
+    folder = open_folder(job.output.path)
+    planned = _place(job, folder, retry_failed, reporter.placing)
+    if planned.new or _is_behind(planned, folder):
+        _prepare(planned, folder)
+    if not planned.pending:
+        return Result(planned, planned.catalog)
+    with open_client(planned.job.cluster, planned.job.dask) as client:
+        reporter.started(planned, client.dashboard_link)
+        execution = _Execution(client, planned, folder, reporter)
+        execution.run()
+    return Result(planned, _refresh(planned, folder), execution.broken)
+
+
+def _place(job: Job, folder: Folder, retry_failed: bool, progress: Progress) -> Plan:
+    """Plan, and create the plan's generations; whoever is not first plans again."""
+    while True:
+        planned = plan(job, retry_failed=retry_failed, progress=progress)
+        if all(create_generation(folder, generation) for generation in planned.new):
+            return planned
+
+
+def _is_behind(planned: Plan, folder: Folder) -> bool:
+    """Whether an earlier run was stopped between placing tracks and writing down that they exist, or done."""
+    from hpss_batch.corpus.store import refreshed
+
+    return refreshed(folder.url) != _mark(planned.catalog)
+
+
+def _mark(catalog: Catalog) -> list[int]:
+    """What the variables on `track` are derived from: so many generations, so many commits."""
+    return [len(catalog.generations), len(catalog.commits)]
+
+
+def _prepare(planned: Plan, folder: Folder) -> None:
+    from hpss_batch.corpus.store import extend, write_frequency, write_tracks
+
+    settings = planned.catalog.settings
+    attributes = {
+        "fingerprint": settings["fingerprint"],
+        "sample_rate": settings["sample_rate"],
+        "job": planned.job.numerics(),
+    }
+    extend(folder.url, planned.shape, planned.catalog, attributes)
+    write_frequency(folder.url, planned.stft.frequencies(planned.shape.sample_rate))
+    write_tracks(folder.url, planned.catalog, _mark(planned.catalog))
+    folder.replace("job.yaml", planned.job.to_yaml().encode())
+    if not is_url(folder.url):
+        _sweep(Path(folder.url))
+
+
+def _sweep(root: Path) -> None:
+    """Remove half-written files that a crash left."""
+    limit = time.time() - STALE_SECONDS
+    for place in (root / "commits", root / "layout", *(root / "corpus.zarr").iterdir()):
+        if place.is_dir():
+            for entry in os.scandir(place):
+                if PARTIAL in entry.name and entry.stat().st_mtime < limit:
+                    Path(entry.path).unlink(missing_ok=True)
+
+
+def _refresh(planned: Plan, folder: Folder) -> Catalog:
+    """Bring the variables on `track` up to date with the commits, those of another driver too."""
+    from hpss_batch.corpus.store import write_tracks
+
+    catalog = planned.catalog
+    while missing := committed_units(folder) - set(catalog.commits):
+        catalog = catalog.with_commits(read_commits(folder, missing).values())
+        write_tracks(folder.url, catalog, _mark(catalog))
+    return catalog
+
+
+class _Execution:
+    """A plan's pending units on their way through a cluster."""
+
+    def __init__(self, client: "Client", planned: Plan, folder: Folder, reporter: Reporter) -> None:
+        self.client, self.plan, self.folder, self.reporter = client, planned, folder, reporter
+        self.excluded = {unit.number: planned.catalog.excluded(unit) for unit in planned.pending}
+        self.finished: SimpleQueue[Any] = SimpleQueue()
+        self.under_way = dict[Any, tuple[Unit, Any]]()
+        self.attempts = dict[int, int]()
+        self.suspects = list[Unit]()
+        self.broken = dict[int, str]()
+        self.threads, self.asked = 0, 0.0
+
+    def run(self) -> None:
+        """Do all units."""
+        waiting = deque(self.plan.pending)
+        while waiting or self.under_way:
+            while waiting and len(self.under_way) < self._room():
+                self._submit(waiting.popleft())
+            for future in self._next():
+                unit = self.under_way.pop(future.key)[0]
+                if (again := self._settle(unit, future)) is not None:
+                    waiting.append(again)
+        for unit in self.suspects:
+            self._narrow(unit)
+
+    def _room(self) -> int:
+        """Units that may be under way: a few a thread, asked for now and then as workers come and go."""
+        if time.monotonic() - self.asked > 2:
+            self.threads, self.asked = sum(self.client.nthreads().values()), time.monotonic()
+        return WINDOW * max(self.threads, 1)
+
+    def _submit(self, unit: Unit) -> None:
+        from hpss_batch.job.tasks import run_unit
+
+        attempt = self.attempts[unit.number] = self.attempts.get(unit.number, 0) + 1
+        future = self.client.submit(
+            run_unit,
+            self.plan.recipe,
+            unit,
+            self.excluded[unit.number],
+            key=f"unit-{unit.number}-{attempt}-{id(self)}",
+            pure=False,
+        )
+        self.under_way[future.key] = (unit, future)
+        future.add_done_callback(self.finished.put)
+
+    def _next(self) -> Iterator[Any]:
+        """Futures that are done; comes back now and then with none, to see whether workers came."""
+        try:
+            yield self.finished.get(timeout=5)
+        except Empty:
+            if self.client.status not in ("running", "connecting"):
+                raise ClusterError(
+                    "the Dask scheduler is gone; what is committed is safe: run again"
+                ) from None
+
+    def _settle(self, unit: Unit, future: Any) -> Unit | None:
+        """Take note of what became of a unit; returns it if it is to be tried again."""
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        try:
+            commit: Commit = future.result()
+        except KilledWorker:
+            self.suspects.append(unit)
+        except FutureCancelledError as error:
+            raise ClusterError("the Dask scheduler dropped the run's tasks; run again to go on") from error
+        except Exception as error:
+            if self.attempts[unit.number] < ATTEMPTS:
+                return unit
+            self._give_up(unit, f"{type(error).__name__}: {error}")
+        else:
+            self.reporter.finished_unit(unit, commit)
+        return None
+
+    def _give_up(self, unit: Unit, why: str) -> None:
+        names = [piece.track.id for piece in unit.pieces]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        self.broken[unit.number] = f"{why} (tracks {shown})"
+        self.reporter.finished_unit(unit, None)
+
+    def _narrow(self, unit: Unit) -> None:
+        """Find out which of a unit's tracks kill workers, one task on the cluster at a time; do it without them."""
+        from hpss_batch.job.suspicion import narrow
+
+        self.reporter.message(f"unit {unit.number} killed its workers; looking for the track that does")
+        excluded = self.excluded[unit.number]
+        guilty = narrow(self.client, self.plan.recipe, unit, excluded)
+        self.excluded[unit.number] = excluded | guilty
+        for piece in unit.pieces:
+            if piece.index in guilty:
+                self.reporter.message(f"{piece.track.id}: {guilty[piece.index].error}")
+        self._submit(unit)
+        while self.under_way:
+            for future in self._next():
+                self.under_way.pop(future.key)
+                try:
+                    self.reporter.finished_unit(unit, future.result())
+                except Exception as error:
+                    self._give_up(unit, f"{type(error).__name__}: {error}")

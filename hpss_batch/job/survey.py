@@ -1,0 +1,284 @@
+"""What does a corpus hold that a run directory has not placed yet? One more generation, or nothing.
+
+A survey compares what is found now with the rows that count:
+
+    found now   row that counts                     then
+    ---------   --------------------------------    --------------------------------------------
+    yes         none                                placed
+    yes         of another size or time             placed anew; the old row is superseded
+    yes         vanished                            placed anew
+    yes         failed or quarantined, and asked    placed anew
+    no          not done, and its file is gone      vanished
+    else                                            left alone
+
+Only what is placed needs to be opened: a second look at a large corpus costs a listing. Nothing is written here.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import is_url, open_folder
+from hpss_batch.corpus.layout import Placed, default_unit_frames, place, round_up
+from hpss_batch.corpus.records import Generation
+from hpss_batch.corpus.resample import resampled_length
+from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
+from hpss_batch.dsp.stft import StftParams
+from hpss_batch.errors import CorpusError, ParameterError, StoreError
+from hpss_batch.job.config import Job, differences
+from hpss_batch.job.document import flatten
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A run directory as it will be when what is new in the corpus has been placed.
+
+    Attributes
+    ----------
+    job : Job
+        With everything filled in that follows from the corpus.
+    catalog : Catalog
+        Generations that exist and those that are new, and the commits that exist.
+    new : list of Generation
+        What a run has to create first.
+    listing : Listing or None
+        What was found in the corpus; None where that is a run directory.
+    source : Catalog or None
+        The run directory whose spectrograms are read.
+    """
+
+    job: Job
+    catalog: Catalog
+    new: list[Generation]
+    listing: Listing | None = None
+    source: Catalog | None = None
+
+
+def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Survey:
+    """Compare a job's corpus with its run directory.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    retry_failed : bool
+        Place failed and quarantined tracks anew.
+    progress : callable, optional
+        Called with the number of tracks that were opened and of those to open.
+
+    Raises
+    ------
+    CorpusError
+        If there is nothing to work on.
+    StoreError
+        If the run directory was made by another job, whose differing settings are named.
+    """
+    existing = Catalog.read(open_folder(job.output.path))
+    if is_run_directory(job.corpus.path):
+        return _survey_store(job, existing, retry_failed)
+    return _survey_audio(job, existing, retry_failed, progress)
+
+
+def is_run_directory(path: str) -> bool:
+    """Whether a corpus is a run directory, whose stored spectrograms are then read."""
+    return is_url(path) or bool(open_folder(path).names("layout"))
+
+
+def check_same(job: Job, catalog: Catalog, numerics: dict[str, Any]) -> None:
+    """Refuse a run directory whose numbers another job made."""
+    theirs = catalog.settings["numerics"]
+    found = differences(theirs, numerics)
+    if found:
+        raise StoreError(
+            f"{job.output.path} was made by a job whose settings give other numbers (there, then here):\n"
+            + "\n".join(f"  {line}" for line in found)
+            + "\nUse those settings, or another output.path"
+        )
+
+
+def _survey_audio(
+    job: Job, existing: Catalog | None, retry_failed: bool, progress: Progress | None
+) -> Survey:
+    if existing is not None:
+        check_same(job, existing, job.numerics())
+    corpus = job.corpus
+    listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
+    fresh = [found for found in listing.files if _is_new(found, existing, retry_failed)]
+    tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
+    settings = _settings(job, tracks, existing)
+    gone = _gone(listing.files, existing)
+    new = list[Generation]()
+    if tracks or gone or existing is None:
+        number = len(existing.generations) if existing else 0
+        start = _free_frame(existing.rows, existing.unit_frames) if existing else 0
+        new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone)))
+    catalog = _with_paths(
+        Catalog([*(existing.generations if existing else []), *new], _commits(existing)), listing
+    )
+    return Survey(job, catalog, new, listing)
+
+
+def _commits(existing: Catalog | None) -> dict[int, Any]:
+    return existing.commits if existing else {}
+
+
+def _is_new(found: Found, existing: Catalog | None, retry_failed: bool) -> bool:
+    index = existing.current.get(found.id) if existing else None
+    if existing is None or index is None:
+        return True
+    row, status = existing.rows[index], existing.states[index].status
+    changed = (found.size, found.mtime_ns) != (row.source_size, row.source_mtime)
+    return changed or status == "vanished" or (retry_failed and status in ("failed", "quarantined"))
+
+
+def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
+    if existing is None:
+        return []
+    here = {found.id for found in files}
+    return [
+        track
+        for track, index in existing.current.items()
+        if track not in here
+        and existing.states[index].status in ("pending", "failed", "quarantined")
+        and not os.path.lexists(existing.rows[index].path)
+    ]
+
+
+def _with_paths(catalog: Catalog, listing: Listing) -> Catalog:
+    """A corpus that was moved as a whole is the same corpus: pending tracks are read where they are now."""
+    here = {found.id: found.path for found in listing.files}
+    moved = any(here.get(row.id, row.path) != row.path for row in catalog.rows)
+    if moved:
+        catalog.__dict__["rows"] = [replace(row, path=here.get(row.id, row.path)) for row in catalog.rows]
+    return catalog
+
+
+def _settings(job: Job, tracks: Sequence[Track], existing: Catalog | None) -> dict[str, Any]:
+    """What a generation says of the store; see `Generation.settings`."""
+    stft: StftParams = job.stft_params
+    widest = max((track.channels for track in tracks if not track.error), default=1)
+    n_channels = 1 if job.corpus.channels == "mono" else widest
+    if existing is not None:
+        return (
+            existing.settings
+            | {"n_channels": max(n_channels, existing.settings["n_channels"])}
+            | (
+                {"sample_rate": _common_rate(tracks, existing.settings["sample_rate"])}
+                if job.corpus.sample_rate is None
+                else {}
+            )
+        )
+    return {
+        "sample_rate": job.corpus.sample_rate or _common_rate(tracks, None),
+        "unit_frames": job.output.unit_frames or default_unit_frames(stft.n_bins),
+        "n_channels": n_channels,
+        "stft": asdict(stft),
+        "numerics": job.numerics(),
+        "fingerprint": job.fingerprint(),
+    }
+
+
+def _common_rate(tracks: Sequence[Track], expected: int | None) -> int:
+    """The one sample rate of a corpus whose job leaves it open."""
+    examples = {} if expected is None else {expected: "the tracks that were placed before"}
+    for track in tracks:
+        if not track.error:
+            examples.setdefault(track.sample_rate, track.id)
+    if len(examples) > 1:
+        found = ", ".join(f"{rate} Hz ({name})" for rate, name in sorted(examples.items()))
+        raise ParameterError(
+            f"corpus.sample_rate is null, which takes the rate that all tracks agree on, but there are {found}. "
+            "Set corpus.sample_rate in Hz: other rates are then resampled"
+        )
+    if not examples:
+        raise CorpusError("no track can be read:\n" + "\n".join(f"  {t.id}: {t.error}" for t in tracks[:20]))
+    return next(iter(examples))
+
+
+def placed(tracks: Sequence[Track], settings: dict[str, Any], start: int) -> list[Placed]:
+    """Place tracks on the frame axis from `start` on, by the lengths that their headers allow at most."""
+    stft, rate = StftParams(**settings["stft"]), settings["sample_rate"]
+    samples = [0 if t.error else resampled_length(t.n_samples, t.sample_rate, rate) for t in tracks]
+    frames = [stft.n_frames(n) for n in samples]
+    starts = place(frames, settings["unit_frames"], start)
+    return [
+        Placed(
+            id=track.id,
+            path=track.path,
+            frame_start=frame_start,
+            n_frames=n_frames,
+            n_samples=n_samples,
+            source_samples=track.n_samples,
+            source_rate=track.sample_rate,
+            source_channels=track.channels,
+            source_size=track.size,
+            source_mtime=track.mtime_ns,
+            error=track.error,
+            meta=track.meta,
+        )
+        for track, frame_start, n_frames, n_samples in zip(tracks, starts, frames, samples, strict=True)
+    ]
+
+
+def _free_frame(rows: Sequence[Placed], unit_frames: int) -> int:
+    return round_up(max((row.frame_start + row.n_frames for row in rows), default=0), unit_frames)
+
+
+def _survey_store(job: Job, existing: Catalog | None, retry_failed: bool) -> Survey:
+    source = Catalog.read(open_folder(job.corpus.path))
+    if source is None:
+        raise CorpusError(
+            f"{job.corpus.path} is not a run directory: it has no layout. Give one that was run"
+        )
+    theirs = source.settings["numerics"]
+    if "spectrogram" not in theirs["arrays"]:
+        raise CorpusError(
+            f"{job.corpus.path} stores {', '.join(theirs['arrays']) or 'no arrays'}, but no spectrogram to start from. "
+            "Give the audio as corpus.path, or a run directory whose output.arrays has spectrogram"
+        )
+    if retry_failed:
+        raise ParameterError(
+            f"tracks of {job.corpus.path} are tried again there: `hpss-batch run --retry-failed` with that job, "
+            "then run this one again"
+        )
+    job = _as_source(job, theirs)
+    numerics = job.numerics()
+    settings = source.settings | {"numerics": numerics, "fingerprint": job.fingerprint()}
+    if existing is not None:
+        check_same(job, existing, numerics)
+        _check_prefix(job, existing, source)
+    known = existing.generations if existing else []
+    new = [replace(g, settings=settings) for g in source.generations[len(known) :]]
+    return Survey(job, Catalog([*known, *new], _commits(existing)), new, None, source)
+
+
+def _as_source(job: Job, theirs: dict[str, Any]) -> Job:
+    """The job with what a run directory's spectrograms decide already; it may say so too, but not otherwise."""
+    decided = {f"stft.{name}": value for name, value in theirs["stft"].items()}
+    decided |= {f"corpus.{name}": theirs["corpus"][name] for name in ("sample_rate", "channels")}
+    decided["output.unit_frames"] = theirs["output"]["unit_frames"]
+    mine = dict(flatten(job.numerics()))
+    differing = [key for key, value in decided.items() if job.given(key) and mine[key] != value]
+    if differing:
+        raise ParameterError(
+            f"{', '.join(differing)}: the spectrograms of {job.corpus.path} were made with "
+            + ", ".join(f"{key}={decided[key]}" for key in differing)
+            + ". Leave these keys out to take them from there, or give the audio as corpus.path"
+        )
+    return job.replace(decided)
+
+
+def _check_prefix(job: Job, existing: Catalog, source: Catalog) -> None:
+    same = all(
+        mine.id == its.id and mine.frame_start == its.frame_start
+        for mine, its in zip(existing.rows, source.rows, strict=False)
+    )
+    if not same or len(existing.rows) > len(source.rows):
+        raise StoreError(
+            f"{job.output.path} holds other tracks than {job.corpus.path}: it was not made from that run directory. "
+            "Use another output.path"
+        )

@@ -1,0 +1,80 @@
+"""Which track kills workers? Found by halves, with nothing written and nothing else running.
+
+A worker that dies takes the blame for whatever it was assigned, so a unit that is said to have killed its workers may
+be innocent. Its pieces are tried alone on the cluster, all at first, then half of them, until those are left that
+kill a worker with nobody else around:
+
+    [a b c d]  dies → [a b] lives
+                      [c d] dies  → [c] lives
+                                    [d] dies three times alone: quarantined
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hpss_batch.corpus.layout import Unit
+from hpss_batch.corpus.records import Outcome
+from hpss_batch.job.cluster import DEATHS
+from hpss_batch.job.recipe import Recipe
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+def narrow(
+    client: "Client", recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]
+) -> dict[int, Outcome]:
+    """Tracks of a unit that kill workers when they are tried alone.
+
+    Parameters
+    ----------
+    client : Client
+        A cluster with nothing else to do.
+    recipe, unit, excluded
+        As in `hpss_batch.job.tasks.run_unit`.
+
+    Returns
+    -------
+    dict of int to Outcome
+        What to commit of the guilty, by row; empty where all lived this time.
+    """
+    # the scheduler gives up on a task after allowed_failures + 1 deaths
+    deaths = 1 + int(client.run_on_scheduler(_allowed_failures))
+    rounds = math.ceil(DEATHS / deaths)
+    guilty = dict[int, Outcome]()
+    groups = [tuple(piece for piece in unit.pieces if piece.index not in excluded)]
+    while groups:
+        group = groups.pop()
+        if not group or _lives(client, recipe, Unit(unit.number, group), rounds if len(group) == 1 else 1):
+            continue
+        if len(group) == 1:
+            error = (
+                f"killed its worker {rounds * deaths} times, alone: it may need more memory than a worker has"
+            )
+            guilty[group[0].index] = Outcome("quarantined", error)
+        else:
+            middle = len(group) // 2
+            groups += [group[middle:], group[:middle]]
+    return guilty
+
+
+def _allowed_failures(dask_scheduler: object) -> int:
+    return int(dask_scheduler.allowed_failures)  # type: ignore[attr-defined]
+
+
+def _lives(client: "Client", recipe: Recipe, unit: Unit, rounds: int) -> bool:
+    """Whether a worker survives these pieces in at least one of so many rounds."""
+    from distributed import KilledWorker
+
+    from hpss_batch.job.tasks import probe_pieces
+
+    for _ in range(rounds):
+        try:
+            client.submit(probe_pieces, recipe, unit, {}, pure=False).result()
+        except KilledWorker:
+            continue
+        except Exception:
+            return True  # it raised: the worker is alive, and the run itself will say what is wrong
+        return True
+    return False
