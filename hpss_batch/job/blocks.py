@@ -17,6 +17,7 @@ from hpss_batch.job.fields import (
     Flag,
     Listed,
     Location,
+    Mapped,
     Number,
     Pair,
     Positive,
@@ -155,13 +156,13 @@ class Cluster(Block):
         "module.Class, such as distributed.LocalCluster or dask_jobqueue.SLURMCluster, or null with connect",
         alias="class",
     )
-    kwargs: dict[Text, Any] = key({}, "its arguments, such as {n_workers: 4}", "a mapping of names to values")
-    scale: Positive | dict[Text, Any] | None = key(
+    kwargs: Mapped = key({}, "its arguments, such as {n_workers: 4}", "a mapping of names to values")
+    scale: Positive | Mapped | None = key(
         None,
         "workers to ask for, or arguments of cluster.scale, such as {jobs: 10}",
         "a whole number from 1 on, a mapping such as {jobs: 10}, or null",
     )
-    adapt: dict[Text, Any] | None = key(
+    adapt: Mapped | None = key(
         None,
         "instead of scale: arguments of cluster.adapt, such as {minimum: 0, maximum: 20}",
         "a mapping such as {minimum: 0, maximum: 20}, or null",

@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hpss_batch.errors import ConfigError
-from hpss_batch.job.document import Document, Key, dotted, show
+from hpss_batch.job.dialect import Key, dotted, show
+from hpss_batch.job.document import Document
 
 _UNKNOWN, _MISSING = "extra_forbidden", "missing"
 
@@ -55,6 +56,9 @@ def _problems(details: ErrorDetails, model: type[BaseModel], document: Document)
         info = field_at(model, location)
         assert info is not None
         yield location, f"{dotted(location)} is missing; it is needed: {info.description}"
+        return
+    if kind == "invalid_key":
+        yield location[:-1], f"{dotted(location[:-1]) or 'a job'} has the key {location[-1]!r}; keys are text"
         return
     raised = details.get("ctx", {}).get("error")
     if isinstance(raised, Complaints):

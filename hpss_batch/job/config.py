@@ -21,7 +21,8 @@ from hpss_batch.corpus.folder import is_url
 from hpss_batch.errors import ParameterError
 from hpss_batch.job.blocks import Cluster, Corpus, Hpss, Stft
 from hpss_batch.job.complaints import Complaints, config_error
-from hpss_batch.job.document import Document, Override, dump, flatten, inline, show
+from hpss_batch.job.dialect import dump, inline, show
+from hpss_batch.job.document import Document, Override, flatten
 from hpss_batch.job.fields import Block, Settings
 from hpss_batch.job.outputs import Output
 

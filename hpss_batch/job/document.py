@@ -1,65 +1,21 @@
-"""What does a job's YAML say, and on which line does it say it?
+"""What is a job given, by its YAML and by the `--set` arguments on top, and where was each key given?
 
-A `Document` holds the plain values of a YAML text, changed by `--set` arguments, and for every key the place where
-it was given, so that a complaint about a value can name its line or its argument.
-
-YAML is read as people mean it, which is mostly version 1.2: `1e3` is a number, `12:00:00` is text and not 43200
-seconds, `0123` is text and not octal, dates are text. `yes`, `no`, `on` and `off` are true and false, as elsewhere in
-Dask. A key that is given twice is an error, and so is one that is not text.
+A `Document` holds plain values, and for every key its line or its argument, so that a complaint about a value can
+say where it came from.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hpss_batch.errors import ConfigError
+from hpss_batch.job.dialect import Key, dotted, read, show
 
-Key = tuple[str | int, ...]
 Override = str | tuple[str, Any]
-
-_STR, _INT, _FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float"))
-_NUMBERS = {
-    _INT: re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+)$"),
-    _FLOAT: re.compile(
-        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?$"
-        r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
-    ),
-}
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's loader, without the surprises of YAML 1.1."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes whatever either dialect would take for something else than text."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_REPLACED = (_INT, _FLOAT, "tag:yaml.org,2002:timestamp")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _tag, _pattern in _NUMBERS.items():
-    _Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
-    _Dumper.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
-
-
-def dump(value: Any) -> str:
-    """YAML that `Document.read` reads as the same value; mappings and lists of plain values on one line."""
-    text: str = yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
-    )
-    return text.removesuffix("...\n")
+"""As after `--set`, "hpss.margin=3", the value in YAML; or a key and a value, ("hpss.margin", 3)."""
 
 
 @dataclass
@@ -106,7 +62,7 @@ class Document:
     @classmethod
     def read(cls, text: str, name: str = "the job") -> "Document":
         """Values and lines of a YAML text."""
-        value, lines = _read(text, name)
+        value, lines = read(text, name)
         if value is None:
             raise ConfigError(f"{name} is empty; `hpss-batch init` writes a job with every key explained")
         if not isinstance(value, dict):
@@ -119,35 +75,37 @@ class Document:
         """Set keys: "hpss.margin=3", the value in YAML, or ("hpss.margin", 3). Later ones win."""
         for given in overrides:
             if isinstance(given, str):
-                dotted, equals, text = given.partition("=")
+                name, equals, text = given.partition("=")
                 argument = f"--set {given}"
-                if not equals or not dotted.strip():
+                if not equals or not name.strip():
                     raise ConfigError(f"{argument}: allowed is key=value, such as hpss.margin=3")
                 value = _argument_value(text, argument)
             else:
-                dotted, value = given
-                argument = f"{dotted} as given"
-            key: Key = tuple(dotted.strip().split("."))
+                name, value = given
+                argument = ""
+            key = tuple(name.strip().split("."))
             if (
                 key[0] == "dask" and len(key) > 1
-            ):  # names of Dask's settings hold dots, or are nested: both are one
-                key = ("dask", ".".join(map(str, key[1:])))
+            ):  # Dask's names hold dots; nested or not, they are one key here
+                key = ("dask", ".".join(key[1:]))
                 self._flatten_dask(f"{key[1]}.")
             self._set(key, value, argument)
 
-    def _set(self, key: Key, value: Any, argument: str) -> None:
+    def _set(self, key: tuple[str, ...], value: Any, argument: str) -> None:
         block = self.value
         for depth, part in enumerate(key[:-1], 1):
-            inner = block.get(part)  # type: ignore[call-overload]
+            inner = block.get(part)
             if inner is None or (inner is True and depth > 1):
                 inner = {}
             elif not isinstance(inner, Mapping):
-                where = self.place(key[:depth])
+                where = f" ({place})" if (place := self.place(key[:depth])) else ""
                 raise ConfigError(
-                    f"{argument}: {dotted(key[:depth])} is {show(inner)} ({where or 'given'}), which has no keys"
+                    f"{argument or dotted(key)}: {dotted(key[:depth])} is {show(inner)}{where}, and has no keys"
                 )
-            block[part] = block = dict(inner)  # type: ignore[index]
-        block[key[-1]] = value  # type: ignore[index]
+            block[part] = block = dict(inner)
+        block[key[-1]] = value
+        self.lines = {known: line for known, line in self.lines.items() if known[: len(key)] != key}
+        self.arguments = {known: text for known, text in self.arguments.items() if known[: len(key)] != key}
         self.arguments[key] = argument
 
     def _flatten_dask(self, replaced: str) -> None:
@@ -170,15 +128,13 @@ class Document:
         return sys.maxsize if known in self.arguments else self.lines.get(known, 0)
 
     def _known(self, key: Key) -> Key:
-        """The innermost part of a key that has a place."""
-        parts = (key[:end] for end in range(len(key), 0, -1))
-        return next((part for part in parts if part in self.arguments or part in self.lines), ())
-
-
-def dotted(key: Iterable[str | int]) -> str:
-    """A key as people write it: "corpus.include[0]"."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
-    return text.removeprefix(".")
+        """The key, else one that an argument gave below it, else the innermost block that has a place."""
+        if key in self.arguments or key in self.lines:
+            return key
+        below = (argument for argument in self.arguments if argument[: len(key)] == key)
+        above = (key[:end] for end in range(len(key) - 1, 0, -1))
+        known = (part for part in above if part in self.arguments or part in self.lines)
+        return next(below, next(known, ()))
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -194,104 +150,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", value
 
 
-def inline(value: Any) -> str:
-    """A value as YAML on one line."""
-    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**6)
-    return text.removesuffix("...\n").strip()
-
-
-def show(value: Any) -> str:
-    """A value as a message has it: YAML, text always in quotes, and not too long."""
-    try:
-        text = inline(list(value) if isinstance(value, tuple) else value)
-    except yaml.YAMLError:  # a value from Python that YAML does not know
-        text = repr(value)
-    if isinstance(value, str) and not text.startswith(("'", '"')):
-        text = f"'{text}'"
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _argument_value(text: str, argument: str) -> Any:
     try:
-        return _read(text, argument)[0]
-    except ConfigError:
-        if text.lstrip()[:1] in (
-            "*",
-            "@",
-            "%",
-            "`",
-        ):  # `corpus.include=*.flac` is no YAML, and clear all the same
+        return read(text, argument)[0]
+    except ConfigError as error:
+        if text.lstrip().startswith(("*", "@", "%", "`")):  # `corpus.include=*.flac` is clear, if no YAML
             return text.strip()
-        raise
-
-
-def _read(text: str, name: str) -> tuple[Any, dict[Key, int]]:
-    """Values of one YAML document and the line of each key."""
-    try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None, {}
-            lines: dict[Key, int] = {}
-            problems = [f"{name}, line {line}: {problem}" for line, problem in _walk(node, (), lines, {})]
-            if problems:
-                raise ConfigError("\n".join(problems))
-            return loader.construct_document(node), lines
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        hint = "; indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
-        context = f" {error.context}" if error.context else ""
-        raise ConfigError(f"{name}{line} is not YAML: {error.problem}{context}{hint}") from error
-    except yaml.reader.ReaderError as error:
-        line_number = text.count("\n", 0, error.position) + 1
-        raise ConfigError(
-            f"{name}, line {line_number}: character {error.character!r} is not allowed in YAML"
-        ) from error
-    except (RecursionError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ConfigError(f"{name} is not a job: {reason}") from error
-
-
-def _walk(
-    node: yaml.Node, key: Key, lines: dict[Key, int], seen: dict[int, bool]
-) -> Iterator[tuple[int, str]]:
-    """Note the line of every key below a node; yield what is wrong with the keys, line by line.
-
-    What an alias (`*name`) repeats is not walked again: its lines are those of the alias.
-    """
-    lines.setdefault(key, node.start_mark.line + 1)
-    if id(node) in seen:
-        if seen[id(node)]:
-            yield node.start_mark.line + 1, f"{dotted(key)} contains itself"
-        return
-    seen[id(node)] = True
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _walk(item, (*key, index), lines, seen)
-    elif isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                yield from _walk(value_node, (*key, "<<"), lines, seen)
-                continue
-            if key_node.tag != _STR:
-                what = f"{key_node.value} is" if isinstance(key_node, yaml.ScalarNode) else "this key is"
-                yield line, f"{what} no name, and keys are names: put it into quotes if it is meant as one"
-                continue
-            name = key_node.value
-            if name in first:
-                yield (
-                    line,
-                    f"{dotted((*key, name))} is given a second time; the first is on line {first[name]}",
-                )
-            first.setdefault(name, line)
-            lines.setdefault((*key, name), line)
-            yield from _walk(value_node, (*key, name), lines, seen)
-    seen[id(node)] = False
+        problem = getattr(error.__cause__, "problem", None) or error
+        raise ConfigError(f"{argument}: the value is not YAML: {problem}") from error

@@ -35,7 +35,9 @@ def _number(value: Any) -> Any:
     """Also what YAML has no number for, `inf`, and NumPy's numbers."""
     if isinstance(value, str) and value.strip().lower() in ("inf", "+inf", "infinity"):
         return math.inf
-    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return value
+    return float(value) if isinstance(value, numbers.Real) else value
 
 
 def _pair(value: Any) -> Any:
@@ -74,6 +76,22 @@ def _window(value: Any) -> Any:
     return value
 
 
+def _plain(value: Any) -> Any:
+    """What YAML holds, of whatever is meant for others: their errors come late, and a run's YAML keeps it all."""
+    if isinstance(value, Mapping):
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    plain = value.item() if hasattr(value, "item") else value
+    if plain is not None and not isinstance(plain, str | bool | int | float):
+        raise ValueError
+    return plain
+
+
 def _settings(value: Any) -> Any:
     return dict(flatten(value)) if isinstance(value, Mapping) else value
 
@@ -97,7 +115,10 @@ OrNone = BeforeValidator(_block_or_none)
 """A block that is asked for by `true`, its keys all defaults, and not by `false` or null."""
 
 Window = Annotated[str | tuple[Any, ...], PlainValidator(_window)]
-Settings = Annotated[dict[Text, Any], BeforeValidator(_settings)]
+Mapped = Annotated[dict[Text, Any], BeforeValidator(_plain)]
+"""Names and values that are handed on to somebody else, of the kinds that YAML has."""
+
+Settings = Annotated[dict[Text, Any], BeforeValidator(_settings), BeforeValidator(_plain)]
 """Dask's settings by dotted names, however they were nested."""
 
 

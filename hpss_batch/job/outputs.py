@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.corpus.layout import CHUNK_FRAMES
 from hpss_batch.job.complaints import Complaints, key, names
-from hpss_batch.job.document import show
+from hpss_batch.job.dialect import show
 from hpss_batch.job.fields import Block, Flag, Listed, Location, Number, Once, OrNone, Positive, Text
 
 ArrayName = Literal[
