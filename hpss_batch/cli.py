@@ -1,0 +1,148 @@
+"""hpss-batch: plan, run and look at jobs from a shell.
+
+Commands are thin: each reads its arguments, calls the same functions that the Python API has, and lets `console`
+print. Whatever takes long to import is imported by the command that needs it.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpss_batch import __version__
+from hpss_batch.errors import HpssBatchError
+
+if TYPE_CHECKING:
+    from hpss_batch.job.config import Job
+
+Command = Callable[..., Any]
+
+
+class _Group(click.Group):
+    """Turns errors of ours into a message and exit status 2; an interrupt into advice."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HpssBatchError as error:
+            click.secho(f"hpss-batch: {error}", fg="red", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. What is committed is safe: the same command goes on from there.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hpss-batch")
+def main() -> None:
+    """Split every track of an audio corpus into harmonic and percussive parts.
+
+    \b
+    hpss-batch demo                     see it work on a small corpus that it makes
+    hpss-batch run music/ -o out/       run it on yours
+    """
+
+
+def _job_options(command: Command) -> Command:
+    for option in (
+        click.argument("source", metavar="JOB.yaml|CORPUS"),
+        click.option("-o", "--output", metavar="DIR", help="The run directory (output.path)."),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Set any key of the job, such as --set hpss.margin=3. May be repeated.",
+        ),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+_retry = click.option(
+    "--retry-failed", is_flag=True, help="Try tracks again that failed or were quarantined."
+)
+
+
+def _job(source: str, output: str | None, overrides: Sequence[str]) -> "Job":
+    from hpss_batch.job.config import Job
+
+    if Path(source).suffix.lower() in (".yaml", ".yml"):
+        return Job.load(source, [*([("output.path", output)] if output else []), *overrides])
+    if output is None:
+        raise click.UsageError(f"{source} is a corpus, not a job's YAML: say where results go, with -o DIR")
+    return Job.from_command_line(source, output, overrides)
+
+
+@main.command()
+@click.argument("path", default="job.yaml", type=click.Path(dir_okay=False))
+@click.option("--corpus", default="music/", show_default=True, help="corpus.path of the job.")
+@click.option("-o", "--output", default="out/", show_default=True, help="output.path of the job.")
+def init(path: str, corpus: str, output: str) -> None:
+    """Write a commented job to PATH, every key with its default."""
+    from hpss_batch.job.config import template
+
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(template(corpus, output))
+    except FileExistsError:
+        raise click.ClickException(
+            f"{path} is there already; nothing was written. Give another name"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+    click.echo(f"Wrote {path}. Next: hpss-batch plan {path}")
+
+
+@main.command()
+@_job_options
+@_retry
+@click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
+def plan(
+    source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, as_json: bool
+) -> None:
+    """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
+    from hpss_batch import console
+    from hpss_batch.job.plan import plan as make_plan
+
+    job = _job(source, output, overrides)
+    with console.opening() as progress:
+        planned = make_plan(job, retry_failed=retry_failed, progress=progress)
+    if as_json:
+        click.echo(json.dumps(console.plan_figures(planned), indent=1))
+    else:
+        console.print_plan(planned)
+
+
+@main.command()
+@_job_options
+@_retry
+def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool) -> None:
+    """Do what is not done yet. Run it again after anything: it goes on where it was."""
+    from hpss_batch import console
+    from hpss_batch.job.run import run as do_run
+
+    job = _job(source, output, overrides)
+    with console.Live() as live:
+        result = do_run(job, retry_failed=retry_failed, reporter=live)
+    console.print_result(result, live)
+    sys.exit(result.exit_status)
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.option("--json", "as_json", is_flag=True, help="Print every track for programs.")
+def status(out: str, as_json: bool) -> None:
+    """Say what is done, pending and failed in a run directory, and why."""
+    from hpss_batch import console
+    from hpss_batch.job.status import read_status
+
+    found = read_status(out)
+    if as_json:
+        click.echo(json.dumps(found.figures(), indent=1))
+    else:
+        console.print_status(found)
+    sys.exit(found.exit_status)

@@ -1,0 +1,254 @@
+"""How plans, runs and states look in a terminal."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from hpss_batch.corpus.layout import Unit
+from hpss_batch.corpus.records import Commit
+from hpss_batch.job.cluster import describe
+from hpss_batch.job.plan import Plan
+from hpss_batch.job.run import Result
+from hpss_batch.job.status import RunStatus
+
+SHOWN = 20
+"""Failed tracks that are listed; `status --json` has all."""
+
+QUIET_SECONDS = 30
+"""How often a run says how far it is where there is no terminal to draw a bar on."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as short as they can be read.
+
+    >>> clock(3725), clock(61.4), clock(0.25)
+    ('1:02:05', '1:01', '0.2 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes in the unit that reads best.
+
+    >>> size(1500), size(3 * 2**30)
+    ('1.5 KiB', '3.0 GiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if n_bytes < 1024 or unit == "TiB":
+            break
+        n_bytes /= 1024
+    return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+
+
+@contextmanager
+def opening() -> Iterator[Callable[[int, int], None]]:
+    """A bar for the tracks that are opened while planning."""
+    columns = (TextColumn("opening tracks"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda opened, total: progress.update(task, completed=opened, total=total)
+
+
+class _Pace(ProgressColumn):
+    """Audio done and to do, how many times real time, and the time left."""
+
+    def render(self, task: Task) -> Text:
+        elapsed = task.elapsed or 0.0
+        pace = task.completed / elapsed if elapsed else 0.0
+        left = ((task.total or 0) - task.completed) / pace if pace else None
+        words = f"{clock(task.completed)} of {clock(task.total or 0)} of audio"
+        if pace:
+            words += f", {pace:.0f} × real time"
+        if left is not None:
+            words += f", {clock(left)} left"
+        return Text(words)
+
+
+class Live:
+    """Tells a run in a terminal; see `hpss_batch.job.run.Reporter`."""
+
+    def __init__(self) -> None:
+        self.opening = Progress(
+            TextColumn("opening tracks"), BarColumn(), MofNCompleteColumn(), console=err, transient=True
+        )
+        self.bar = Progress(BarColumn(), _Pace(), TextColumn("{task.fields[failed]}"), console=err)
+        self.total = self.done = 0.0
+        self.failed = self.n_units = 0
+        self.began = self.spoke = time.monotonic()
+        self.task: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.opening.stop()
+        self.bar.stop()
+
+    def placing(self, opened: int, total: int) -> None:
+        """Move the bar of tracks that are opened."""
+        if not self.opening.tasks:
+            self.opening.start()
+            self.opening.add_task("", total=total)
+        self.opening.update(self.opening.tasks[0].id, completed=opened)
+        if opened >= total:
+            self.opening.stop()
+
+    def started(self, plan: Plan, dashboard: str) -> None:
+        """Say what begins, and where to watch it."""
+        self.opening.stop()
+        self._seconds_of = plan.seconds_of
+        self.total = sum(map(plan.seconds_of, plan.pending))
+        self.began = self.spoke = time.monotonic()
+        done = len(plan.catalog.commits)
+        words = f"{len(plan.pending):,} units, {clock(self.total)} of audio" + (
+            f"; {done:,} units done" if done else ""
+        )
+        out.print(f"{words}. Dashboard: {dashboard}")
+        if err.is_terminal:
+            self.bar.start()
+            self.task = self.bar.add_task("", total=self.total, failed="")
+
+    def finished_unit(self, unit: Unit, commit: Commit | None) -> None:
+        """Move the bar."""
+        self.n_units += 1
+        self.done += self._seconds_of(unit)
+        if commit is not None:
+            self.failed += sum(outcome.status != "done" for outcome in commit.tracks.values())
+        failed = f"{self.failed} failed" if self.failed else ""
+        if self.task is not None:
+            self.bar.update(self.task, completed=self.done, failed=failed)
+        elif time.monotonic() - self.spoke > QUIET_SECONDS:
+            self.spoke = time.monotonic()
+            pace = self.done / (self.spoke - self.began)
+            err.print(
+                f"{clock(self.done)} of {clock(self.total)} of audio, {pace:.0f} × real time {failed}".rstrip()
+            )
+
+    def message(self, text: str) -> None:
+        """Print a line above the bar."""
+        (self.bar.console if self.task is not None else err).print(f"[yellow]{escape(text)}")
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan as a person reads it."""
+    figures = plan_figures(plan)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    rows = figures["tracks"]
+    table.add_row("corpus", escape(plan.job.corpus.path))
+    table.add_row("run directory", escape(plan.job.output.path))
+    words = f"{sum(rows.values()):,}, {clock(figures['audio_seconds'])} of audio"
+    table.add_row("tracks", words + "".join(f"; {n:,} {status}" for status, n in sorted(rows.items())))
+    units = figures["units"]
+    words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"
+    table.add_row(
+        "units", words + (f", {units['waiting']:,} wait for the source" if units["waiting"] else "")
+    )
+    for name, n_bytes in figures["array_bytes"].items():
+        table.add_row(name, f"{plan.shape.dtype(name)}, {size(n_bytes)} before compression")
+    table.add_row("memory", f"at most {size(figures['task_bytes'])} for each worker thread")
+    table.add_row("cluster", escape(describe(plan.job.cluster)))
+    if figures["seconds"] is not None:
+        table.add_row("time", f"about {clock(figures['seconds'])}, from a short measurement on this machine")
+    out.print(table)
+    if plan.listing is not None:
+        for heading, found in (
+            ("not read here", plan.listing.unreadable),
+            ("passed over", plan.listing.skipped),
+        ):
+            _print_reasons(heading, {str(a): str(b) for a, b in found})
+    _print_reasons("cannot be read", figures["unreadable"])
+
+
+def plan_figures(plan: Plan) -> dict[str, Any]:
+    """A plan's figures, fit for JSON."""
+    from hpss_batch.job.measure import estimate_seconds
+
+    catalog, counts = plan.catalog, plan.catalog.counts
+    tracks = {status: n for status, n in counts.items() if status not in ("superseded", "vanished")}
+    return {
+        "corpus": plan.job.corpus.path,
+        "output": plan.job.output.path,
+        "fingerprint": catalog.settings["fingerprint"],
+        "tracks": tracks,
+        "audio_seconds": sum(row.n_samples for row in plan.tracks) / plan.shape.sample_rate,
+        "units": {
+            "frames": plan.shape.unit_frames,
+            "total": len(catalog.units),
+            "done": len(catalog.commits),
+            "pending": len(plan.pending),
+            "waiting": plan.waiting,
+        },
+        "array_bytes": plan.array_bytes,
+        "task_bytes": plan.task_bytes,
+        "cluster": describe(plan.job.cluster),
+        "seconds": estimate_seconds(plan),
+        "unreadable": {row.id: row.error for row in plan.tracks if row.error},
+    }
+
+
+def print_result(result: Result, live: Live) -> None:
+    """How a run ended, and what to do next."""
+    counts = result.catalog.counts
+    url = result.plan.job.output.path
+    if live.n_units:
+        seconds = time.monotonic() - live.began
+        pace = live.done / max(seconds, 1e-9)
+        out.print(f"{clock(live.done)} of audio in {clock(seconds)}: {pace:.0f} × real time.")
+    words = ", ".join(f"{n:,} {status}" for status, n in sorted(counts.items()))
+    nothing = "" if live.n_units or result.broken else "Nothing to do: "
+    out.print(f"{nothing}{words or 'no tracks'}. Results: {escape(url)}")
+    _print_reasons("failed", result.failed)
+    _print_reasons("not done", {f"unit {number}": why for number, why in result.broken.items()})
+    if result.broken:
+        out.print("Run the same command again to try these units again.")
+    elif result.failed:
+        out.print("Run again with --retry-failed once their files are mended.")
+
+
+def print_status(status: RunStatus) -> None:
+    """The state of a run directory."""
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("status", style="bold")
+    table.add_column("tracks", justify="right")
+    table.add_column("audio", justify="right")
+    for name, n in sorted(status.catalog.counts.items()):
+        table.add_row(name, f"{n:,}", clock(status.seconds[name]))
+    out.print(table)
+    pending = len(status.catalog.pending_units())
+    out.print(f"{len(status.catalog.commits):,} units done, {pending:,} to do")
+    _print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
+
+
+def _print_reasons(heading: str, reasons: dict[str, str]) -> None:
+    if not reasons:
+        return
+    out.print(f"[bold]{len(reasons):,} {heading}:")
+    for track, reason in list(reasons.items())[:SHOWN]:
+        out.print(f"  [red]{escape(printable(track))}[/]: {escape(printable(reason))}")
+    if len(reasons) > SHOWN:
+        out.print(f"  … and {len(reasons) - SHOWN:,} more")
+
+
+def printable(text: str) -> str:
+    """A name from a file system, with nothing in it that a terminal would obey.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,73 @@
+"""How long will a run take? A short measurement, on this machine, of what its units consist of."""
+
+import os
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpss_batch.corpus.audio import Recording
+from hpss_batch.corpus.shape import COMPONENTS, MASKS
+from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.stft import stft_frames
+from hpss_batch.errors import AudioError
+from hpss_batch.job.recipe import BLOCK
+
+if TYPE_CHECKING:
+    from hpss_batch.job.plan import Plan
+
+SAMPLED_SECONDS = 20.0
+"""Audio that is decoded to see how fast that goes."""
+
+COMPRESSED_BYTES_A_SECOND = 0.8e9
+"""What one core compresses and writes of floats (measured: 1.4e9 without a disk)."""
+
+START_SECONDS = 4.0
+"""What it takes to start a local cluster and its imports."""
+
+
+def estimate_seconds(plan: "Plan") -> float | None:
+    """Seconds that a run of the plan would take on this machine's cores; None where nothing is to do.
+
+    A cluster elsewhere has other cores: the estimate then says how much work there is, not when it will be done.
+    """
+    if not plan.pending:
+        return 0.0
+    frames = sum(unit.n_frames for unit in plan.pending)
+    width = plan.shape.n_bins * sum(plan.shape.dtype(name).itemsize for name in plan.shape.arrays)
+    each = _seconds_a_frame(plan) + _reading(plan) + width / COMPRESSED_BYTES_A_SECOND
+    workers = int(plan.job.cluster.kwargs.get("n_workers") or len(os.sched_getaffinity(0)))
+    return START_SECONDS + each * frames / min(workers, len(plan.pending))
+
+
+def _seconds_a_frame(plan: "Plan") -> float:
+    """Transform and separate noise."""
+    stft, halo = plan.stft, plan.recipe.hpss.halo
+    n_frames = BLOCK + 2 * halo
+    samples = np.random.default_rng(0).standard_normal(n_frames * stft.hop_length + stft.n_fft, np.float32)
+    best = float("inf")
+    for _ in range(3):
+        started = perf_counter()
+        spectrogram = stft_frames(samples, -stft.n_fft, None, 0, n_frames, stft)
+        if not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
+            masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK)
+        best = min(best, perf_counter() - started)
+    return best / BLOCK
+
+
+def _reading(plan: "Plan") -> float:
+    """Seconds that decoding takes for a frame: of the first track that can be read."""
+    rate, hop = plan.shape.sample_rate, plan.stft.hop_length
+    for unit in plan.pending[:3]:
+        for piece in unit.pieces[:3]:
+            try:
+                with Recording(
+                    piece.track.path, sample_rate=rate, channels=plan.job.corpus.channels
+                ) as recording:
+                    started = perf_counter()
+                    samples = recording.read(0, int(SAMPLED_SECONDS * rate))
+                    if samples.shape[1]:
+                        return (perf_counter() - started) / samples.shape[1] * hop
+            except (AudioError, OSError):
+                continue  # the run will say why
+    return 0.0

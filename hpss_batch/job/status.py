@@ -1,0 +1,91 @@
+"""What is done, pending and failed in a run directory? Read from its records, with no array opened."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import open_folder
+from hpss_batch.errors import StoreError
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The state of a run directory.
+
+    Attributes
+    ----------
+    url : str
+        The run directory.
+    catalog : Catalog
+        Its tracks, units and commits.
+    """
+
+    url: str
+    catalog: Catalog
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """Audio of each status, in seconds."""
+        rate, total = self.catalog.settings["sample_rate"], dict[str, float]()
+        for state in self.catalog.states:
+            total[state.status] = total.get(state.status, 0.0) + state.n_samples / rate
+        return total
+
+    @cached_property
+    def reasons(self) -> dict[str, tuple[str, str]]:
+        """Status and reason of each track that failed, was quarantined or vanished, by id."""
+        return {
+            track: (state.status, state.error)
+            for track, state in zip(self.catalog.ids, self.catalog.states, strict=True)
+            if state.status in ("failed", "quarantined", "vanished")
+        }
+
+    @property
+    def exit_status(self) -> int:
+        """0 all done, 1 some tracks failed or are pending, 2 none is done."""
+        counts = self.catalog.counts
+        if not counts["failed"] and not counts["quarantined"] and not counts["pending"]:
+            return 0
+        return 1 if counts["done"] else 2
+
+    def figures(self) -> dict[str, Any]:
+        """Everything, as values fit for JSON."""
+        catalog = self.catalog
+        pairs = zip(catalog.ids, catalog.states, strict=True)
+        return {
+            "path": self.url,
+            "fingerprint": catalog.settings["fingerprint"],
+            "sample_rate": catalog.settings["sample_rate"],
+            "generations": len(catalog.generations),
+            "units": {"done": len(catalog.commits), "pending": len(catalog.pending_units())},
+            "counts": dict(catalog.counts),
+            "seconds": {status: round(value, 3) for status, value in self.seconds.items()},
+            "tracks": [
+                {
+                    "track": track,
+                    "status": s.status,
+                    "error": s.error,
+                    "n_samples": s.n_samples,
+                    "n_frames": s.n_frames,
+                }
+                for track, s in pairs
+            ],
+        }
+
+
+def read_status(path: str) -> RunStatus:
+    """The state of a run directory.
+
+    Raises
+    ------
+    StoreError
+        If there is none at `path`.
+    """
+    folder = open_folder(path)
+    catalog = Catalog.read(folder)
+    if catalog is None:
+        raise StoreError(
+            f"{path} is not a run directory: it has no layout/. Give the output.path of a job that was run"
+        )
+    return RunStatus(folder.url, catalog)

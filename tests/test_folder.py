@@ -1,0 +1,84 @@
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from hpss_batch.corpus.folder import PARTIAL, Folder, LocalFolder, open_folder
+from hpss_batch.errors import StoreError
+
+
+@pytest.fixture(params=["local", "object store"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "local":
+        return open_folder(tmp_path / "run")
+    (tmp_path / "bucket").mkdir()
+    return open_folder(f"file://{tmp_path}/bucket")
+
+
+def test_a_file_is_created_once(folder: Folder) -> None:
+    assert folder.create("commits/1.json", b"first")
+    assert not folder.create("commits/1.json", b"second")
+    assert folder.read("commits/1.json") == b"first"
+
+
+def test_a_file_is_replaced_at_once(folder: Folder) -> None:
+    folder.replace("job.yaml", b"a")
+    folder.replace("job.yaml", b"b")
+    assert folder.read("job.yaml") == b"b"
+
+
+def test_what_is_not_there_reads_as_none_and_lists_as_empty(folder: Folder) -> None:
+    assert folder.read("layout/0000.jsonl.gz") is None
+    assert folder.names("layout") == []
+    folder.delete("layout/0000.jsonl.gz")
+
+
+def test_names_are_sorted_and_of_one_level(folder: Folder) -> None:
+    for name in ("commits/b.json", "commits/a.json", "layout/x", "commits.json"):
+        folder.create(name, b"1")
+    assert folder.names("commits") == ["a.json", "b.json"]
+    folder.delete("commits/a.json")
+    assert folder.names("commits") == ["b.json"]
+
+
+def test_half_written_files_are_not_listed(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    folder.create("commits/1.json", b"1")
+    (tmp_path / "commits" / f"2.json.abc{PARTIAL}").write_bytes(b"ha")
+    assert folder.names("commits") == ["1.json"]
+
+
+def test_of_many_who_create_at_once_one_is_first(folder: Folder) -> None:
+    barrier, first = threading.Barrier(8), []
+
+    def create(n: int) -> None:
+        barrier.wait()
+        if folder.create("layout/0", str(n).encode()):
+            first.append(n)
+
+    threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(first) == 1
+    assert folder.read("layout/0") == str(first[0]).encode()
+    assert folder.names("layout") == ["0"]
+
+
+def test_create_works_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder = LocalFolder(tmp_path)
+    assert folder.create("a", b"1")
+    assert not folder.create("a", b"2")
+    assert folder.read("a") == b"1"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_url_that_no_store_knows_is_named() -> None:
+    with pytest.raises(StoreError, match="gopher://x"):
+        open_folder("gopher://x")
