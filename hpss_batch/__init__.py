@@ -1,3 +1,59 @@
 """Harmonic/percussive source separation of whole audio corpora, on Dask and Zarr."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hpss_batch.chunked import hpss
+    from hpss_batch.corpus.open import Corpus, open_corpus
+    from hpss_batch.dsp.stft import istft, stft
+    from hpss_batch.errors import HpssBatchError
+    from hpss_batch.job.config import Job
+    from hpss_batch.job.plan import Plan, plan
+    from hpss_batch.job.run import Result, run
+    from hpss_batch.labelled import separate
+
+_HOME = {
+    "Corpus": "corpus.open",
+    "HpssBatchError": "errors",
+    "Job": "job.config",
+    "Plan": "job.plan",
+    "Result": "job.run",
+    "hpss": "chunked",
+    "istft": "dsp.stft",
+    "open_corpus": "corpus.open",
+    "plan": "job.plan",
+    "run": "job.run",
+    "separate": "labelled",
+    "stft": "dsp.stft",
+}
+
+__all__ = [
+    "Corpus",
+    "HpssBatchError",
+    "Job",
+    "Plan",
+    "Result",
+    "hpss",
+    "istft",
+    "open_corpus",
+    "plan",
+    "run",
+    "separate",
+    "stft",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first wanted: `import hpss_batch` takes no time."""
+    if name in _HOME:
+        value = getattr(import_module(f"hpss_batch.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'hpss_batch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

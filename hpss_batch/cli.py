@@ -146,3 +146,26 @@ def status(out: str, as_json: bool) -> None:
     else:
         console.print_status(found)
     sys.exit(found.exit_status)
+
+
+@main.command()
+@click.option(
+    "-o", "--output", default="hpss-batch-demo", show_default=True, metavar="DIR", help="Where to put it."
+)
+def demo(output: str) -> None:
+    """Make a small corpus of music, run the real job on it, and say how well it did."""
+    from hpss_batch import console
+    from hpss_batch.corpus.open import open_corpus
+    from hpss_batch.job.config import Job
+    from hpss_batch.job.run import run as do_run
+    from hpss_batch.products import demo as show
+
+    music, out = Path(output, "music"), Path(output, "out")
+    truth = show.make_corpus(music)
+    console.print_demo_corpus(music, out)
+    with console.Live() as live:
+        result = do_run(Job.from_command_line(music, out), reporter=live)
+    console.print_result(result, live)
+    corpus = open_corpus(out)
+    console.print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
+    console.print_demo_end(out)
