@@ -47,6 +47,15 @@ for _tag, _pattern in _NUMBERS.items():
     _Dumper.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
 
 
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """Line breaks escaped: PyYAML writes U+0085 and its like as they are, and reads them as newlines."""
+    style = None if len(text.splitlines()) <= 1 and text.strip() == text else '"'
+    return dumper.represent_scalar(_STR, text, style=style)
+
+
+_Dumper.add_representer(str, _quoted)
+
+
 def dump(value: Any) -> str:
     """YAML that `read` reads as the same value; mappings and lists of plain values on one line."""
     text: str = yaml.dump(

@@ -22,22 +22,23 @@ from hpss_batch.job.document import flatten
 
 def _whole(value: Any) -> Any:
     """Integers of any kind, and floats that are whole: YAML has `1e3`, and people write 2.0."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    return (
-        operator.index(value)
-        if isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        else value
-    )
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool):
+        return value
+    try:
+        return operator.index(value)
+    except TypeError:
+        return value
 
 
 def _number(value: Any) -> Any:
     """Also what YAML has no number for, `inf`, and NumPy's numbers."""
     if isinstance(value, str) and value.strip().lower() in ("inf", "+inf", "infinity"):
         return math.inf
-    if isinstance(value, bool):
+    if type(value) is bool or not isinstance(value, numbers.Real):
         return value
-    return float(value) if isinstance(value, numbers.Real) else value
+    return float(value)
 
 
 def _pair(value: Any) -> Any:
