@@ -1,0 +1,258 @@
+"""Is this file a recording that can be read, and what does it say about itself?
+
+`probe` answers from the header alone, in well under a millisecond, and trusts nothing that it reads there:
+
+1. what the name leads to must be a regular file that is not empty; FIFOs and devices are never opened;
+2. libsndfile must know it; where it does not, the first bytes tell a person what it is instead;
+3. rate and channels must be sane;
+4. a header that promises more than the file can hold means a file cut short, unless its writer could not know
+   the length (a stream into a pipe) and wrote a placeholder;
+5. a length that no file of this size could hold is replaced by decoding and counting.
+
+What is left is an upper bound of the length. The truth is what decoding yields (`audio.Recording`).
+"""
+
+import functools
+import os
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile as sf
+
+from hpss_batch.corpus import containers
+from hpss_batch.errors import AudioError
+
+MAX_CHANNELS = 256
+"""The most channels that are believed: seventh-order ambisonics has 64, large microphone arrays have 128."""
+
+MAX_SAMPLE_RATE = 2**24
+"""The highest rate that is believed, in Hz: ultrasonic recorders reach 10 MHz."""
+
+_MOST_SAMPLES_PER_BYTE = 256
+# Real recordings stay below 64 (Opus at 6 kbit/s); digital silence in FLAC reaches thousands, and is quickly counted.
+
+_HEADERLESS = (".vox", ".vox6", ".gsm")
+# libsndfile reads these by their names alone. It does so with .au and .snd as well, where it makes noise of text.
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a recording's header announces.
+
+    Attributes
+    ----------
+    n_samples : int
+        Samples a channel, at the file's rate: an upper bound of what decoding yields.
+    sample_rate : int
+        Hz.
+    channels : int
+        How many, at least 1.
+    format : str
+        Container and coding in libsndfile's words, as "FLAC/PCM_16".
+    """
+
+    n_samples: int
+    sample_rate: int
+    channels: int
+    format: str
+
+
+class Handle(sf.SoundFile):  # type: ignore[misc]
+    """An open file whose reads go on where the last one ended.
+
+    soundfile follows every read of a seekable file by a seek to where it is already. That costs time, and an MP3
+    decoder answers it with other last bits; `seek` itself works as ever.
+    """
+
+    def seekable(self) -> bool:
+        """Say no, so that reading never seeks."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open file, what it announces, and how far that can be relied on.
+
+    Attributes
+    ----------
+    file : Handle
+        At its first sample. Whoever opened it closes it.
+    info : AudioInfo
+        As `probe` returns it.
+    promised : int or None
+        The samples that the header promises, against which decoding is checked; None where the length is
+        unknown or only estimated from the file's size, so that a shortfall means nothing.
+    """
+
+    file: Handle
+    info: AudioInfo
+    promised: int | None
+
+
+def probe(path: str) -> AudioInfo:
+    """Read what a recording's header announces, without decoding it.
+
+    Parameters
+    ----------
+    path : str
+        Any name that the file system holds; bytes that are not UTF-8 as `os.fsdecode` gives them.
+
+    Returns
+    -------
+    AudioInfo
+        Its `n_samples` is an upper bound.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be read as audio; the message is the reason, without the path.
+    """
+    opened = open_file(path)
+    opened.file.close()
+    return opened.info
+
+
+def open_file(path: str) -> Opened:
+    """Open a recording and believe its header as far as it goes; errors as `probe`."""
+    found = _stat(path)
+    file = open_handle(path)
+    try:
+        return _describe(path, file, found)
+    except BaseException:
+        file.close()
+        raise
+
+
+def open_handle(path: str) -> Handle:
+    """Open a file that was checked before, for another pass over it."""
+    try:
+        return Handle(os.fsencode(path))
+    except (sf.LibsndfileError, TypeError, OSError) as e:
+        # TypeError: soundfile wants a sample rate for names in .raw
+        said = e.error_string if isinstance(e, sf.LibsndfileError) else ""
+        raise AudioError(containers.why_not_audio(path, said)) from e
+
+
+def decode_count(path: str) -> int:
+    """Decode a whole recording from its first sample and count the samples a channel; errors as `probe`."""
+    found = _stat(path)
+    return _count(path, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _count(path: str, size: int, mtime_ns: int) -> int:
+    with open_handle(path) as file:
+        block = np.empty((max(4096, 2**17 // file.channels), file.channels), np.float32)
+        count = 0
+        try:
+            while n := len(file.read(out=block)):
+                count += n
+        except sf.LibsndfileError as e:
+            raise AudioError(cannot_decode(count, None, file.samplerate, e.error_string)) from e
+        return count
+
+
+def cannot_decode(at: int, announced: int | None, sample_rate: int, said: str) -> str:
+    """Say why decoding ended in an error behind sample `at`."""
+    of = "" if announced is None else f" of the {announced / sample_rate:.1f} s that it announces"
+    said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
+    return (
+        f"is damaged or cut short: decoding stops with an error after {at / sample_rate:.1f} s{of} (libsndfile: "
+        f"{said}); copy it again, or save what can be saved with ffmpeg"
+    )
+
+
+def too_short(held: int, announced: int, sample_rate: int) -> str | None:
+    """Say that a recording ends too early, or None where the shortfall is what encoders leave.
+
+    Real files end a little early: MP3 and Ogg headers count samples that the decoder then drops. Up to 0.1% is
+    fine, and so is up to a second where that is at most a tenth.
+    """
+    allowed = max(announced / 1000, min(sample_rate, announced / 10))
+    if announced - held <= allowed:
+        return None
+    return (
+        f"is cut short or its header is wrong: it announces {announced / sample_rate:.1f} s and holds "
+        f"{held / sample_rate:.1f} s; copy it again, or rewrite it with ffmpeg to keep what is there"
+    )
+
+
+def _stat(path: str) -> os.stat_result:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as e:
+        raise AudioError(containers.why_no_file(e)) from e
+    kind = containers.not_a_file(found.st_mode)
+    if kind:
+        raise AudioError(kind)
+    if not found.st_size:
+        raise AudioError("is empty (0 bytes), as an interrupted copy or download leaves it; copy it again")
+    return found
+
+
+def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
+    kind = f"{file.format}/{file.subtype}"
+    rate, channels, frames = file.samplerate, file.channels, file.frames
+    if file.format == "RAW" and not path.lower().endswith(_HEADERLESS):
+        raise AudioError(containers.why_not_audio(path, "it has no header"))
+    if not 1 <= rate <= MAX_SAMPLE_RATE:
+        raise AudioError(
+            f"has a damaged header: it announces {rate} samples a second (allowed: 1 to {MAX_SAMPLE_RATE:,})"
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(
+            f"has a damaged header: it announces {channels} channels (allowed: 1 to {MAX_CHANNELS})"
+        )
+    promised: int | None = frames
+    if file.format == "OGG":
+        promised = containers.check_ogg(path, found.st_size, frames, rate)
+    elif file.subtype.startswith("MPEG"):
+        promised = frames if file.format != "MP3" or containers.mp3_has_length(path) else None
+    else:
+        _check_log(file.extra_info, frames, rate, found.st_size)
+    if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
+        unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
+        held = _count(path, found.st_size, found.st_mtime_ns)
+        reason = None if unknown else too_short(held, frames, rate)
+        if reason:
+            raise AudioError(reason)
+        frames, promised = held, held
+    return Opened(file, AudioInfo(frames, rate, channels, kind), promised)
+
+
+_CLIPPED = re.compile(r"(?:^|\n)\s*(?:data|SSND|BODY|Data Size|riff)\s*: (\d+) \(should be (\d+)\)")
+_DS64 = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
+_JUNK = re.compile(r"\*\*\* Unknown chunk marker \(\w+\) at position (\d+)\. Exiting parser")
+
+
+def _check_log(log: str, frames: int, rate: int, size: int) -> None:
+    """Find in libsndfile's log what it passes over in silence: sizes that the file does not live up to."""
+    clipped = _CLIPPED.search(log)
+    if clipped:
+        announced, held = int(clipped[1]), int(clipped[2])
+        if _is_placeholder(announced) or announced <= held:
+            return
+        if not frames:
+            raise AudioError(
+                f"is cut short: its header announces {announced:,} bytes of audio and none follow; copy it again"
+            )
+        reason = too_short(frames, round(frames * announced / held), rate)
+        if reason:
+            raise AudioError(reason)
+    ds64 = _DS64.search(log)
+    if ds64:
+        reason = too_short(int(ds64[1]), int(ds64[2]), rate)
+        if reason:
+            raise AudioError(reason)
+    junk = _JUNK.search(log)
+    if junk and size - int(junk[1]) > size // 2:
+        raise AudioError(
+            f"has a wrong header: it announces {frames / rate:.1f} s of audio, but {size - int(junk[1]):,} of the "
+            f"file's {size:,} bytes lie behind their end; rewrite it, e.g. with ffmpeg -ignore_length 1"
+        )
+
+
+def _is_placeholder(size: int) -> bool:
+    """Whether a size is what writers into a pipe put, who cannot come back to fill in the true one."""
+    return 0x7FFFEF00 <= size <= 0x80000000 or size >= 0xFFFFEF00
