@@ -29,6 +29,15 @@ _NUMBERS = {
 class _Loader(yaml.SafeLoader):
     """PyYAML's loader, without the surprises of YAML 1.1."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """A value whose tag promises something else (`!!int x`), or a number of too many digits, has a line too."""
+        try:
+            return super().construct_object(node, deep)
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            problem = f"a value that is no {kind}, or too long for one"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes whatever either dialect would take for something else than text."""
@@ -113,11 +122,8 @@ def read(text: str, name: str) -> tuple[Any, dict[Key, int]]:
         raise ConfigError(
             f"{name}, line {line_number}: character {error.character!r} is not allowed in YAML"
         ) from error
-    except (RecursionError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ConfigError(f"{name} is not a job: {reason}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name} is not a job: it is nested too deeply") from error
 
 
 def _walk(
