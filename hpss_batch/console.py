@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,7 +18,9 @@ from hpss_batch.job.cluster import describe
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.run import Result
 from hpss_batch.job.status import RunStatus
-from hpss_batch.products.demo import DAMAGED, PIECES, Score
+
+if TYPE_CHECKING:
+    from hpss_batch.products.demo import Score
 
 SHOWN = 20
 """Failed tracks that are listed; `status --json` has all."""
@@ -239,6 +241,8 @@ def print_status(status: RunStatus) -> None:
 
 def print_demo_corpus(music: Path, run_directory: Path) -> None:
     """What the demonstration made, and what it runs."""
+    from hpss_batch.products.demo import DAMAGED, PIECES
+
     out.print(f"Made {music}/: chords and drums, mixed from known stems, in three formats")
     out.print("  " + ", ".join(f"{p.name} ({_layout(p.channels)}, {p.sample_rate:,} Hz)" for p in PIECES))
     out.print(f"  and {DAMAGED}, of which two thirds are missing.")
@@ -249,7 +253,7 @@ def _layout(channels: int) -> str:
     return {1: "mono", 2: "stereo"}[channels]
 
 
-def print_scores(scores: dict[str, list[Score]]) -> None:
+def print_scores(scores: "dict[str, list[Score]]") -> None:
     """How well masks tell the known stems apart."""
     out.print("\nSignal-to-distortion ratio against the known stems, in dB (larger is better):")
     table = Table(box=None, padding=(0, 2))
@@ -265,6 +269,8 @@ def print_scores(scores: dict[str, list[Score]]) -> None:
 
 def print_demo_end(run_directory: Path) -> None:
     """What to type next."""
+    from hpss_batch.products.demo import PIECES
+
     out.print("\nNext:")
     out.print(f"  hpss-batch status {run_directory}")
     out.print("  hpss-batch run YOUR_MUSIC/ -o out/")

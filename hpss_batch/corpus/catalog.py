@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from hpss_batch.corpus.folder import Folder
 from hpss_batch.corpus.layout import Placed, Unit, cut
 from hpss_batch.corpus.records import Commit, Generation, Outcome, Status, read_commits, read_generations
-from hpss_batch.dsp.stft import StftParams
+from hpss_batch.dsp.framing import StftParams
 
 
 class State(NamedTuple):

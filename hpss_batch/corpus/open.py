@@ -63,7 +63,7 @@ class Corpus(Mapping[str, xr.Dataset]):
     @cached_property
     def dataset(self) -> xr.Dataset:
         """The whole store as xarray opens it, packed: all tracks on one frame axis, without Dask chunks."""
-        store = xr.open_zarr(self._group.store, chunks=None, decode_cf=False)
+        store: xr.Dataset = xr.open_zarr(self._group.store, chunks=None, decode_cf=False)
         return store.set_coords(
             [name for name in ("track", "time", "frequency", "track_index") if name in store]
         )
@@ -187,8 +187,8 @@ def _decoded(view: xr.Dataset) -> xr.Dataset:
                 k: v for k, v in codes.attrs.items() if k not in ("scale_factor", "add_offset", "_FillValue")
             }
             view[name] = weights
-    for name in view.variables:
-        view[name].attrs.pop("coordinates", None)
+    for variable in view.variables.values():
+        variable.attrs.pop("coordinates", None)
     return view
 
 

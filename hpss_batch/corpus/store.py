@@ -212,7 +212,7 @@ def refreshed(url: str) -> list[int] | None:
         found = open_group(url).attrs.get("refreshed")
     except StoreError:
         return None
-    return [int(n) for n in found] if isinstance(found, list) else None  # type: ignore[arg-type]
+    return [int(n) for n in found] if isinstance(found, list) else None
 
 
 def consolidate(group: zarr.Group) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from hpss_batch.corpus.audio import Recording
 from hpss_batch.corpus.shape import COMPONENTS, MASKS
 from hpss_batch.dsp.hpss import masks
-from hpss_batch.dsp.stft import stft_frames
+from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError
 from hpss_batch.job.recipe import BLOCK
 
@@ -43,12 +43,14 @@ def estimate_seconds(plan: "Plan") -> float | None:
 def _seconds_a_frame(plan: "Plan") -> float:
     """Transform and separate noise."""
     stft, halo = plan.stft, plan.recipe.hpss.halo
-    n_frames = BLOCK + 2 * halo
-    samples = np.random.default_rng(0).standard_normal(n_frames * stft.hop_length + stft.n_fft, np.float32)
+    first, n_frames = stft.n_fft, BLOCK + 2 * halo
+    start, stop = stft.sample_span(first, first + n_frames)
+    offset = start - context(stft)
+    samples = np.random.default_rng(0).standard_normal(stop - start + 2 * context(stft), np.float32)
     best = float("inf")
     for _ in range(3):
         started = perf_counter()
-        spectrogram = stft_frames(samples, -stft.n_fft, None, 0, n_frames, stft)
+        spectrogram = stft_frames(samples, offset, None, first, first + n_frames, stft)
         if not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
             masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK)
         best = min(best, perf_counter() - started)
@@ -67,7 +69,7 @@ def _reading(plan: "Plan") -> float:
                     started = perf_counter()
                     samples = recording.read(0, int(SAMPLED_SECONDS * rate))
                     if samples.shape[1]:
-                        return (perf_counter() - started) / samples.shape[1] * hop
+                        return float((perf_counter() - started) / samples.shape[1] * hop)
             except (AudioError, OSError):
                 continue  # the run will say why
     return 0.0

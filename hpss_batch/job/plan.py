@@ -13,7 +13,7 @@ from hpss_batch.corpus.layout import Placed, Unit
 from hpss_batch.corpus.records import Generation
 from hpss_batch.corpus.shape import Shape
 from hpss_batch.corpus.tracks import Listing
-from hpss_batch.dsp.stft import StftParams
+from hpss_batch.dsp.framing import StftParams
 from hpss_batch.job.config import Job
 from hpss_batch.job.recipe import BLOCK, Recipe
 from hpss_batch.job.survey import Progress, survey

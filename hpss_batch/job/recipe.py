@@ -1,11 +1,13 @@
 """What does a unit's task need to know besides the unit?"""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hpss_batch.corpus.shape import Shape
-from hpss_batch.dsp.hpss import HpssParams
-from hpss_batch.dsp.stft import StftParams
+from hpss_batch.dsp.framing import StftParams
+
+if TYPE_CHECKING:  # importing kernels is for those who separate
+    from hpss_batch.dsp.hpss import HpssParams
 
 BLOCK = 256
 """Frames that pass through the cache together."""
@@ -36,7 +38,7 @@ class Recipe:
     url: str
     source: str | None
     stft: StftParams
-    hpss: HpssParams
+    hpss: "HpssParams"
     shape: Shape
     channels: Literal["mono", "all"]
     n_channels: int

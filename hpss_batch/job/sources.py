@@ -5,6 +5,8 @@ be seen from here), how many channels has it, and what are its frames `first …
 the same bits, so that what is computed from them does not depend on which it was.
 """
 
+import os
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
@@ -15,7 +17,7 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.layout import Piece
+from hpss_batch.corpus.layout import Piece, Placed
 from hpss_batch.corpus.store import open_group
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError
@@ -67,10 +69,18 @@ class AudioSource:
         start = max(start - context(stft), 0)
         # the last frames' piece reads to the very end, wherever that is: only then is the length known
         stop = max(stop + context(stft), track.n_samples) if end == track.n_frames else stop + context(stft)
-        with Recording(track.path, sample_rate=sample_rate, channels=channels) as recording:
+        try:
+            recording = _open.get(track, sample_rate, channels)
             self.samples = recording.read(start, stop)
-            self.n_channels = recording.channels
-            self.n_samples = recording.n_samples
+        except BaseException:
+            _open.close()
+            raise
+        self.n_channels = recording.channels
+        self.n_samples = recording.n_samples
+        if self.n_samples is None and start < recording.bound == start + self.samples.shape[1]:
+            self.n_samples = recording.bound  # everything that was announced, and nothing is read behind it
+        if end == track.n_frames:
+            _open.close()
         self.offset = start
         if self.n_samples is not None:
             self.n_frames = stft.n_frames(self.n_samples)
@@ -83,6 +93,37 @@ class AudioSource:
     def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
         """Transform the samples held; see `Source`."""
         stft_frames(self.samples[channel], self.offset, self.n_samples, first, stop, self.stft, out)
+
+
+class _Open(threading.local):
+    """The recording that a thread read last, left open: some formats can only be read on, not sought.
+
+    A long track's next unit then goes on where the last one ended, instead of decoding everything before it again.
+    """
+
+    def __init__(self) -> None:
+        self.key: tuple[object, ...] | None = None
+        self.recording: Recording | None = None
+
+    def get(self, track: Placed, sample_rate: int, channels: Literal["mono", "all"]) -> Recording:
+        """The track's recording, opened unless it is open already."""
+        found = os.stat(track.path)
+        if (found.st_size, found.st_mtime_ns) != (track.source_size, track.source_mtime):
+            raise AudioError("changed after it was listed; run again to list it anew")
+        key = (track.path, track.source_size, track.source_mtime, sample_rate, channels)
+        if self.recording is None or self.key != key:
+            self.close()
+            self.recording, self.key = Recording(track.path, sample_rate=sample_rate, channels=channels), key
+        return self.recording
+
+    def close(self) -> None:
+        """Close it."""
+        if self.recording is not None:
+            self.recording.close()
+        self.recording = self.key = None
+
+
+_open = _Open()
 
 
 class StoredSource:

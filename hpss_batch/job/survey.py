@@ -25,7 +25,7 @@ from hpss_batch.corpus.layout import Placed, default_unit_frames, place, round_u
 from hpss_batch.corpus.records import Generation
 from hpss_batch.corpus.resample import resampled_length
 from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
-from hpss_batch.dsp.stft import StftParams
+from hpss_batch.dsp.framing import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.job.config import Job, differences
 from hpss_batch.job.document import flatten
