@@ -1,0 +1,112 @@
+"""How is a frame's power summed into bands, with bits that depend on that frame alone?
+
+The weights of a filter bank stand in a sparse matrix, one row a band, and a row is summed in the order of its bins:
+
+    sums[frame, band]  =  sum over bins of  weight[band, bin] * magnitude[frame, bin]²
+
+in float32. A BLAS would cut these sums by the shape of the whole block; SciPy's sparse product adds, for all frames
+at once, one bin after another. Most weights of mel bands are zero, so it is no slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+
+from hpss_batch.dsp.framing import StftParams
+from hpss_batch.errors import ParameterError
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Weights = Any  # scipy.sparse.csr_array has no type for the type of its values
+
+# Frames that are turned on their side at once; what they need stays in the cache.
+BLOCK = 64
+
+
+@dataclass(frozen=True, eq=False)
+class FilterBanks:
+    """Weights of bins, (band, bin), float32; sparse, whether made of arrays or of sparse arrays.
+
+    Attributes
+    ----------
+    mel, chroma
+        librosa's filter banks, or any.
+    energy
+        One band: what makes a frame's mean square of its power.
+    mel_frequencies : float64, shape (n_mels,)
+        Centre of each mel band [Hz].
+    """
+
+    mel: Weights
+    chroma: Weights
+    energy: Weights
+    mel_frequencies: Float64
+
+    def __post_init__(self) -> None:
+        for name in ("mel", "chroma", "energy"):
+            object.__setattr__(self, name, scipy.sparse.csr_array(getattr(self, name), dtype=np.float32))
+
+
+def filter_banks(
+    stft: StftParams,
+    sample_rate: float,
+    *,
+    n_mels: int = 128,
+    fmin: float = 0.0,
+    fmax: float | None = None,
+    n_chroma: int = 12,
+) -> FilterBanks:
+    """The filter banks that librosa makes for frames of a sample rate [Hz].
+
+    Raises
+    ------
+    ParameterError
+        If librosa is not installed, or the bands do not fit the sample rate.
+    """
+    try:
+        import librosa
+    except ImportError as error:
+        raise ParameterError(
+            f"features need librosa's filter banks, and librosa cannot be imported ({error}): "
+            "pip install 'hpss-batch[features]', or ask for no features"
+        ) from error
+    highest = sample_rate / 2 if fmax is None else fmax
+    if not 0 <= fmin < highest <= sample_rate / 2:
+        raise ParameterError(
+            f"fmin={fmin} and fmax={fmax} do not fit a sample rate of {sample_rate} Hz: "
+            f"give 0 <= fmin < fmax <= {sample_rate / 2}"
+        )
+    return FilterBanks(
+        librosa.filters.mel(sr=sample_rate, n_fft=stft.n_fft, n_mels=n_mels, fmin=fmin, fmax=highest),
+        librosa.filters.chroma(sr=sample_rate, n_fft=stft.n_fft, tuning=0.0, n_chroma=n_chroma),
+        energy_weights(stft),
+        librosa.mel_frequencies(n_mels=n_mels + 2, fmin=fmin, fmax=highest)[1:-1],
+    )
+
+
+def energy_weights(stft: StftParams) -> Float32:
+    """Weights (1, bin) that make a frame's mean square of its power: each bin stands for two, save the ends."""
+    weights = np.full((1, stft.n_bins), 2.0 / stft.n_fft**2, np.float32)
+    weights[0, 0] /= 2
+    if stft.n_fft % 2 == 0:
+        weights[0, -1] /= 2
+    return weights
+
+
+def band_sums(magnitude: Float32, banks: Sequence[Weights]) -> list[Float32]:
+    """Weighted sums over the bins of each frame's power: one array (frame, band) for each bank."""
+    sums = [np.empty((len(magnitude), bank.shape[0]), np.float32) for bank in banks]
+    # SciPy takes another path for a single column, so there are always two or more.
+    power = np.zeros((magnitude.shape[1], max(2, min(BLOCK, len(magnitude)))), np.float32)
+    for first in range(0, len(magnitude), BLOCK):
+        block = magnitude[first : first + BLOCK]
+        np.square(block.T, out=power[:, : len(block)])
+        for bank, target in zip(banks, sums, strict=True):
+            target[first : first + BLOCK] = (bank @ power)[:, : len(block)].T
+    return sums
