@@ -151,11 +151,11 @@ def why_not_audio(path: str, said: str) -> str:
         return (
             "holds nothing but zeros where audio should begin, as an interrupted download does; copy it again"
         )
-    if _is_text(head):
-        return "is not audio but text"
     if head.startswith(_KNOWN):
         said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
         return f"is damaged, cut short, or of a kind that is not read here (libsndfile: {said}); {REMEDY}"
+    if _is_text(head):
+        return "is not audio but text"
     if extension in UNREADABLE:
         return f"is {UNREADABLE[extension]}, which is not read here; {REMEDY}"
     return "is not audio, or of a kind that is not read here; if it is a recording, " + REMEDY

@@ -189,7 +189,8 @@ class Decoder:
                     break
                 filled += n
         except sf.LibsndfileError as e:
-            at, self._first, self._at = self._at + filled, -1, -1  # nobody knows where the handle is now
+            at = max(self._file.tell(), self._at)
+            self._first = self._at = -1  # so that whoever reads on must seek
             raise AudioError(self._broken(at, e.error_string)) from e
         return filled
 

@@ -32,6 +32,12 @@ MAX_SAMPLE_RATE = 2**24
 _MOST_SAMPLES_PER_BYTE = 256
 # Real recordings stay below 64 (Opus at 6 kbit/s); digital silence in FLAC reaches thousands, and is quickly counted.
 
+_SAID = {
+    7: "no audio is found in it",
+    24: "its header has an impossible rate, length or number of channels",
+}
+# libsndfile's errors whose own words mislead: "is not a regular file" and "SF_INFO struct incomplete"
+
 _HEADERLESS = (".vox", ".vox6", ".gsm")
 # libsndfile reads these by their names alone. It does so with .au and .snd as well, where it makes noise of text.
 
@@ -130,7 +136,7 @@ def open_handle(path: str) -> Handle:
         return Handle(os.fsencode(path))
     except (sf.LibsndfileError, TypeError, OSError) as e:
         # TypeError: soundfile wants a sample rate for names in .raw
-        said = e.error_string if isinstance(e, sf.LibsndfileError) else ""
+        said = _SAID.get(e.code, e.error_string) if isinstance(e, sf.LibsndfileError) else ""
         raise AudioError(containers.why_not_audio(path, said)) from e
 
 
@@ -245,6 +251,10 @@ def _check_log(log: str, frames: int, rate: int, size: int) -> None:
         reason = too_short(int(ds64[1]), int(ds64[2]), rate)
         if reason:
             raise AudioError(reason)
+    if "Seems to be a truncated file" in log:
+        raise AudioError(
+            f"is cut short: it holds {frames / rate:.1f} s of what its header announces; copy it again"
+        )
     junk = _JUNK.search(log)
     if junk and size - int(junk[1]) > size // 2:
         raise AudioError(
