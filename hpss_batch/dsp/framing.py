@@ -78,7 +78,8 @@ class StftParams:
             allowed = ", ".join(PAD_MODES)
             raise ParameterError(f"pad_mode={self.pad_mode!r} is not allowed: give one of {allowed}")
         object.__setattr__(self, "window", _hashable(self.window))
-        window_of(self)
+        if self.window != "hann":  # which is a window of any length, and asking costs an import
+            window_of(self)
 
     @property
     def n_bins(self) -> int:
