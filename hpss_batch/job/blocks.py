@@ -30,7 +30,7 @@ from hpss_batch.job.fields import (
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.hpss import HpssParams
-    from hpss_batch.dsp.stft import StftParams
+    from hpss_batch.dsp.framing import StftParams
 
 
 class Corpus(Block):
@@ -83,7 +83,7 @@ class Stft(Block):
     @property
     def params(self) -> "StftParams":
         """The same, as `hpss_batch.dsp` takes it."""
-        from hpss_batch.dsp.stft import StftParams
+        from hpss_batch.dsp.framing import StftParams
 
         return StftParams(**dict(self))
 
