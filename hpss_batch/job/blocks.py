@@ -29,8 +29,8 @@ from hpss_batch.job.fields import (
 )
 
 if TYPE_CHECKING:
-    from hpss_batch.dsp.hpss import HpssParams
     from hpss_batch.dsp.framing import StftParams
+    from hpss_batch.dsp.hpss import HpssParams
 
 
 class Corpus(Block):

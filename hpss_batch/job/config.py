@@ -27,8 +27,8 @@ from hpss_batch.job.fields import Block, Settings
 from hpss_batch.job.outputs import Output
 
 if TYPE_CHECKING:
-    from hpss_batch.dsp.hpss import HpssParams
     from hpss_batch.dsp.framing import StftParams
+    from hpss_batch.dsp.hpss import HpssParams
 
 NUMERICS_VERSION = 1
 """Goes up whenever a release computes other numbers from the same settings, in decoding or anywhere behind it."""

@@ -261,6 +261,8 @@ def compare(audio: Path, work: Path, options: argparse.Namespace) -> None:
         speed = "" if name.startswith(" ") else f"{seconds / row.wall:.1f}"
         print(f"{name:24}{row.wall:9.2f}{speed:>13}{row.cpu:9.2f}{row.cpu / bare.cpu:13.2f}")
 
+    kernel = measured.cpu - stub.cpu
+
     def against_floor(row: Measured) -> str:
         """CPU in floors; without either's start-up where that is not most of it."""
         warm = (row.cpu - start.cpu) / (halves["decode"] + halves["write"])
@@ -271,7 +273,7 @@ def compare(audio: Path, work: Path, options: argparse.Namespace) -> None:
 ours against the loop: {users.wall / measured.wall:.1f} × as fast
 ours against the floor: {against_floor(measured)}
 stub against the floor: {against_floor(stub)}; what is above 1 is overhead
-CPU s: stft and HPSS (ours − stub) {measured.cpu - stub.cpu:.2f}, decode {halves["decode"]:.2f}, write {halves["write"]:.2f}
+CPU s: stft and HPSS {kernel:.2f} (ours − stub), decode {halves["decode"]:.2f}, write {halves["write"]:.2f}
 MB written: ours {written / 1e6:.0f}, floor {same / 1e6:.0f}, stub {stubbed / 1e6:.0f}
 the loop did {did:.0f} s of the audio; the whole is {seconds / did:.1f} times that""")
 
