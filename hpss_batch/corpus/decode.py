@@ -3,26 +3,28 @@
 A decoder's output may depend on the way it got there, so a track's samples are *defined*, by how they are read:
 
     kind            definition                                       formats
-    ------------    ---------------------------------------------    -----------------------------------------
+    ------------    ---------------------------------------------    -------------------------------------------
     exact           any seek gives what reading on would give        PCM, float, A-law, µ-law, ADPCM, FLAC
-    in blocks       each block on a fresh handle: one seek to its    MP3
-                    start, then reading on, in whatever pieces
-    in sequence     on a fresh handle from the very first sample     Ogg Vorbis and Opus, ALAC, GSM, and all others
+    in blocks       each block on a fresh handle: one seek to its    MP3; long Vorbis and Opus files whose pages
+                    start, then reading on, in whatever pieces       agree with their packets
+    in sequence     on a fresh handle from the very first sample     other Vorbis and Opus; ALAC, GSM and the rest
 
 MP3: mpg123's filter bank rotates a buffer, and its place in it decides the order of additions and with it the last
 bits (2.4e-7). A seek leaves that place where the handle's history put it; a fresh handle has no history. Reading on
 in pieces of any size gives the same bits, as long as no seek comes between.
 
-Ogg: libsndfile finds a position by the granule positions that the pages state, where reading on counts what the
-packets hold. Encoders and editors leave the two apart (by 5,784 samples in one of six songs tried), and the last page
-is ambiguous by design, so a seek would give other music than listening does. Nothing of this is rounding.
+Ogg: positions sought are not those that reading on counts (see `ogg`), and after a history of reads and seeks even
+the samples behind a seek are wrong. On a fresh handle, in a file whose pages agree, they are right.
 """
+
+import contextlib
 
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.containers import mp3_count
+from hpss_batch.corpus.mp3 import mp3_count
+from hpss_batch.corpus.ogg import sought_until
 from hpss_batch.corpus.probe import AudioInfo, cannot_decode, open_file, open_handle, too_short
 from hpss_batch.errors import AudioError
 
@@ -46,17 +48,27 @@ _HELD = 2**19
 seek: a block in the middle of an MP3 would be decoded again from its start."""
 
 
-def block_samples(form: str, n_samples: int) -> int:
-    """Samples between two positions that may be sought in a file of a format: 1 for anywhere.
+_BEFORE = 2**16
+"""Blocks begin so many samples before multiples of their size: a unit of the store begins at such a multiple, less its
+halo, and would else cause the whole block before to be decoded."""
 
-    MP3 blocks: on the way to a block's start a fresh handle passes all headers before it (about 2 µs a frame), and a
-    span that starts within a block decodes it from its start (about 30 ns a sample). The one costs more the smaller
-    blocks are, the other less; a power of two near the root of 2**20 times the length balances them: 2**20 for clips,
-    2**22 (95 s at 44.1 kHz) for songs, 2**25 for ten hours.
+
+def block_samples(info: AudioInfo) -> int:
+    """Samples between two positions that may be sought in a file of this kind: 1 for anywhere.
+
+    On the way to a block's start, a fresh handle passes all headers of an MP3 before it (about 2 µs a frame); a span
+    that starts within a block decodes it from its start (about 30 ns a sample). The one costs more the smaller blocks
+    are, the other less. The root of 2**20 times the length balances them: 2**20 for clips, 2**22 (95 s at 44.1 kHz) for
+    songs; beyond 2**24, about a unit, nothing is gained, since every unit opens the file anew.
+
+    A seek in an Ogg costs a few milliseconds anywhere, but whether it may be sought costs a look at every page, so
+    that files shorter than a unit are read in sequence.
     """
-    container, _, coding = form.partition("/")
+    container, _, coding = info.format.partition("/")
     if coding.startswith("MPEG"):
-        return 2**20 << max((n_samples >> 20).bit_length() // 2, 0)
+        return min(2**20 << ((info.n_samples >> 20).bit_length() // 2), 2**24)
+    if container == "OGG" and coding in ("VORBIS", "OPUS") and info.n_samples > 2**24:
+        return 2**21
     if coding.startswith(_EXACT) and container not in _INEXACT_CONTAINERS:
         return 1
     return _WHOLE
@@ -98,7 +110,7 @@ class Decoder:
         self._origin = -1  # the block that the handle is in; none yet
         self.channels = 1 if mono else self.info.channels
         self.end = None if self.info.n_samples else 0
-        self._block = block_samples(self.info.format, self.info.n_samples)
+        self._block = block_samples(self.info)
         piece = min(max(_PIECE // self.info.channels, 1024), max(self.info.n_samples, 1))
         held = min(max(_HELD // self.channels, 4 * piece), max(self.info.n_samples, 1))
         self._piece = np.empty((piece, self.info.channels), np.float32)
@@ -132,21 +144,31 @@ class Decoder:
 
     def _reach(self, at: int) -> bool:
         """Decode until sample `at` is held; False if there is no such sample."""
-        origin = at - at % self._block
+        origin = self._origin_of(at)
         if at < self._nothing_from and not origin <= self._at <= at:
             self._first = self._at = self._go(origin)
         while self._at <= at < self._nothing_from:
             self._decode()
         return at < self._at
 
+    def _origin_of(self, at: int) -> int:
+        """The last position up to `at` that may be sought."""
+        if self._block == 1:
+            return at
+        number = (at + _BEFORE) // self._block
+        if number and self.info.format.startswith("OGG"):
+            trusted = sought_until(self.path) * self.info.sample_rate // _ogg_rate(self.info)
+            number = min(number, (trusted + _BEFORE) // self._block)
+        return max(number * self._block - _BEFORE, 0)
+
     def _decode(self) -> None:
         """Decode one piece behind what is held."""
-        origin = self._at - self._at % self._block
+        origin = self._origin_of(self._at)
         if self._block > 1 and origin != self._origin:
             self._go(origin)
         wanted = min(len(self._piece), self._nothing_from - self._at)
-        if self._block > 1:
-            wanted = min(wanted, origin + self._block - self._at)
+        if self._block > 1:  # up to the next border
+            wanted = min(wanted, self._block - (self._at + _BEFORE) % self._block)
         n = self._fill(wanted)
         if n:
             self._hold(n)
@@ -189,7 +211,9 @@ class Decoder:
                     break
                 filled += n
         except sf.LibsndfileError as e:
-            at = max(self._file.tell(), self._at)
+            at = self._at + filled
+            with contextlib.suppress(sf.LibsndfileError):
+                at = max(at, self._file.tell())
             self._first = self._at = -1  # so that whoever reads on must seek
             raise AudioError(self._broken(at, e.error_string)) from e
         return filled
@@ -235,6 +259,11 @@ class Decoder:
             f"holds {what} at {(start + at) / self.info.sample_rate:.3f} s; finite samples up to {LARGEST:.0e} are "
             "allowed; repair or replace the recording"
         )
+
+
+def _ogg_rate(info: AudioInfo) -> int:
+    """The rate that an Ogg stream counts in: 48 kHz for Opus, whatever it is decoded at."""
+    return 48_000 if info.format.endswith("OPUS") else info.sample_rate
 
 
 def mix(interleaved: Float32, out: Float32) -> None:

@@ -21,6 +21,8 @@ import numpy as np
 import soundfile as sf
 
 from hpss_batch.corpus import containers
+from hpss_batch.corpus.mp3 import mp3_has_length
+from hpss_batch.corpus.ogg import check_ogg
 from hpss_batch.errors import AudioError
 
 MAX_CHANNELS = 256
@@ -125,6 +127,9 @@ def open_file(path: str) -> Opened:
     file = open_handle(path)
     try:
         return _describe(path, file, found)
+    except OSError as e:
+        file.close()
+        raise AudioError(containers.why_no_file(e)) from e
     except BaseException:
         file.close()
         raise
@@ -212,9 +217,9 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         )
     promised: int | None = frames
     if file.format == "OGG":
-        promised = containers.check_ogg(path, found.st_size, frames, rate)
+        promised = check_ogg(path, found.st_size, frames, rate)
     elif file.subtype.startswith("MPEG"):
-        promised = frames if file.format != "MP3" or containers.mp3_has_length(path) else None
+        promised = frames if file.format != "MP3" or mp3_has_length(path) else None
     else:
         _check_log(file.extra_info, frames, rate, found.st_size)
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
