@@ -1,11 +1,17 @@
 """A row's transform depends on that row alone, and is the right one."""
 
+import hashlib
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hpss_batch.dsp.fft import backward, forward
+from hpss_batch.dsp import fftcode
+from hpss_batch.dsp.fft import COMPILED, backward, forward
 
 SIZES = [2, 3, 4, 7, 8, 16, 30, 32, 64, 100, 127, 128, 256, 512, 1000, 1024, 2047, 2048, 4096, 8192]
 
@@ -22,7 +28,8 @@ def transform(rows, window):
 
 
 def restore(frames, window):
-    return np.concatenate([np.empty((0, window.size), np.float32), *backward(frames, window)])
+    """Batches are good until the next one comes, so they are copied."""
+    return np.concatenate([np.empty((0, window.size), np.float32), *map(np.copy, backward(frames, window))])
 
 
 @pytest.mark.parametrize("n_fft", SIZES)
@@ -78,6 +85,34 @@ def test_silence_is_zero(n_fft):
     frames = transform(np.zeros((3, n_fft), np.float32), np.ones(n_fft, np.float32))
     assert not frames.any()
     assert not restore(frames, np.ones(n_fft, np.float32)).any()
+
+
+def digest():
+    rng = np.random.default_rng(0)
+    found = hashlib.sha256()
+    for n_fft in (32, 64, 128, 2048):
+        # Whole numbers, so that NumPy's own processor-dependent functions play no part.
+        rows = rng.integers(-99, 99, (11, n_fft)).astype(np.float32)
+        window = rng.integers(0, 99, n_fft).astype(np.float32)
+        frames = transform(rows, window)
+        found.update(frames.tobytes() + restore(frames, window).tobytes())
+    return found.hexdigest()
+
+
+def test_processors_agree_on_every_bit():
+    """The code for a processor without any extension, and that for the one at hand."""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    command = [sys.executable, "-c", "import test_fft; print(test_fft.digest())"]
+    plain = subprocess.run(
+        command, env=environment, cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+    )
+    assert plain.stdout.strip() == digest()
+
+
+@pytest.mark.parametrize("n_fft", COMPILED)
+def test_radices_make_up_the_size(n_fft):
+    assert np.prod(fftcode.radices(n_fft)) == n_fft // 2
+    assert np.isin(fftcode.radices(n_fft), [2, 4, 8]).all()
 
 
 def test_threads_do_not_share_their_buffers():

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from hpss_batch.corpus.mp3 import mp3_count
 from hpss_batch.corpus.ogg import sought_until
-from hpss_batch.corpus.probe import AudioInfo, cannot_decode, open_file, open_handle, too_short
+from hpss_batch.corpus.probe import AudioInfo, open_file, open_handle
+from hpss_batch.corpus.reasons import cannot_decode, too_short
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]

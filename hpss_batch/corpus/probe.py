@@ -14,15 +14,15 @@ What is left is an upper bound of the length. The truth is what decoding yields 
 
 import functools
 import os
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import soundfile as sf
 
-from hpss_batch.corpus import containers
+from hpss_batch.corpus import reasons
 from hpss_batch.corpus.mp3 import mp3_has_length
 from hpss_batch.corpus.ogg import check_ogg
+from hpss_batch.corpus.sizes import Unfinished, check_sizes, is_unfinished
 from hpss_batch.errors import AudioError
 
 MAX_CHANNELS = 256
@@ -77,6 +77,13 @@ class Handle(sf.SoundFile):  # type: ignore[misc]
         """Say no, so that reading never seeks."""
         return False
 
+    def close(self) -> None:
+        """Close the file, and what it reads from where that is no path."""
+        super().close()
+        source = getattr(self, "_name", None)
+        if isinstance(source, Unfinished):
+            source.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -129,7 +136,7 @@ def open_file(path: str) -> Opened:
         return _describe(path, file, found)
     except OSError as e:
         file.close()
-        raise AudioError(containers.why_no_file(e)) from e
+        raise AudioError(reasons.why_no_file(e)) from e
     except BaseException:
         file.close()
         raise
@@ -138,11 +145,15 @@ def open_file(path: str) -> Opened:
 def open_handle(path: str) -> Handle:
     """Open a file that was checked before, for another pass over it."""
     try:
-        return Handle(os.fsencode(path))
+        file = Handle(os.fsencode(path))
+        if not file.frames and is_unfinished(file.extra_info):
+            file.close()
+            file = Handle(Unfinished(os.fsencode(path)))
+        return file
     except (sf.LibsndfileError, TypeError, OSError) as e:
         # TypeError: soundfile wants a sample rate for names in .raw
         said = _SAID.get(e.code, e.error_string) if isinstance(e, sf.LibsndfileError) else ""
-        raise AudioError(containers.why_not_audio(path, said)) from e
+        raise AudioError(reasons.why_not_audio(path, said)) from e
 
 
 def decode_count(path: str) -> int:
@@ -160,41 +171,16 @@ def _count(path: str, size: int, mtime_ns: int) -> int:
             while n := len(file.read(out=block)):
                 count += n
         except sf.LibsndfileError as e:
-            raise AudioError(cannot_decode(count, None, file.samplerate, e.error_string)) from e
+            raise AudioError(reasons.cannot_decode(count, None, file.samplerate, e.error_string)) from e
         return count
-
-
-def cannot_decode(at: int, announced: int | None, sample_rate: int, said: str) -> str:
-    """Say why decoding ended in an error behind sample `at`."""
-    of = "" if announced is None else f" of the {announced / sample_rate:.1f} s that it announces"
-    said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
-    return (
-        f"is damaged or cut short: decoding stops with an error after {at / sample_rate:.1f} s{of} (libsndfile: "
-        f"{said}); copy it again, or save what can be saved with ffmpeg"
-    )
-
-
-def too_short(held: int, announced: int, sample_rate: int) -> str | None:
-    """Say that a recording ends too early, or None where the shortfall is what encoders leave.
-
-    Real files end a little early: MP3 and Ogg headers count samples that the decoder then drops. Up to 0.1% is
-    fine, and so is up to a second where that is at most a tenth.
-    """
-    allowed = max(announced / 1000, min(sample_rate, announced / 10))
-    if announced - held <= allowed:
-        return None
-    return (
-        f"is cut short or its header is wrong: it announces {announced / sample_rate:.1f} s and holds "
-        f"{held / sample_rate:.1f} s; copy it again, or rewrite it with ffmpeg to keep what is there"
-    )
 
 
 def _stat(path: str) -> os.stat_result:
     try:
         found = os.stat(path)
     except (OSError, ValueError) as e:
-        raise AudioError(containers.why_no_file(e)) from e
-    kind = containers.not_a_file(found.st_mode)
+        raise AudioError(reasons.why_no_file(e)) from e
+    kind = reasons.not_a_file(found.st_mode)
     if kind:
         raise AudioError(kind)
     if not found.st_size:
@@ -206,7 +192,7 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
     kind = f"{file.format}/{file.subtype}"
     rate, channels, frames = file.samplerate, file.channels, file.frames
     if file.format == "RAW" and not path.lower().endswith(_HEADERLESS):
-        raise AudioError(containers.why_not_audio(path, "it has no header"))
+        raise AudioError(reasons.why_not_audio(path, "it has no header"))
     if not 1 <= rate <= MAX_SAMPLE_RATE:
         raise AudioError(
             f"has a damaged header: it announces {rate} samples a second (allowed: 1 to {MAX_SAMPLE_RATE:,})"
@@ -221,53 +207,12 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
     elif file.subtype.startswith("MPEG"):
         promised = frames if file.format != "MP3" or mp3_has_length(path) else None
     else:
-        _check_log(file.extra_info, frames, rate, found.st_size)
+        check_sizes(file.extra_info, frames, rate, found.st_size)
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
         held = _count(path, found.st_size, found.st_mtime_ns)
-        reason = None if unknown else too_short(held, frames, rate)
+        reason = None if unknown else reasons.too_short(held, frames, rate)
         if reason:
             raise AudioError(reason)
         frames, promised = held, held
     return Opened(file, AudioInfo(frames, rate, channels, kind), promised)
-
-
-_CLIPPED = re.compile(r"(?:^|\n)\s*(?:data|SSND|BODY|Data Size|riff)\s*: (\d+) \(should be (\d+)\)")
-_DS64 = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
-_JUNK = re.compile(r"\*\*\* Unknown chunk marker \(\w+\) at position (\d+)\. Exiting parser")
-
-
-def _check_log(log: str, frames: int, rate: int, size: int) -> None:
-    """Find in libsndfile's log what it passes over in silence: sizes that the file does not live up to."""
-    clipped = _CLIPPED.search(log)
-    if clipped:
-        announced, held = int(clipped[1]), int(clipped[2])
-        if _is_placeholder(announced) or announced <= held:
-            return
-        if not frames:
-            raise AudioError(
-                f"is cut short: its header announces {announced:,} bytes of audio and none follow; copy it again"
-            )
-        reason = too_short(frames, round(frames * announced / held), rate)
-        if reason:
-            raise AudioError(reason)
-    ds64 = _DS64.search(log)
-    if ds64:
-        reason = too_short(int(ds64[1]), int(ds64[2]), rate)
-        if reason:
-            raise AudioError(reason)
-    if "Seems to be a truncated file" in log:
-        raise AudioError(
-            f"is cut short: it holds {frames / rate:.1f} s of what its header announces; copy it again"
-        )
-    junk = _JUNK.search(log)
-    if junk and size - int(junk[1]) > size // 2:
-        raise AudioError(
-            f"has a wrong header: it announces {frames / rate:.1f} s of audio, but {size - int(junk[1]):,} of the "
-            f"file's {size:,} bytes lie behind their end; rewrite it, e.g. with ffmpeg -ignore_length 1"
-        )
-
-
-def _is_placeholder(size: int) -> bool:
-    """Whether a size is what writers into a pipe put, who cannot come back to fill in the true one."""
-    return 0x7FFFEF00 <= size <= 0x80000000 or size >= 0xFFFFEF00

@@ -12,8 +12,8 @@ The last write of every change to the group is its consolidated metadata; a read
 sees arrays of different lengths.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,18 +22,21 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 import zarr.codecs
+import zarr.errors
 import zarr.storage
 from numpy.typing import NDArray
 
 from hpss_batch import __version__
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import is_url, object_store, sync
+from hpss_batch.corpus.folder import is_url, object_store, open_folder, sync
 from hpss_batch.corpus.layout import CHUNK_FRAMES, round_up
 from hpss_batch.corpus.shape import LONG_NAMES, REFERENCES, Shape, fill_value
 from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError
 
 GROUP = "corpus.zarr"
+_AXES = ("time", "track_index", "frequency")
+
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
 
@@ -69,7 +72,7 @@ def open_group(url: str, mode: Literal["r", "r+", "a"] = "r") -> zarr.Group:
         ) from error
 
 
-def extend(url: str, shape: Shape, catalog: Catalog, attributes: Mapping[str, Any]) -> None:
+def extend(url: str, shape: Shape, catalog: Catalog) -> None:
     """Create what is missing of a store and make it as long and wide as the catalog needs.
 
     Doing it again, or two drivers at once, changes nothing: everything follows from the catalog, and no array ever
@@ -83,8 +86,6 @@ def extend(url: str, shape: Shape, catalog: Catalog, attributes: Mapping[str, An
         The arrays.
     catalog : Catalog
         Tracks and units.
-    attributes : mapping
-        Group attributes besides those that every store has.
     """
     group = open_group(url, "a")
     ends = [row.frame_start + row.n_frames for row in catalog.rows if row.n_frames]
@@ -97,7 +98,6 @@ def extend(url: str, shape: Shape, catalog: Catalog, attributes: Mapping[str, An
     index = {"units": "1", "long_name": "row on track that the frame belongs to; -1 between tracks"}
     _array(group, "time", (n_frames,), ("frame",), np.dtype("f8"), np.nan, time, **axis)
     _array(group, "track_index", (n_frames,), ("frame",), np.dtype("i4"), -1, index, **axis)
-    group.attrs.update(_group_attributes() | dict(attributes))
 
 
 def _group_attributes() -> dict[str, Any]:
@@ -169,41 +169,50 @@ def _array(
             array.resize(grown)
         return array
     codec = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
-    return group.create_array(
-        name,
-        shape=shape,
-        dtype=dtype,
-        chunks=chunks,
-        shards=shards,
-        fill_value=fill,
-        dimension_names=dims,
-        attributes=dict(attributes),
-        # one file a shard in one folder, rather than a folder for each
-        chunk_key_encoding={"name": "default", "separator": "."},
-        compressors="auto" if dtype is str else codec,
-    )
+    try:
+        return group.create_array(
+            name,
+            shape=shape,
+            dtype=dtype,
+            chunks=chunks,
+            shards=shards,
+            fill_value=fill,
+            dimension_names=dims,
+            attributes=dict(attributes),
+            # one file a shard in one folder, rather than a folder for each
+            chunk_key_encoding={"name": "default", "separator": "."},
+            compressors="auto" if dtype is str else codec,
+        )
+    except zarr.errors.ContainsArrayError:  # another driver was faster
+        return _array(group, name, shape, dims, dtype, fill, attributes, chunks=chunks, shards=shards)
 
 
-def write_tracks(url: str, catalog: Catalog, mark: Sequence[int]) -> None:
+def write_tracks(
+    url: str, shape: Shape, catalog: Catalog, mark: Sequence[int], attributes: Mapping[str, Any]
+) -> None:
     """Bring the variables on `track` up to date with the catalog, and consolidate the group's metadata.
 
     Parameters
     ----------
     url : str
         The run directory; `extend` was called before.
+    shape : Shape
+        The arrays.
     catalog : Catalog
         Tracks and what became of them.
     mark : sequence of int
         What `refreshed` shall return from now on.
+    attributes : mapping
+        Attributes of the group besides those that every store has.
     """
-    group = open_group(url, "r+")
-    for name, (values, attributes) in track_variables(catalog).items():
+    group, variables = open_group(url, "r+"), track_variables(catalog)
+    for name, (values, described) in variables.items():
         dtype: Any = str if values.dtype == object else values.dtype
         fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
-        array = _array(group, name, values.shape, ("track",), dtype, fill, attributes, chunks=(TRACK_CHUNK,))
+        array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
         array[: len(values)] = values
-    group.attrs["refreshed"] = list(mark)
-    consolidate(group)
+    names = [*shape.arrays, *_AXES, *variables]
+    consolidate(url, names, _group_attributes() | dict(attributes) | {"refreshed": list(mark)})
 
 
 def refreshed(url: str) -> list[int] | None:
@@ -215,12 +224,25 @@ def refreshed(url: str) -> list[int] | None:
     return [int(n) for n in found] if isinstance(found, list) else None
 
 
-def consolidate(group: zarr.Group) -> None:
-    """Replace the group's consolidated metadata: from here on readers see what was written before."""
-    with warnings.catch_warnings():
-        # zarr says that other implementations may not know consolidated metadata in v3; they then read each array's
-        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(group.store, path=group.path)
+def consolidate(url: str, names: Iterable[str], attributes: Mapping[str, Any]) -> None:
+    """Replace the group's metadata, attributes and all arrays' at once: what was written before is seen from here on.
+
+    zarr's own consolidation writes attributes in a step of its own, in which the consolidated metadata is gone, and
+    a reader would find arrays of different lengths.
+    """
+    folder = open_folder(url)
+    arrays = {}
+    for name in sorted(names):
+        metadata = folder.read(f"{GROUP}/{name}/zarr.json")
+        if metadata is not None:
+            arrays[name] = json.loads(metadata)
+    group = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": dict(attributes),
+        "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": arrays},
+    }
+    folder.replace(f"{GROUP}/zarr.json", json.dumps(group, indent=2).encode())
 
 
 class Writer:

@@ -19,9 +19,9 @@ from itertools import islice
 import soundfile as sf
 
 from hpss_batch.corpus import manifest
-from hpss_batch.corpus.containers import REMEDY, UNREADABLE, not_a_file, why_no_file
 from hpss_batch.corpus.names import glob_matcher, is_glob, matcher, natural_key, split_glob, track_id
 from hpss_batch.corpus.probe import probe
+from hpss_batch.corpus.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
 from hpss_batch.errors import AudioError, CorpusError
 
 Meta = Mapping[str, str | int | float]

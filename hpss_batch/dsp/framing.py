@@ -78,8 +78,7 @@ class StftParams:
             allowed = ", ".join(PAD_MODES)
             raise ParameterError(f"pad_mode={self.pad_mode!r} is not allowed: give one of {allowed}")
         object.__setattr__(self, "window", _hashable(self.window))
-        if self.window != "hann":  # which is a window of any length, and asking costs an import
-            window_of(self)
+        window_of(self)
 
     @property
     def n_bins(self) -> int:
@@ -225,14 +224,11 @@ def window_of(params: StftParams) -> Float32:
 
 @lru_cache(maxsize=64)
 def _window(window: Window, win_length: int, n_fft: int) -> Float32:
-    # Takes as long to import as all the rest of this package's numerics.
-    import scipy.signal
-
     remedy = "give one that scipy.signal.get_window knows, such as 'hann' or ('kaiser', 14.0)"
     if not isinstance(window, str | tuple):
         raise ParameterError(f"window={window!r} is not allowed: {remedy}")
     try:
-        weights = np.asarray(scipy.signal.get_window(window, win_length, fftbins=True), np.float64)
+        weights = _get_window(window, win_length)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise ParameterError(f"window={window!r} is not allowed ({error}): {remedy}") from error
     if not np.isfinite(weights).all() or not weights.any():
@@ -242,6 +238,17 @@ def _window(window: Window, win_length: int, n_fft: int) -> Float32:
     whole[before : before + win_length] = weights
     whole.setflags(write=False)
     return whole
+
+
+def _get_window(window: Window, win_length: int) -> Float64:
+    """`scipy.signal.get_window`, but for the usual one without the second that it takes to import."""
+    if window == "hann":
+        if win_length == 1:
+            return np.ones(1)
+        return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, win_length + 1)[:-1])
+    import scipy.signal
+
+    return np.asarray(scipy.signal.get_window(window, win_length, fftbins=True), np.float64)
 
 
 def _hashable(window: Any) -> Any:

@@ -171,8 +171,7 @@ def _write(rows: Float32, first: int, n_frames: int, params: StftParams, out: Fl
         stop = row + 1
         if newest == 0 and oldest == n_parts - 1:
             stop = min(len(rows), n_frames - first)
-        energy = _energy(params, newest, oldest)
-        np.divide(rows[row:stop], energy, out=rows[row:stop], where=energy > np.finfo(np.float32).tiny)
+        rows[row:stop] /= _energy(params, newest, oldest)
         row = stop
     samples = rows.reshape(-1)
     at = first * params.hop_length - params.pad - start
@@ -183,8 +182,10 @@ def _write(rows: Float32, first: int, n_frames: int, params: StftParams, out: Fl
 
 @lru_cache(maxsize=256)
 def _energy(params: StftParams, newest: int, oldest: int) -> Float32:
-    """Sum over hops `newest` to `oldest` of the squared window, shape (hop_length,)."""
+    """Sum over hops `newest` to `oldest` of the squared window, shape (hop_length,); 1 where that is nothing."""
     hop = params.hop_length
     squares = np.zeros(-(-params.n_fft // hop) * hop)
     squares[: params.n_fft] = np.square(window_of(params), dtype=np.float64)
-    return squares.reshape(-1, hop)[newest : oldest + 1].sum(axis=0).astype(np.float32)
+    energy = squares.reshape(-1, hop)[newest : oldest + 1].sum(axis=0).astype(np.float32)
+    energy[energy <= np.finfo(np.float32).tiny] = 1
+    return energy

@@ -78,7 +78,7 @@ def stft_frames(
     elif out.shape != (stop - first, params.n_bins) or out.dtype != np.complex64:
         wanted = (stop - first, params.n_bins)
         raise ParameterError(f"out is {out.dtype} of shape {out.shape}: give complex64 of shape {wanted}")
-    samples = np.asarray(samples, np.float32)
+    samples = np.ascontiguousarray(samples, np.float32)
     window = window_of(params)
     # Frames that lie within the track are views of it; only the few that reach past an end are padded.
     inner = min(stop, max(first, -(-params.pad // params.hop_length)))
@@ -88,7 +88,8 @@ def stft_frames(
     for a, b in ((first, inner), (inner, outer), (outer, stop)):
         if a < b:
             span = padded(samples, offset, n_samples, *params.sample_span(a, b), params.pad_mode)
-            rows = np.lib.stride_tricks.sliding_window_view(span, params.n_fft)[:: params.hop_length]
+            # Each frame is a view of the span, like numpy's sliding_window_view but for its 20 microseconds.
+            rows = np.ndarray((b - a, params.n_fft), np.float32, span, 0, (4 * params.hop_length, 4))
             forward(rows, window, out[a - first : b - first])
     return out
 

@@ -29,6 +29,7 @@ from hpss_batch.job.cluster import open_client
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan, plan
 from hpss_batch.job.survey import Progress
+from hpss_batch.job.versions import versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -162,18 +163,23 @@ def _mark(catalog: Catalog) -> list[int]:
     return [len(catalog.generations), len(catalog.commits)]
 
 
-def _prepare(planned: Plan, folder: Folder) -> None:
-    from hpss_batch.corpus.store import extend, write_frequency, write_tracks
-
+def _attributes(planned: Plan) -> dict[str, Any]:
+    """What the store's group says of how it was made."""
     settings = planned.catalog.settings
-    attributes = {
+    return {
         "fingerprint": settings["fingerprint"],
         "sample_rate": settings["sample_rate"],
         "job": planned.job.numerics(),
+        "versions": versions(),
     }
-    extend(folder.url, planned.shape, planned.catalog, attributes)
+
+
+def _prepare(planned: Plan, folder: Folder) -> None:
+    from hpss_batch.corpus.store import extend, write_frequency, write_tracks
+
+    extend(folder.url, planned.shape, planned.catalog)
     write_frequency(folder.url, planned.stft.frequencies(planned.shape.sample_rate))
-    write_tracks(folder.url, planned.catalog, _mark(planned.catalog))
+    write_tracks(folder.url, planned.shape, planned.catalog, _mark(planned.catalog), _attributes(planned))
     folder.replace("job.yaml", planned.job.to_yaml().encode())
     if not is_url(folder.url):
         _sweep(Path(folder.url))
@@ -196,7 +202,7 @@ def _refresh(planned: Plan, folder: Folder) -> Catalog:
     catalog = planned.catalog
     while missing := committed_units(folder) - set(catalog.commits):
         catalog = catalog.with_commits(read_commits(folder, missing).values())
-        write_tracks(folder.url, catalog, _mark(catalog))
+        write_tracks(folder.url, planned.shape, catalog, _mark(catalog), _attributes(planned))
     return catalog
 
 

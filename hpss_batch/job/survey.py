@@ -235,9 +235,10 @@ def _survey_store(job: Job, existing: Catalog | None, retry_failed: bool) -> Sur
             f"{job.corpus.path} is not a run directory: it has no layout. Give one that was run"
         )
     theirs = source.settings["numerics"]
-    if "spectrogram" not in theirs["arrays"]:
+    stored = theirs["output"]["arrays"]
+    if "spectrogram" not in stored:
         raise CorpusError(
-            f"{job.corpus.path} stores {', '.join(theirs['arrays']) or 'no arrays'}, but no spectrogram to start from. "
+            f"{job.corpus.path} stores {', '.join(stored) or 'no arrays'}, but no spectrogram to start from. "
             "Give the audio as corpus.path, or a run directory whose output.arrays has spectrogram"
         )
     if retry_failed:

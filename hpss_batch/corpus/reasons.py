@@ -167,3 +167,28 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return printable == len(head)
+
+
+def cannot_decode(at: int, announced: int | None, sample_rate: int, said: str) -> str:
+    """Say why decoding ended in an error behind sample `at`."""
+    of = "" if announced is None else f" of the {announced / sample_rate:.1f} s that it announces"
+    said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
+    return (
+        f"is damaged or cut short: decoding stops with an error after {at / sample_rate:.1f} s{of} (libsndfile: "
+        f"{said}); copy it again, or save what can be saved with ffmpeg"
+    )
+
+
+def too_short(held: int, announced: int, sample_rate: int) -> str | None:
+    """Say that a recording ends too early, or None where the shortfall is what encoders leave.
+
+    Real files end a little early: MP3 and Ogg headers count samples that the decoder then drops. Up to 0.1% is
+    fine, and so is up to a second where that is at most a tenth.
+    """
+    allowed = max(announced / 1000, min(sample_rate, announced / 10))
+    if announced - held <= allowed:
+        return None
+    return (
+        f"is cut short or its header is wrong: it announces {announced / sample_rate:.1f} s and holds "
+        f"{held / sample_rate:.1f} s; copy it again, or rewrite it with ffmpeg to keep what is there"
+    )
