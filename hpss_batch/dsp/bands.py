@@ -102,10 +102,14 @@ def energy_weights(stft: StftParams) -> Float32:
 def band_sums(magnitude: Float32, banks: Sequence[Weights]) -> list[Float32]:
     """Weighted sums over the bins of each frame's power: one array (frame, band) for each bank."""
     sums = [np.empty((len(magnitude), bank.shape[0]), np.float32) for bank in banks]
-    # SciPy takes another path for a single column, so there are always two or more.
-    power = np.zeros((magnitude.shape[1], max(2, min(BLOCK, len(magnitude)))), np.float32)
+    n_bins = magnitude.shape[1]
+    memory = np.empty(n_bins * BLOCK, np.float32)
     for first in range(0, len(magnitude), BLOCK):
         block = magnitude[first : first + BLOCK]
+        # SciPy takes another path for a single column, so there are always two or more.
+        width = max(2, len(block))
+        power = memory[: n_bins * width].reshape(n_bins, width)
+        power[:, len(block) :] = 0
         np.square(block.T, out=power[:, : len(block)])
         for bank, target in zip(banks, sums, strict=True):
             target[first : first + BLOCK] = (bank @ power)[:, : len(block)].T
