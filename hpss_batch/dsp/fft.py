@@ -129,7 +129,7 @@ def _run(way: str, n_fft: int, rows: npt.NDArray[Any], window: Float32, out: npt
     inputs[len(rows) :] = inputs[len(rows) - 1]
     outputs[len(rows) :] = _address(work) + work.nbytes - 4 * (n_fft + 2)
     window = np.ascontiguousarray(window, np.float32)
-    function(*map(_address, (inputs, window, twiddles, outputs, work)), n_rows)
+    function(*[_address(array) for array in (inputs, window, twiddles, outputs, work)], n_rows)
 
 
 @functools.cache
