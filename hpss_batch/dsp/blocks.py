@@ -1,0 +1,152 @@
+"""How does a network become vector code that ranks the windows of an array?
+
+A *block* is one network compiled: it takes some neighbouring windows down the rows, in as many columns as a vector
+has lanes. It finds its rows through a table of offsets, so that reflection at an axis' ends costs nothing, however
+short the axis. Around it are four small passes, which `hpss_batch.dsp.crossing` puts together:
+
+    stage   copies rows into a ring, where no two lie in the same places of the cache, and looks for bad values
+    down    ranks the windows of one block of rows, in all columns
+    turn    turns as many rows as there are lanes, so that columns become vectors
+    along   ranks windows of turned columns and turns the results back
+
+None has a remainder: the last vector, or block, overlaps the one before it. So arrays are at least as large.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpss_batch.dsp import native
+from hpss_batch.dsp.native import Machine, machine
+from hpss_batch.dsp.network import sliding_rank
+from hpss_batch.dsp.vectors import Value, Writer
+
+Float = np.dtype[np.floating[Any]]
+
+
+@functools.lru_cache(maxsize=64)
+def mirrored(n: int, start: int, stop: int) -> NDArray[np.int64]:
+    """Where positions start to stop of an axis of length n lie, when its ends reflect, the edge repeated."""
+    positions = np.arange(start, stop) % (2 * n)
+    return np.minimum(positions, 2 * n - 1 - positions)
+
+
+def block_length(size: int, lanes: int) -> int:
+    """Windows in a block: the more, the more work is shared, but the more registers are spilled to memory."""
+    return max(lanes, 32 if size < 48 else 64 if size < 128 else 128)
+
+
+@functools.cache
+def rank_block(itemsize: int, size: int, rank: int, nonnegative: bool) -> tuple[int, int]:
+    """(address, windows) of the compiled block for windows of `size` rows and one rank.
+
+    It is called with the source, a table of the offsets in bytes of its rows, the target, and the bytes from one
+    of the target's rows to the next. Floats that are not negative are in the order of their bits, as integers.
+    """
+    integers = nonnegative and machine().integer_order and itemsize == 4
+    block = block_length(size, machine().register_bytes // itemsize)
+    name = f"rank_{'integer' if integers else 'float'}{8 * itemsize}_{size}_{rank}_{block}"
+
+    def build(machine: Machine) -> str:
+        return block_code(machine, np.dtype(f"f{itemsize}"), name, size, rank, block, integers)
+
+    arguments = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+    return native.address(native.function(name, build, arguments)), block
+
+
+def block_code(
+    machine: Machine, dtype: Float, name: str, size: int, rank: int, block: int, integers: bool
+) -> str:
+    """Code of a block. Rows are loaded when they are first compared, and results stored when they are known."""
+    w = Writer(machine, dtype, name, ["ptr source", "ptr offsets", "ptr target", "i64 stride"])
+    network = sliding_rank(size, rank, block)
+    windows: dict[int, list[int]] = {}
+    for window, wire in enumerate(network.outputs):
+        windows.setdefault(wire, []).append(window)
+    wires: dict[int, Value] = {}
+
+    def define(wire: int, value: Value) -> None:
+        wires[wire] = value
+        for window in windows.get(wire, ()):
+            w.store(value, w.place(w["target"], w.multiply(w["stride"], window)))
+
+    def use(wire: int) -> Value:
+        if wire not in wires:
+            offset = w.load(w.place(w["offsets"], 8 * wire), "i64")
+            define(wire, w.load(w.place(w["source"], offset), w.integers if integers else w.vector))
+        return wires[wire]
+
+    for wire, (higher, a, b) in enumerate(network.operations, network.n_inputs):
+        define(wire, (w.maximum if higher else w.minimum)(use(a), use(b)))
+    for wire in windows:
+        use(wire)
+    return w.finish()
+
+
+def stage_code(machine: Machine, dtype: Float, nonnegative: bool) -> str:
+    """Copy rows `first` to `stop` of the source, `width` columns, to a ring of `slots` rows.
+
+    If values should not be negative, `peaks` keeps the highest seen of each lane, as integers without sign: more
+    than infinity's bits are those of NaN and of negative values. (Adding zero makes zero of negative zero.)
+    """
+    parameters = ["ptr source", "i64 source_stride", "ptr ring", "i64 slots", "i64 stride"]
+    w = Writer(machine, dtype, "stage", [*parameters, "i64 width", "i64 first", "i64 stop", "ptr peaks"])
+    carried = [w.load(w["peaks"], w.integers)]
+    with w.loop(w.binary("sub", w["stop"], w["first"]), carried=carried) as i:
+        row = w.add(w["first"], i)
+        source = w.place(w["source"], w.multiply(row, w["source_stride"]))
+        slot = w.place(w["ring"], w.multiply(w.binary("urem", row, w["slots"]), w["stride"]))
+        with w.loop(w["width"], w.lanes, carried) as column:
+            left = w.bytes(w.lower(column, w.add(w["width"], -w.lanes)))
+            value = w.load(w.place(source, left))
+            w.store(value, w.place(slot, left))
+            if nonnegative:
+                bits = w.cast("bitcast", w.binary("fadd", value, w.splat(0.0)), w.integers)
+                carried[0] = w.highest_bits(carried[0], bits)
+    w.store(carried[0], w["peaks"])
+    return w.finish()
+
+
+def down_code(machine: Machine, dtype: Float) -> str:
+    """Rank the windows of one block of rows in `columns` columns."""
+    parameters = ["ptr source", "ptr offsets", "i64 columns", "ptr target", "i64 stride", "ptr block"]
+    w = Writer(machine, dtype, "down", parameters)
+    with w.loop(w["columns"], w.lanes) as column:
+        left = w.bytes(w.lower(column, w.add(w["columns"], -w.lanes)))
+        source, target = w.place(w["source"], left), w.place(w["target"], left)
+        w.call(w["block"], source, w["offsets"], target, w["stride"])
+    return w.finish()
+
+
+def turn_code(machine: Machine, dtype: Float) -> str:
+    """Turn `width` columns of as many rows as there are lanes, found through a table, into vectors in `turned`."""
+    w = Writer(machine, dtype, "turn", ["ptr source", "ptr offsets", "i64 width", "ptr turned"])
+    rows = [w.place(w["source"], w.load(w.place(w["offsets"], 8 * i), "i64")) for i in range(w.lanes)]
+    with w.loop(w["width"], w.lanes) as column:
+        left = w.lower(column, w.add(w["width"], -w.lanes))
+        turned = w.place(w["turned"], w.multiply(left, w.vector_bytes))
+        for i, value in enumerate(w.transpose([w.load(w.place(row, w.bytes(left))) for row in rows])):
+            w.store(value, w.place(turned, i * w.vector_bytes))
+    return w.finish()
+
+
+def along_code(machine: Machine, dtype: Float) -> str:
+    """Rank the windows of `columns` turned columns, `length` windows a block; `ranked` has space for one of those."""
+    parameters = ["ptr turned", "ptr offsets", "i64 columns", "ptr target", "i64 stride"]
+    w = Writer(machine, dtype, "along", [*parameters, "ptr block", "i64 length", "ptr ranked"])
+    with w.loop(w["columns"], w["length"]) as column:
+        left = w.lower(column, w.binary("sub", w["columns"], w["length"]))
+        offsets = w.place(w["offsets"], w.multiply(left, 8))
+        w.call(w["block"], w["turned"], offsets, w["ranked"], w.whole(w.vector_bytes))
+        with w.loop(w["length"], w.lanes) as i:
+            ranked = w.place(w["ranked"], w.multiply(i, w.vector_bytes))
+            square = w.transpose([w.load(w.place(ranked, j * w.vector_bytes)) for j in range(w.lanes)])
+            target = w.place(w["target"], w.bytes(w.add(left, i)))
+            for j, value in enumerate(square):
+                w.store(value, w.place(target, w.multiply(w["stride"], j)))
+    return w.finish()
