@@ -146,7 +146,7 @@ def open_handle(path: str) -> Handle:
     """Open a file that was checked before, for another pass over it."""
     try:
         file = Handle(os.fsencode(path))
-        if not file.frames and is_unfinished(file.extra_info):
+        if not file.frames and file.format in ("WAV", "WAVEX") and is_unfinished(path):
             file.close()
             file = Handle(Unfinished(os.fsencode(path)))
         return file
@@ -207,7 +207,7 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
     elif file.subtype.startswith("MPEG"):
         promised = frames if file.format != "MP3" or mp3_has_length(path) else None
     else:
-        check_sizes(file.extra_info, frames, rate, found.st_size)
+        check_sizes(path, found.st_size, file.extra_info, frames, rate)
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
         held = _count(path, found.st_size, found.st_mtime_ns)

@@ -1,0 +1,128 @@
+"""Do the sizes in a header agree with the file, where its samples lie in it as they are?
+
+libsndfile reads what there is of a WAV or AIFF file and says nothing, or only in its log, when there should be more.
+Three cases look alike and are not: a file cut short, which is an error; a stream, whose writer could not go back to
+fill in the size and put a placeholder; and a recording whose recorder died before it filled in the size, which is 0
+then. So the chunks of these files are looked at here: id and size, then as many bytes (EBU Tech 3285, AIFF 1.3).
+"""
+
+import io
+import os
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from hpss_batch.corpus.reasons import too_short
+from hpss_batch.errors import AudioError
+
+_ORDER = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">", b"FORM": ">"}
+_SAMPLES = (b"data", b"SSND", b"BODY")
+_MOST_CHUNKS = 4096
+
+_LOGGED = re.compile(r"(?:^|\n)\s*(?:Data Size|riff)\s*: (\d+) \(should be (\d+)\)")
+# AU and W64 files, as libsndfile's log has them; it holds 2,048 characters only, so tags before the samples fill it
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """The chunk that holds a file's samples: bytes announced, bytes there, and bytes behind that are no chunk."""
+
+    announced: int
+    held: int
+    junk: int
+
+
+def check_sizes(path: str, size: int, log: str, frames: int, rate: int) -> None:
+    """Raise `AudioError` where sizes in a header say that a file is cut short, or that most of it is no audio.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    size : int
+        Its bytes.
+    log : str
+        What libsndfile noted on it.
+    frames, rate : int
+        What libsndfile announces.
+    """
+    samples = _find_samples(path, size)
+    if samples is None:
+        logged = _LOGGED.search(log)
+        samples = _Samples(int(logged[1]), int(logged[2]), 0) if logged else _Samples(0, 0, 0)
+    if samples.announced > samples.held and not _is_placeholder(samples.announced):
+        if not frames:
+            raise AudioError(
+                f"is cut short: its header announces {samples.announced:,} bytes of audio, none follow; copy it again"
+            )
+        reason = too_short(frames, round(frames * samples.announced / samples.held), rate)
+        if reason:
+            raise AudioError(reason)
+    if "Seems to be a truncated file" in log:  # VOC
+        raise AudioError(
+            f"is cut short: it holds {frames / rate:.1f} s of what its header announces; copy it again"
+        )
+    if samples.announced and samples.junk > size // 2:
+        raise AudioError(
+            f"has a wrong header: it announces {frames / rate:.1f} s of audio, but {samples.junk:,} of the file's "
+            f"{size:,} bytes lie behind their end; rewrite it, e.g. with ffmpeg -ignore_length 1"
+        )
+
+
+def _find_samples(path: str, size: int) -> _Samples | None:
+    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        order = _ORDER.get(os.pread(descriptor, 4, 0))
+        at, wide = 12, None
+        for _ in range(_MOST_CHUNKS if order else 0):
+            head = os.pread(descriptor, 8, at)
+            if len(head) < 8:
+                break
+            name, announced = struct.unpack(f"{order}4sI", head)
+            at += 8
+            if name == b"ds64":  # where the sizes of RF64 files are
+                wide = struct.unpack("<8xQ", os.pread(descriptor, 16, at).ljust(16, b"\0"))[0]
+            elif name in _SAMPLES:
+                if wide is not None and announced == 0xFFFFFFFF:
+                    announced = wide
+                held = min(announced, size - at)
+                behind = os.pread(descriptor, 5, at + held)
+                junk = size - at - held if not (_is_name(behind[:4]) or _is_name(behind[1:])) else 0
+                return _Samples(announced, held, junk)
+            at += announced + announced % 2
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _is_name(name: bytes) -> bool:
+    return all(0x20 <= byte < 0x7F for byte in name)
+
+
+def _is_placeholder(size: int) -> bool:
+    """Whether a size is what writers into a pipe put, who cannot come back to fill in the true one."""
+    return 0x7FFFEF00 <= size <= 0x80000000 or size >= 0xFFFFEF00
+
+
+def is_unfinished(path: str) -> bool:
+    """Whether a WAV file's samples have size 0, and what follows is no chunk, and so is samples."""
+    samples = _find_samples(path, os.stat(path).st_size)
+    return samples is not None and samples.announced == 0 and samples.junk > 0
+
+
+class Unfinished(io.FileIO):
+    """A WAV file whose sizes were never filled in, saying so in the only way that libsndfile understands.
+
+    Of the sizes that recorders leave behind when they die, libsndfile reads on to the file's end where the outer one
+    is 8. This is the file with that size.
+    """
+
+    def readinto(self, buffer: Any) -> int:
+        """Read on, with the size at bytes 4 to 8 replaced."""
+        at = self.tell()
+        view = memoryview(buffer).cast("B")
+        n = super().readinto(view) or 0
+        for byte in range(max(4, at), min(8, at + n)):
+            view[byte - at] = 8 if byte == 4 else 0
+        return n
