@@ -106,7 +106,8 @@ class Decoder:
 
     def __init__(self, path: str, *, mono: bool) -> None:
         opened = open_file(path)
-        self.path, self.info, self._promised = path, opened.info, opened.promised
+        self.path, self.info = path, opened.info
+        self._promised, self._may_hold_more = opened.promised, opened.may_hold_more
         self._file = opened.file
         self._origin = -1  # the block that the handle is in; none yet
         self.channels = 1 if mono else self.info.channels
@@ -233,12 +234,13 @@ class Decoder:
         self.end = self._at
         rate = self.info.sample_rate
         reason = None if self._promised is None else too_short(self.end, self._promised, rate)
-        if self._promised is None and self.end == self.info.n_samples:
+        if self._may_hold_more and self.end == self.info.n_samples:
             held = mp3_count(self.path)
-            if too_short(self.end, held, rate):
+            # eight frames are what gapless headers, delays and padding account for
+            if held - self.end > 8 * 1152 and too_short(self.end, held, rate):
                 reason = (
-                    f"is an MP3 that does not say how long it is: {self.end / rate:.1f} s can be read of about "
-                    f"{held / rate:.1f} s; rewrite its header with ffmpeg -i FILE -c copy FILE.mp3"
+                    f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about "
+                    f"{held / rate:.1f} s; rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
                 )
         if reason:
             raise AudioError(reason)

@@ -7,6 +7,7 @@ file's size by the first frame's: too much where tags hold pictures, and wrong e
 
 import mmap
 import os
+from typing import Literal
 
 # Bytes a second / 125 (that is kbit/s) by bit rate index: MPEG 1 layers I, II, III; MPEG 2 and 2.5 layers I, II + III
 _KBITS = {
@@ -24,9 +25,9 @@ def _mpeg_frames() -> dict[int, tuple[int, int]]:
     found = {}
     for version, layer in ((v, la) for v in (0, 2, 3) for la in (1, 2, 3)):
         samples = 384 if layer == 3 else 1152 if layer == 2 or version == 3 else 576
-        for index, kbits in enumerate(_KBITS[min(version | 2, 3) if version else 2, layer], 1):
+        for index, kbits in enumerate(_KBITS[3 if version == 3 else 2, layer], 1):
             for rate_index, base in enumerate((44100, 48000, 32000)):
-                rate = base >> (3 - version if version else 2)
+                rate = base >> {3: 0, 2: 1, 0: 2}[version]
                 for padding in (0, 1):
                     slots = samples * kbits * 125 // rate // (4 if layer == 3 else 1) + padding
                     for rest in range(4):  # bit 0 of byte 1: no checksum; bit 0 of byte 2: private
@@ -39,17 +40,29 @@ def _mpeg_frames() -> dict[int, tuple[int, int]]:
 _FRAMES = _mpeg_frames()
 
 
-def mp3_has_length(path: str) -> bool:
-    """Whether an MP3 file says how long it is, by a Xing, Info or VBRI header in its first frame."""
+def mp3_header(path: str, size: int) -> Literal["whole", "partial", "none"]:
+    """What an MP3 file's first frame says of its length: nothing, that of the whole file, or that of a part only.
+
+    Two files that were joined (`cat a.mp3 b.mp3`) have the header of the first.
+    """
     descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        at = _behind_tags(os.pread(descriptor, 10, 0))
-        head = os.pread(descriptor, 8192, at)
+        start = _behind_tags(os.pread(descriptor, 10, 0))
+        head = os.pread(descriptor, 8192, start)
     finally:
         os.close(descriptor)
-    start = _next_frame(head, 0)
-    frame = head[start : start + 200]
-    return start >= 0 and any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
+    at = _next_frame(head, 0)
+    frame = head[at : at + 200].ljust(200, b"\0") if at >= 0 else b""
+    announced = 0
+    if (mark := max(frame.find(b"Xing"), frame.find(b"Info"))) >= 0:
+        flags = frame[mark + 7]
+        if flags & 2:
+            announced = int.from_bytes(frame[mark + 8 + 4 * (flags & 1) :][:4])
+    elif (mark := frame.find(b"VBRI")) >= 0:
+        announced = int.from_bytes(frame[mark + 10 : mark + 14])
+    else:
+        return "none"
+    return "partial" if announced and size - start > 1.02 * announced + 2**16 else "whole"
 
 
 def mp3_count(path: str) -> int:

@@ -30,7 +30,7 @@ class _OddError(Exception):
     """A file is not laid out as encoders do; nothing in it may be sought."""
 
 
-def check_ogg(path: str, size: int, frames: int, rate: int) -> int:
+def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
     """Look whether an Ogg file ends as it should.
 
     Parameters
@@ -41,11 +41,6 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> int:
         Its bytes.
     frames, rate : int
         What libsndfile announces.
-
-    Returns
-    -------
-    int
-        `frames`: they are promised.
 
     Raises
     ------
@@ -82,7 +77,6 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> int:
             f"is cut short: {held}the mark at the stream's end is missing; copy it again, or keep what is there with "
             "ffmpeg -i FILE -c copy FILE.ogg"
         )
-    return frames
 
 
 def _page(data: bytes | mmap.mmap, at: int) -> tuple[bytes, int, int, int, int, int, int, int] | None:

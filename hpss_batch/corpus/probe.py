@@ -20,7 +20,7 @@ import numpy as np
 import soundfile as sf
 
 from hpss_batch.corpus import reasons
-from hpss_batch.corpus.mp3 import mp3_has_length
+from hpss_batch.corpus.mp3 import mp3_header
 from hpss_batch.corpus.ogg import check_ogg
 from hpss_batch.corpus.sizes import Unfinished, check_sizes, is_unfinished
 from hpss_batch.errors import AudioError
@@ -98,11 +98,14 @@ class Opened:
     promised : int or None
         The samples that the header promises, against which decoding is checked; None where the length is
         unknown or only estimated from the file's size, so that a shortfall means nothing.
+    may_hold_more : bool
+        Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's.
     """
 
     file: Handle
     info: AudioInfo
     promised: int | None
+    may_hold_more: bool = False
 
 
 def probe(path: str) -> AudioInfo:
@@ -202,10 +205,12 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
             f"has a damaged header: it announces {channels} channels (allowed: 1 to {MAX_CHANNELS})"
         )
     promised: int | None = frames
+    more = False
     if file.format == "OGG":
-        promised = check_ogg(path, found.st_size, frames, rate)
-    elif file.subtype.startswith("MPEG"):
-        promised = frames if file.format != "MP3" or mp3_has_length(path) else None
+        check_ogg(path, found.st_size, frames, rate)
+    elif file.format == "MP3":
+        header = mp3_header(path, found.st_size)
+        promised, more = None if header == "none" else frames, header != "whole"
     else:
         check_sizes(path, found.st_size, file.extra_info, frames, rate)
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
@@ -215,4 +220,4 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         if reason:
             raise AudioError(reason)
         frames, promised = held, held
-    return Opened(file, AudioInfo(frames, rate, channels, kind), promised)
+    return Opened(file, AudioInfo(frames, rate, channels, kind), promised, more)
