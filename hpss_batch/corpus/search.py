@@ -1,0 +1,280 @@
+"""Which files of a corpus may be tracks, going by their names alone?
+
+A corpus is a folder, a glob, one file or a CSV manifest. Nothing is opened, and nothing in a folder stops the search:
+what cannot be listed is named with its reason, links are followed but not in circles, and FIFOs and devices are not
+tracks. Names may be any bytes.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import soundfile as sf
+
+from hpss_batch.corpus import manifest
+from hpss_batch.corpus.names import glob_matcher, is_glob, matcher, natural_key, split_glob, track_id
+from hpss_batch.corpus.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
+from hpss_batch.errors import CorpusError
+
+Meta = Mapping[str, str | int | float]
+
+_ALIASES = {
+    "AIFF": "aif aifc",
+    "AU": "snd",
+    "IRCAM": "sf",
+    "MP3": "mp1 mp2 mpga",
+    "NIST": "sph",
+    "OGG": "oga opus",
+    "RAW": "vox gsm",
+    "SVX": "8svx iff",
+    "WAV": "wave bwf",
+}
+# MATLAB's .mat is left out: libsndfile reads those few that hold audio, and folders of research hold many others.
+
+READABLE = frozenset(
+    f".{extension}"
+    for name in sf.available_formats()
+    for extension in (name.lower(), *_ALIASES.get(name, "").split())
+) - {".raw", ".sd2", ".mpc2k"}
+"""Extensions, in lower case, of what libsndfile reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that may be a track.
+
+    Attributes
+    ----------
+    id : str
+        POSIX path relative to the corpus, in UTF-8; see `names`.
+    path : str
+        Where it is: absolute, with bytes that are not UTF-8 as `os.fsdecode` gives them.
+    size, mtime_ns : int
+        Bytes, and nanoseconds since the epoch; 0 for a file that a manifest names and that is not there.
+    meta : mapping or None
+        Further columns of the manifest.
+    """
+
+    id: str
+    path: str
+    size: int
+    mtime_ns: int
+    meta: Meta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a corpus holds.
+
+    Attributes
+    ----------
+    files : list of Found
+        What may be tracks; in natural order of their ids, or in the manifest's.
+    unreadable : list of (str, str)
+        Recordings that no decoder here reads, and what to do about it.
+    skipped : list of (str, str)
+        What was passed over (FIFOs, devices, links in circles, folders that may not be read), and why.
+    """
+
+    files: list[Found] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find(
+    path: str | os.PathLike[str],
+    *,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    limit: int | None = None,
+) -> Listing:
+    """List the recordings of a corpus without opening one.
+
+    Parameters
+    ----------
+    path : str or path
+        A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest.
+        Hidden files and folders are left out.
+    include : sequence of str, optional
+        Glob patterns of ids or names, in any case; by default every extension that libsndfile reads. A manifest's
+        rows, a single file and a glob that spells out the extension need no pattern.
+    exclude : sequence of str
+        Glob patterns of what to leave out.
+    limit : int, optional
+        The first so many.
+
+    Raises
+    ------
+    CorpusError
+        If there is nothing at `path` or nothing to read in it, or two tracks have one id.
+    """
+    place = os.path.expanduser(os.fspath(path))
+    if "://" in place:
+        raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
+    search = _Search(include, exclude)
+    if os.path.lexists(place):
+        if os.path.isdir(place):
+            search.folder(place, None)
+        elif place.lower().endswith(manifest.EXTENSIONS):
+            search.manifest(place)
+        else:
+            search.file(place)
+    elif is_glob(place):
+        search.glob(place)
+    else:
+        raise CorpusError(f"{place}: there is no such file or folder; corpus.path names what to read")
+    listing = search.listing
+    if not listing.files:
+        raise CorpusError(search.nothing(place))
+    if limit is not None:
+        del listing.files[limit:]
+    return listing
+
+
+class _Search:
+    """One walk over a corpus."""
+
+    def __init__(self, include: Sequence[str] | None, exclude: Sequence[str]) -> None:
+        self.listing = Listing()
+        self.patterns = include
+        self.included = None if include is None else matcher(include)
+        self.excluded = matcher(exclude)
+        self.spelled_out = False  # the corpus' path says which files are meant
+        self.others: Counter[str] = Counter()
+
+    def folder(self, root: str, wanted: Callable[[str], bool] | None, depth: int | None = None) -> None:
+        """Look through a folder and all in it, down to a depth."""
+        root = os.path.abspath(root)
+        for relative, entry in _walk(root, depth, self.listing.skipped):
+            if wanted is None or wanted(relative.replace(os.sep, "/")):
+                self.consider(relative, entry)
+        self.listing.files.sort(key=lambda found: natural_key(found.id))
+        self.listing.unreadable.sort(key=lambda found: natural_key(found[0]))
+
+    def glob(self, pattern: str) -> None:
+        """Look for what a glob means below its fixed leading part."""
+        root, parts = split_glob(pattern)
+        if not os.path.isdir(root):
+            raise CorpusError(f"{pattern}: there is no folder {root}; corpus.path names what to read")
+        extension = os.path.splitext(parts[-1])[1]
+        self.spelled_out = bool(extension) and not is_glob(extension)
+        self.folder(root, glob_matcher(parts), None if "**" in parts else len(parts))
+
+    def file(self, path: str) -> None:
+        """Take one file, whatever its name."""
+        self.spelled_out = True
+        name = os.path.basename(path)
+        try:
+            kind = not_a_file(os.stat(path).st_mode)
+        except OSError as e:
+            kind = why_no_file(e)
+        if kind:
+            raise CorpusError(f"{path} {kind}")
+        if os.path.splitext(name)[1].lower() in UNREADABLE:
+            self.listing.unreadable.append((track_id(name), _not_read(name)))
+        else:
+            self.listing.files.append(_found(track_id(name), os.path.abspath(path), os.stat(path)))
+
+    def manifest(self, path: str) -> None:
+        """Take what a manifest names, whether it is there or not."""
+        for track, place, meta in manifest.read_manifest(path):
+            name = os.path.basename(place)
+            if self.excluded(track, name) or (self.included and not self.included(track, name)):
+                continue
+            try:
+                found = os.stat(place)
+            except (OSError, ValueError):
+                self.listing.files.append(Found(track, place, 0, 0, meta))
+            else:
+                self.listing.files.append(_found(track, place, found, meta))
+
+    def consider(self, relative: str, entry: os.DirEntry[str]) -> None:
+        """Sort one entry of a folder into the listing."""
+        track, name = track_id(relative), entry.name
+        extension = os.path.splitext(name)[1].lower()
+        if self.included is not None:
+            meant = self.included(track, name)
+        else:
+            meant = self.spelled_out or extension in READABLE or extension in UNREADABLE
+        if not meant or self.excluded(track, name):
+            self.others[extension or name] += 1
+            return
+        if extension in UNREADABLE:
+            self.listing.unreadable.append((track, _not_read(name)))
+            return
+        try:
+            found = entry.stat()
+        except OSError as e:
+            self.listing.skipped.append((track, why_no_file(e)))
+            return
+        kind = not_a_file(found.st_mode)
+        if kind:
+            self.listing.skipped.append((track, kind))
+        else:
+            self.listing.files.append(_found(track, entry.path, found))
+
+    def nothing(self, path: str) -> str:
+        """Say that no recordings were found, what was looked for, and what there was."""
+        if self.patterns is not None:
+            sought = "names like " + ", ".join(self.patterns)
+        elif self.spelled_out or path.lower().endswith(manifest.EXTENSIONS):
+            sought = "what it names"
+        else:
+            sought = " ".join(sorted(READABLE))
+        there = [f"{count:,} {kind}" for kind, count in self.others.most_common(8)]
+        there += [f"{name} ({reason})" for name, reason in self.listing.unreadable[:3]]
+        there += [f"{name} ({reason})" for name, reason in self.listing.skipped[:3]]
+        more = len(self.listing.unreadable) + len(self.listing.skipped)
+        return (
+            f"{path}: no recordings found. Looked for: {sought}. Found: {'; '.join(there) or 'nothing'}"
+            + (f"; in all {more:,} that are not read here" if more > 6 else "")
+            + ". Set corpus.path to a folder, file, glob or CSV manifest, and corpus.include to other names"
+        )
+
+
+def _found(track: str, path: str, found: os.stat_result, meta: Meta | None = None) -> Found:
+    return Found(track, path, found.st_size, found.st_mtime_ns, meta)
+
+
+def _not_read(name: str) -> str:
+    return f"is {UNREADABLE[os.path.splitext(name)[1].lower()]}, which is not read here; {REMEDY}"
+
+
+def _walk(
+    root: str, depth: int | None, skipped: list[tuple[str, str]]
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every visible entry below a folder that is no folder itself, with its relative path."""
+    waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(root, "", frozenset())]
+    while waiting:
+        folder, prefix, way = waiting.pop()
+        try:
+            here = os.stat(folder)
+            with os.scandir(folder) as entries:
+                inside = list(entries)
+        except OSError as e:
+            skipped.append((track_id(prefix) or ".", f"is a folder that {why_no_file(e)}"))
+            continue
+        identity = here.st_dev, here.st_ino
+        if identity in way:
+            skipped.append(
+                (track_id(prefix), "is a link to a folder that it lies in; the circle is not followed")
+            )
+            continue
+        below = way | {identity}
+        for entry in inside:
+            if entry.name.startswith("."):
+                continue
+            relative = f"{prefix}{entry.name}"
+            if _is_folder(entry):
+                if depth is None or relative.count(os.sep) + 1 < depth:
+                    waiting.append((entry.path, relative + os.sep, below))
+            else:
+                yield relative, entry
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that cannot be followed: looking at it says why
