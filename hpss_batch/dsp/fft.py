@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import math
 import threading
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -136,16 +134,10 @@ def _run(way: str, n_fft: int, rows: npt.NDArray[Any], window: Float32, out: npt
 def _compiled(way: str, n_fft: int) -> tuple[Any, Float32]:
     """The function that `fftcode` writes, and its table."""
     build = {"forward": fftcode.forward_code, "backward": fftcode.backward_code}[way]
-    name = f"fft_{way}_{n_fft}_{_written_by()}"
+    name = f"fft_{way}_{n_fft}"
     arguments = [ctypes.c_void_p] * 5 + [ctypes.c_int64]
     function = native.function(name, lambda machine: build(name, n_fft, machine), arguments)
     return function, fftcode.twiddles(n_fft)
-
-
-@functools.cache
-def _written_by() -> str:
-    """What tells one version of `fftcode` from another, so that a cache holds no function of an older one."""
-    return hashlib.sha256(resources.files(__package__).joinpath("fftcode.py").read_bytes()).hexdigest()[:12]
 
 
 def _address(array: npt.NDArray[Any]) -> int:
