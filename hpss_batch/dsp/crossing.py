@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from hpss_batch.dsp import native
 from hpss_batch.dsp.blocks import along_code, down_code, mirrored, rank_block, stage_code, turn_code
 from hpss_batch.dsp.masks import Finish, finish_code
 from hpss_batch.dsp.native import Machine, machine
+from hpss_batch.dsp.scratch import MEMORY, address_of, odd_lines
 from hpss_batch.dsp.vectors import Value, Writer, joined
 from hpss_batch.errors import ParameterError
 
@@ -235,10 +235,15 @@ def _cross_panels(what: Crossing, task: Task, extent: tuple[int, ...]) -> None:
         values = (ctypes.c_int64 * len(fields))(*map(fields.__getitem__, POINTERS + NUMBERS))
         what.compiled()(values, *task.margins)
         if what.nonnegative and peaks.max() >= np.array(np.inf, f"f{what.itemsize}").view(peaks.dtype):
-            raise ParameterError(
-                f"the spectrogram has values from {task.source.min()} to {task.source.max()}; allowed are finite "
-                "ones that are not negative: mend or mask NaN and infinity, and pass magnitude or complex values"
-            )
+            raise refusal(task.source)
+
+
+def refusal(magnitude: Array) -> ParameterError:
+    """The error for a magnitude that is not finite, or negative somewhere."""
+    return ParameterError(
+        f"the spectrogram has values from {magnitude.min()} to {magnitude.max()}; allowed are finite ones that are "
+        "not negative: mend or mask NaN and infinity, and pass a magnitude or complex values"
+    )
 
 
 def _fields(
@@ -251,9 +256,9 @@ def _fields(
     rows = mirrored(extent[0], first_row, first_row + n + down.size - 1)
     within = mirrored(extent[1], first_column, first_column + columns + along.size - 1)
     edge, stop = min(left, int(within.min())), max(left + columns, int(within.max()) + 1)
-    vector, stride = what.lanes * what.itemsize, _odd_lines((stop - edge) * what.itemsize)
-    medians = _odd_lines(columns * what.itemsize)
-    memory = _memory.parts(
+    vector, stride = what.lanes * what.itemsize, odd_lines((stop - edge) * what.itemsize)
+    medians = odd_lines(columns * what.itemsize)
+    memory = MEMORY.parts(
         rows=8 * len(rows),
         offsets=8 * len(within),
         peaks=vector,
@@ -266,7 +271,7 @@ def _fields(
     np.multiply(rows % slots, stride, out=memory["rows"].view(np.int64))
     np.multiply(within - edge, vector, out=memory["offsets"].view(np.int64))
     memory["peaks"][:] = 0
-    fields = {name: _address(part) for name, part in memory.items()}
+    fields = {name: address_of(part) for name, part in memory.items()}
     fields |= {"block_down": block_down, "tile": tile, "block_along": block_along, "length": length}
     fields |= {"n_source": extent[0], "staged": int(rows.min()), "reach": first_row + down.size - 1}
     fields |= {"half": down.half, "n": n, "slots": slots, "ring_stride": stride, "width": stop - edge}
@@ -285,38 +290,4 @@ def _fields(
 
 def _place(name: str, array: Array, prefix: str = "") -> dict[str, int]:
     """Where an array begins, and the bytes from one of its rows to the next."""
-    return {prefix + name: _address(array), f"{name}_stride": array.strides[0]}
-
-
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def _odd_lines(size: int) -> int:
-    """At least `size` bytes: an odd number of the cache's lines, so that rows do not all fall into one set of it."""
-    return (-(-size // 64) | 1) * 64
-
-
-class _Memory(threading.local):
-    """A thread's own, kept from one call to the next: fresh memory costs more than the arithmetic on it."""
-
-    def __init__(self) -> None:
-        self.block = np.empty(0, np.uint8)
-
-    def parts(self, **sizes: int) -> dict[str, Array]:
-        """Parts of some sizes in bytes, each from the border of a line of the cache on."""
-        starts = [0]
-        for size in sizes.values():
-            starts.append(starts[-1] + -(-size // 64) * 64)
-        if self.block.size < starts[-1] + 64:
-            self.block = np.empty(starts[-1] + 64, np.uint8)
-        base = -_address(self.block) % 64
-        begins = [base + start for start in starts]
-        return {
-            name: self.block[begin : begin + size]
-            for (name, size), begin in zip(sizes.items(), begins, strict=False)
-        }
-
-
-_memory = _Memory()
+    return {prefix + name: address_of(array), f"{name}_stride": array.strides[0]}

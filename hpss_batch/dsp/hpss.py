@@ -13,60 +13,26 @@ halo of context, as the rest of this package keeps them; however cut into blocks
 from __future__ import annotations
 
 import math
-import operator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
+from hpss_batch.dsp.params import HpssParams
 from hpss_batch.errors import ParameterError
+
+if TYPE_CHECKING:
+    from hpss_batch.dsp.masks import Result
+
+__all__ = ["HpssParams", "hpss", "masks"]
 
 Array = NDArray[Any]
 Pair = tuple[Array, Array]
 
-
-@dataclass(frozen=True)
-class HpssParams:
-    """The parameters of a separation, checked. `HpssParams.of` takes single numbers as well.
-
-    Attributes
-    ----------
-    kernel_size
-        Lengths of the harmonic median (in frames) and of the percussive one (in bins), each at least 1.
-    power
-        Exponent of the soft masks, above 0; infinity makes them hard, and then ties belong to neither.
-    margin
-        Factors, at least 1, by which the harmonic median must exceed the percussive one, and vice versa.
-    """
-
-    kernel_size: tuple[int, int] = (31, 31)
-    power: float = 2.0
-    margin: tuple[float, float] = (1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        sizes = tuple(_whole(size) for size in _pair("kernel_size", self.kernel_size))
-        margins = tuple(_number("margin", margin) for margin in _pair("margin", self.margin))
-        power = _number("power", self.power)
-        if not all(1 <= margin < math.inf for margin in margins):
-            raise ParameterError(f"margin is {margins}; allowed are finite numbers from 1 on (often 1 to 10)")
-        if not power > 0:
-            raise ParameterError(f"power is {power}; allowed are numbers above 0, infinity for hard masks")
-        object.__setattr__(self, "kernel_size", sizes)
-        object.__setattr__(self, "power", power)
-        object.__setattr__(self, "margin", margins)
-
-    @classmethod
-    def of(cls, kernel_size: Any = 31, power: Any = 2.0, margin: Any = 1.0) -> HpssParams:
-        """Parameters as librosa takes them: kernel_size and margin a number or a (harmonic, percussive) pair."""
-        sizes, margins = (v if isinstance(v, tuple | list) else (v, v) for v in (kernel_size, margin))
-        return cls(tuple(sizes), power, tuple(margins))
-
-    @property
-    def halo(self) -> int:
-        """Frames of context that a region needs on each side, for its masks to be those of the whole."""
-        return self.kernel_size[0] // 2
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+COMPLEX = (np.dtype(np.complex64), np.dtype(np.complex128))
+NUMPY_BLOCK = 1 << 15
 
 
 def hpss(
@@ -77,7 +43,7 @@ def hpss(
     Parameters
     ----------
     S : array (..., bins, frames)
-        Complex spectrogram, or magnitude: not negative, finite. float32, float64 or integers.
+        Complex spectrogram, or magnitude, which is not negative; finite, of 32 or 64 bits a number, or integers.
     kernel_size, power, margin
         See `HpssParams`; kernel_size and margin are a number or a pair (harmonic, percussive).
     mask
@@ -85,30 +51,26 @@ def hpss(
 
     Returns
     -------
-    harmonic, percussive : arrays of the shape of S
+    harmonic, percussive : arrays of the shape and the memory order of S
         Components, or masks (of bool at infinite power).
 
     Raises
     ------
     ParameterError
-        Where a parameter is not allowed, or S holds NaN, infinity or, if real, a negative value.
+        If a parameter is not allowed, or S holds NaN, infinity or, if real, a negative value.
     """
     params = HpssParams.of(kernel_size, power, margin)
     S = np.asarray(S)
     if S.ndim < 2:
         raise ParameterError(f"S has shape {S.shape}; it needs bins and frames as its last two dimensions")
-    magnitude = np.abs(S) if np.iscomplexobj(S) else S
-    _check(magnitude)
-    harmonic, percussive = _masks(magnitude, params, frame_axis=-1)
-    if mask:
-        return harmonic, percussive
-    if not np.iscomplexobj(S):
-        return magnitude * harmonic, magnitude * percussive
-    silent = magnitude == 0
-    phase = np.empty_like(S)
-    phase.real = S.real / (magnitude + silent) + silent
-    phase.imag = S.imag / (magnitude + silent)
-    return (magnitude * harmonic) * phase, (magnitude * percussive) * phase
+    S = S if S.dtype.isnative else S.astype(S.dtype.newbyteorder("="))
+    if S.dtype.kind not in "iu" and S.dtype not in FLOATS and S.dtype not in COMPLEX:
+        raise ParameterError(
+            f"S holds {S.dtype}; allowed are float32, float64, complex64, complex128 and integers"
+        )
+    if S.dtype.kind in "iu" or not _is_fused(params):
+        return _by_numpy(S, params, mask, margin)
+    return _fused(S, params, mask)
 
 
 def masks(
@@ -122,108 +84,161 @@ def masks(
     Parameters
     ----------
     magnitude : array (frame, frequency)
-        float32 or float64, finite, not negative. The medians reflect at its ends.
+        float32 or float64, finite, not negative. The medians reflect at its ends. Rows may have any strides.
     start, stop
         The frames wanted; all by default.
     out : pair of arrays (stop - start, frequency), optional
-        Written into, and returned.
+        Written into, and returned; they must not overlap magnitude. Rows may have any strides.
 
     Returns
     -------
     harmonic_mask, percussive_mask : arrays (stop - start, frequency)
         Of the type of magnitude, or out; at infinite power of zeros and ones.
+
+    Raises
+    ------
+    ParameterError
+        If shapes or types do not fit, or magnitude holds NaN, infinity or a negative value.
     """
-    if magnitude.ndim != 2 or magnitude.dtype not in (np.float32, np.float64):
+    if magnitude.ndim != 2 or magnitude.dtype not in FLOATS:
         raise ParameterError(
-            f"magnitude is {magnitude.dtype} of shape {magnitude.shape}; allowed are float32 and float64 in 2-D"
+            f"magnitude is {magnitude.dtype} of shape {magnitude.shape}; allowed are 2-D float32 and float64"
         )
     stop = len(magnitude) if stop is None else stop
     if not 0 <= start <= stop <= len(magnitude):
-        raise ParameterError(
-            f"frames {start} to {stop} are not within the {len(magnitude)} frames of magnitude"
-        )
-    _check(magnitude)
-    found = _masks(magnitude, params, frame_axis=0)
-    if out is None:
-        out = tuple(np.empty((stop - start, magnitude.shape[1]), magnitude.dtype) for _ in range(2))  # type: ignore[assignment]
-    assert out is not None
-    for target, found_mask in zip(out, found, strict=True):
-        if target.shape != (stop - start, magnitude.shape[1]):
-            raise ParameterError(
-                f"out has an array of shape {target.shape}, not {(stop - start, magnitude.shape[1])}"
-            )
-        target[...] = found_mask[start:stop]
+        raise ParameterError(f"frames {start} to {stop} are not within the {len(magnitude)} of magnitude")
+    shape = stop - start, magnitude.shape[1]
+    out = (np.empty(shape, magnitude.dtype), np.empty(shape, magnitude.dtype)) if out is None else out
+    if out[0].shape != shape or out[1].shape != shape:
+        raise ParameterError(f"out has arrays of shapes {out[0].shape} and {out[1].shape}; needed is {shape}")
+    if not _is_fused(params):
+        whole = _numpy_masks(magnitude, params, params.margin, frame_axis=0)
+        out[0][...], out[1][...] = whole[0][start:stop], whole[1][start:stop]
+        return out
+    source = _with_unit_stride(magnitude)
+    targets = tuple(_target(array, source.dtype) for array in out)
+    _cross(source, targets, params, "mask", start=start)
+    for array, target in zip(out, targets, strict=True):
+        if target is not array:
+            array[...] = target
     return out
 
 
-def _masks(magnitude: Array, params: HpssParams, frame_axis: int) -> Pair:
-    bin_axis = -2 if frame_axis == -1 else 1
-    harmonic = _median(magnitude, params.kernel_size[0], frame_axis)
-    percussive = _median(magnitude, params.kernel_size[1], bin_axis)
-    split = params.margin == (1.0, 1.0)
-    return (
-        _soft_mask(harmonic, percussive * params.margin[0], params.power, split),
-        _soft_mask(percussive, harmonic * params.margin[1], params.power, split),
-    )
+def _is_fused(params: HpssParams) -> bool:
+    """Whether medians and masks are made in one crossing."""
+    from hpss_batch.dsp.median import LONGEST_NETWORK
+
+    return params.power in (1.0, 2.0, math.inf) and max(params.kernel_size) <= LONGEST_NETWORK
 
 
-def _median(x: Array, size: int, axis: int) -> Array:
-    n, half = x.shape[axis], size // 2
-    sizes = [1] * x.ndim
-    sizes[axis] = size
-    if not x.size:
-        return x.copy()
-    if half < 4 * n:
-        return np.asarray(median_filter(x, size=tuple(sizes), mode="reflect"))
-    padding = [(0, 0)] * x.ndim
-    padding[axis] = (half, size)
-    padded = median_filter(np.pad(x, padding, mode="symmetric"), size=tuple(sizes), mode="reflect")
-    return np.asarray(padded).take(range(half, half + n), axis=axis)
+def _cross(
+    source: Array,
+    outs: Sequence[Array],
+    params: HpssParams,
+    result: Result,
+    *,
+    frames_down: bool = True,
+    start: int = 0,
+    spectrum: Array | None = None,
+) -> None:
+    """Cross a source whose rows are frames, or else bins; `outs` are harmonic and percussive."""
+    # LLVM takes a tenth of a second to import: whoever wants parameters only does not pay for it.
+    from hpss_batch.dsp.crossing import Crossing, Task, Window, cross
+    from hpss_batch.dsp.masks import Finish
+
+    sizes, margins, targets = params.kernel_size, params.margin, (outs[0], outs[1])
+    if not frames_down:  # harmonic medians run along frames
+        sizes, margins, targets = sizes[::-1], margins[::-1], targets[::-1]
+    finish = Finish(params.power, margins != (1.0, 1.0), result)
+    down, along = (Window(size, size // 2) for size in sizes)
+    what = Crossing(source.dtype.itemsize, down, along, finish, nonnegative=True)
+    cross(what, Task(source, targets, start, spectrum, margins))
 
 
-def _soft_mask(x: Array, reference: Array, power: float, split: bool) -> Array:
-    if math.isinf(power):
-        return x > reference
-    dtype = x.dtype if np.issubdtype(x.dtype, np.floating) else np.dtype(np.float32)
-    scale = np.maximum(x, reference).astype(dtype)
-    silent = scale < np.finfo(dtype).tiny
-    scale[silent] = 1
-    mask = (x / scale) ** power
-    other = (reference / scale) ** power
-    mask[~silent] /= mask[~silent] + other[~silent]
-    mask[silent] = 0.5 if split else 0.0
-    return mask
+def _fused(S: Array, params: HpssParams, mask: bool) -> Pair:
+    """Masks or components, slice by slice of the last two dimensions, whose rows are those of memory."""
+    magnitude = _magnitude(S)
+    result: Result = "component" if S.dtype.kind == "c" else "product"
+    dtype = S.dtype
+    if mask:
+        result, dtype = ("bool", np.dtype(bool)) if math.isinf(params.power) else ("mask", magnitude.dtype)
+    both = np.empty_like(S, dtype), np.empty_like(S, dtype)
+    frames_down = abs(both[0].strides[-2]) < abs(both[0].strides[-1])
+    for leading in np.ndindex(S.shape[:-2]):
+
+        def rows(array: Array, leading: tuple[int, ...] = leading) -> Array:
+            return array[leading].T if frames_down else array[leading]
+
+        outs = rows(both[0]), rows(both[1])
+        targets = tuple(_target(array, dtype) for array in outs)
+        spectrum = _with_unit_stride(rows(S)) if result == "component" else None
+        source = _with_unit_stride(rows(magnitude))
+        _cross(source, targets, params, result, frames_down=frames_down, spectrum=spectrum)
+        for array, target in zip(outs, targets, strict=True):
+            if target is not array:
+                array[...] = target
+    return both
 
 
-def _check(magnitude: Array) -> None:
-    if not magnitude.size:
-        return
-    low, high = magnitude.min(), magnitude.max()
-    if not (low >= 0 and high < math.inf):
-        raise ParameterError(
-            f"the spectrogram has values from {low} to {high}; allowed are finite ones, not negative: "
-            "mend or mask NaN and infinity first, and pass a magnitude or a complex spectrogram"
-        )
+def _magnitude(S: Array) -> Array:
+    if S.dtype.kind != "c":
+        return S
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later, with reasons
+        return np.asarray(np.abs(S))
 
 
-def _pair(name: str, value: Any) -> tuple[Any, Any]:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ParameterError(f"{name} is {value!r}; allowed are a number or a pair (harmonic, percussive)")
-    return value[0], value[1]
+def _with_unit_stride(rows: Array) -> Array:
+    return rows if rows.strides[1] == rows.itemsize and rows.flags.aligned else np.ascontiguousarray(rows)
 
 
-def _whole(size: Any) -> int:
-    try:
-        whole = operator.index(size)
-    except TypeError:
-        whole = int(size) if isinstance(size, float | np.floating) and float(size).is_integer() else 0
-    if whole < 1 or isinstance(size, bool):
-        raise ParameterError(f"kernel_size has {size!r}; allowed are whole numbers from 1 on")
-    return whole
+def _target(rows: Array, dtype: np.dtype[Any]) -> Array:
+    """The array itself if results can be written into it as they come, or one that they are copied from."""
+    if rows.dtype == dtype and rows.strides[1] == rows.itemsize and rows.flags.aligned:
+        return rows
+    return np.empty(rows.shape, dtype)
 
 
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{name} has {value!r}, which is not a number") from error
+def _by_numpy(S: Array, params: HpssParams, mask: bool, margin: Any) -> Pair:
+    """For any power, kernels of any length, and integers: medians first, then librosa's formulas in NumPy."""
+    magnitude = _magnitude(S)
+    margins = _integer_margins(magnitude, margin) if S.dtype.kind in "iu" else params.margin
+    weights = _numpy_masks(magnitude, params, margins, frame_axis=-1)
+    if mask:
+        return weights
+    if S.dtype.kind != "c":
+        return magnitude * weights[0], magnitude * weights[1]
+    silent = magnitude == 0
+    phase = np.empty_like(S)
+    phase.real = S.real / (magnitude + silent) + silent
+    phase.imag = S.imag / (magnitude + silent)
+    return (magnitude * weights[0]) * phase, (magnitude * weights[1]) * phase
+
+
+def _numpy_masks(
+    magnitude: Array, params: HpssParams, margins: tuple[float, float], frame_axis: Literal[0, -1]
+) -> Pair:
+    from hpss_batch.dsp.crossing import refusal
+    from hpss_batch.dsp.masks import mask_pair
+    from hpss_batch.dsp.median import in_memory, running_median
+
+    if magnitude.size and not (magnitude.min() >= 0 and magnitude.max() < math.inf):
+        raise refusal(magnitude)
+    harmonic = running_median(magnitude, params.kernel_size[0], axis=frame_axis)
+    percussive = running_median(magnitude, params.kernel_size[1], axis=-2 if frame_axis == -1 else 1)
+    if magnitude.dtype.kind in "iu" or math.isinf(params.power):
+        return mask_pair(harmonic, percussive, params.power, margins)
+    # Block by block in the order of memory, and in place: temporaries of the whole would cost more than the rest.
+    order = in_memory(harmonic)
+    flat = [array.transpose(order).reshape(-1) for array in (harmonic, percussive)]
+    for begin in range(0, magnitude.size, NUMPY_BLOCK):
+        part = slice(begin, begin + NUMPY_BLOCK)
+        flat[0][part], flat[1][part] = mask_pair(flat[0][part], flat[1][part], params.power, margins)
+    return harmonic, percussive
+
+
+def _integer_margins(magnitude: Array, margin: Any) -> tuple[Any, Any]:
+    """Margins as they were given, since the masks of integers are rounded by their type, unless products overflow."""
+    given = tuple(margin) if isinstance(margin, tuple | list) else (margin, margin)
+    if magnitude.size and int(magnitude.max()) * max(given) > np.iinfo(magnitude.dtype).max:
+        return float(given[0]), float(given[1])
+    return given[0], given[1]

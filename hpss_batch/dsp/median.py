@@ -1,0 +1,113 @@
+"""What is the median of the window around each value, or any other rank?
+
+As `scipy.ndimage.rank_filter` with mode "reflect" has it: the axis reflects at its ends, the edge repeated; a window
+of even size begins size // 2 before its value, and the median of an even number of values is the upper of the two
+in the middle.
+
+Short kernels are networks of comparisons, in vector code (`hpss_batch.dsp.crossing`). Long ones are counted in a tree
+(`hpss_batch.dsp.ranktree`), which costs some 50 ns a value at any length, and needs no code of its own. The border is
+where compiling takes a second or two: a network of 255 rows still ranks a value in 2 ns.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpss_batch.dsp.crossing import Crossing, Task, Window, cross
+from hpss_batch.dsp.ranktree import rank_lines
+from hpss_batch.errors import ParameterError
+
+Array = NDArray[Any]
+
+LONGEST_NETWORK = 255
+
+
+def running_median(x: Array, size: int, *, axis: int = -1) -> Array:
+    """The median of the window of `size` values around each value, along an axis; see `running_rank`."""
+    return running_rank(x, size, operator.index(size) // 2, axis=axis)
+
+
+def running_rank(x: Array, size: int, rank: int, *, axis: int = -1) -> Array:
+    """The value of one rank in the window of `size` values around each value, along an axis.
+
+    Parameters
+    ----------
+    x : array
+        Floats of 32 or 64 bits, without NaN, or integers, in any memory order.
+    size
+        Values in a window, at least 1, even or odd; it may be larger than the axis is long.
+    rank
+        From 0, the lowest of the window, to size - 1.
+    axis
+        Along which windows lie.
+
+    Returns
+    -------
+    array
+        As x in shape, type and memory order.
+
+    Raises
+    ------
+    ParameterError
+        If size, rank, or axis are not possible, or x holds NaN or values of another type.
+    """
+    x, size, rank = np.asarray(x), operator.index(size), operator.index(rank)
+    if size < 1 or not 0 <= rank < size:
+        raise ParameterError(
+            f"size is {size} and rank {rank}; allowed are sizes from 1 on and ranks from 0 to size - 1"
+        )
+    if not -x.ndim <= axis < x.ndim:
+        raise ParameterError(f"axis is {axis}, but the array has {x.ndim} dimensions")
+    if x.dtype.kind in "iu":
+        return _rank_integers(x, size, rank, axis)
+    if x.dtype not in (np.float32, np.float64):
+        raise ParameterError(f"values are {x.dtype}; allowed are float32, float64 and integers")
+    if x.size and np.isnan(x.max()):
+        raise ParameterError("the array holds NaN, which has no rank: mend or mask such values first")
+    return _rank_floats(x, size, rank, axis)
+
+
+def in_memory(x: Array) -> list[int]:
+    """Dimensions from the one with the longest strides to the one with the shortest."""
+    return sorted(range(x.ndim), key=lambda dim: -abs(x.strides[dim]))
+
+
+def _rank_integers(x: Array, size: int, rank: int, axis: int) -> Array:
+    """Integers that float64 holds are ranked as such."""
+    if x.dtype.itemsize > 4:
+        return _rank_long(x, size, rank, axis)
+    return _rank_floats(x.astype(np.float64), size, rank, axis).astype(x.dtype)
+
+
+def _rank_floats(x: Array, size: int, rank: int, axis: int) -> Array:
+    if size > LONGEST_NETWORK:
+        return _rank_long(x, size, rank, axis)
+    if not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
+    # Dimensions in the order of memory: what lies within the axis are columns, and windows go down their rows.
+    order = in_memory(x)
+    dense, out = np.ascontiguousarray(x.transpose(order)), np.empty_like(x)
+    at, target = order.index(axis % x.ndim), out.transpose(order)
+    found = target if target.flags.c_contiguous else np.empty_like(dense)
+    inner = int(np.prod(dense.shape[at + 1 :]))
+    window, itemsize, n = Window(size, rank), x.dtype.itemsize, x.shape[axis]
+    if inner == 1:
+        cross(Crossing(itemsize, None, window), Task(dense.reshape(-1, n), (found.reshape(-1, n),)))
+    else:
+        for slab, ranked in zip(dense.reshape(-1, n, inner), found.reshape(-1, n, inner), strict=True):
+            cross(Crossing(itemsize, window, None), Task(slab, (ranked,)))
+    if found is not target:
+        target[...] = found
+    return out
+
+
+def _rank_long(x: Array, size: int, rank: int, axis: int) -> Array:
+    out = np.empty_like(x)
+    lines = np.moveaxis(x, axis, -1)
+    ranked = rank_lines(lines.reshape(-1, x.shape[axis]), size, rank) if x.size else lines
+    np.moveaxis(out, axis, -1)[...] = ranked.reshape(lines.shape)
+    return out
