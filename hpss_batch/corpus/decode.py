@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hpss_batch.corpus.mp3 import mp3_count
 from hpss_batch.corpus.ogg import sought_until
 from hpss_batch.corpus.probe import AudioInfo, open_file, open_handle
-from hpss_batch.corpus.reasons import cannot_decode, too_short
+from hpss_batch.corpus.reasons import cannot_decode, too_short, why_no_file
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]
@@ -99,7 +99,7 @@ class Decoder:
     Raises
     ------
     AudioError
-        As `probe.probe` does, and from `read` where decoding fails.
+        As `probe.probe` does.
     """
 
     info: AudioInfo
@@ -119,6 +119,8 @@ class Decoder:
         self._held = np.empty((self.channels, held), np.float32)
         self._first = self._at = 0  # the samples held; `_at` is the next that decoding gives
         self._nothing_from = self.info.n_samples  # decoding is known to give nothing from here on
+        self._wrong: str | None = None  # why the end is too early
+        self._trusted: int | None = None  # the last block of an Ogg file that may be sought
 
     def close(self) -> None:
         """Close the file; safe to repeat."""
@@ -131,7 +133,22 @@ class Decoder:
         -------
         int
             How many: fewer than `out` holds only where decoding ends before.
+
+        Raises
+        ------
+        AudioError
+            Where decoding fails, where it ends too early and the span reaches there, and where the span holds
+            samples of which no spectrum can be computed.
         """
+        try:
+            filled = self._read(start, out)
+        except OSError as e:
+            raise AudioError(why_no_file(e)) from e
+        if self._wrong and self.end is not None and start + filled >= self.end:
+            raise AudioError(self._wrong)
+        return filled
+
+    def _read(self, start: int, out: Float32) -> int:
         filled, wanted = 0, out.shape[1]
         while filled < wanted:
             at = start + filled
@@ -159,8 +176,10 @@ class Decoder:
             return at
         number = (at + _BEFORE) // self._block
         if number and self.info.format.startswith("OGG"):
-            trusted = sought_until(self.path) * self.info.sample_rate // _ogg_rate(self.info)
-            number = min(number, (trusted + _BEFORE) // self._block)
+            if self._trusted is None:
+                until = sought_until(self.path) * self.info.sample_rate // _ogg_rate(self.info)
+                self._trusted = (until + _BEFORE) // self._block
+            number = min(number, self._trusted)
         return max(number * self._block - _BEFORE, 0)
 
     def _decode(self) -> None:
@@ -225,7 +244,7 @@ class Decoder:
         used, room = self._at - self._first, self._held.shape[1]
         if used + n > room:
             keep = min(used, room // 2, room - n)
-            self._held[:, :keep] = self._held[:, used - keep : used].copy()
+            self._held[:, :keep] = self._held[:, used - keep : used]
             self._first, used = self._at - keep, keep
         mix(self._piece[:n], self._held[:, used : used + n])
         self._at += n
@@ -233,17 +252,16 @@ class Decoder:
     def _meet_end(self) -> None:
         self.end = self._at
         rate = self.info.sample_rate
-        reason = None if self._promised is None else too_short(self.end, self._promised, rate)
+        if self._promised is not None:
+            self._wrong = too_short(self.end, self._promised, rate)
         if self._may_hold_more and self.end == self.info.n_samples:
             held = mp3_count(self.path)
             # eight frames are what gapless headers, delays and padding account for
             if held - self.end > 8 * 1152 and too_short(self.end, held, rate):
-                reason = (
+                self._wrong = (
                     f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about "
                     f"{held / rate:.1f} s; rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
                 )
-        if reason:
-            raise AudioError(reason)
 
     def _broken(self, at: int, said: str) -> str:
         return cannot_decode(at, self._promised, self.info.sample_rate, said)
