@@ -174,12 +174,17 @@ def _attributes(planned: Plan) -> dict[str, Any]:
     }
 
 
-def _prepare(planned: Plan, folder: Folder) -> None:
+def write_derived(planned: Plan, folder: Folder) -> None:
+    """Write all of the store that follows from its records: arrays as long as needed, axes, variables, metadata."""
     from hpss_batch.corpus.store import extend, write_frequency, write_tracks
 
     extend(folder.url, planned.shape, planned.catalog)
     write_frequency(folder.url, planned.stft.frequencies(planned.shape.sample_rate))
     write_tracks(folder.url, planned.shape, planned.catalog, _mark(planned.catalog), _attributes(planned))
+
+
+def _prepare(planned: Plan, folder: Folder) -> None:
+    write_derived(planned, folder)
     folder.replace("job.yaml", planned.job.to_yaml().encode())
     if not is_url(folder.url):
         _sweep(Path(folder.url))
