@@ -164,19 +164,23 @@ def _fused(S: Array, params: HpssParams, mask: bool) -> Pair:
         result, dtype = ("bool", np.dtype(bool)) if math.isinf(params.power) else ("mask", magnitude.dtype)
     both = np.empty_like(S, dtype), np.empty_like(S, dtype)
     frames_down = abs(both[0].strides[-2]) < abs(both[0].strides[-1])
+    whole: tuple[Array, ...] = (S, magnitude, *both)
+    if frames_down:
+        whole = tuple(array.swapaxes(-1, -2) for array in whole)
     for leading in np.ndindex(S.shape[:-2]):
-
-        def rows(array: Array, leading: tuple[int, ...] = leading) -> Array:
-            return array[leading].T if frames_down else array[leading]
-
-        outs = rows(both[0]), rows(both[1])
-        targets = tuple(_target(array, dtype) for array in outs)
-        spectrum = _with_unit_stride(rows(S)) if result == "component" else None
-        source = _with_unit_stride(rows(magnitude))
-        _cross(source, targets, params, result, frames_down=frames_down, spectrum=spectrum)
-        for array, target in zip(outs, targets, strict=True):
-            if target is not array:
-                array[...] = target
+        spectrum, source, *outs = (array[leading] for array in whole)
+        targets = [_target(out, dtype) for out in outs]
+        _cross(
+            _with_unit_stride(source),
+            targets,
+            params,
+            result,
+            frames_down=frames_down,
+            spectrum=_with_unit_stride(spectrum) if result == "component" else None,
+        )
+        for out, target in zip(outs, targets, strict=True):
+            if target is not out:
+                out[...] = target
     return both
 
 
@@ -184,7 +188,8 @@ def _magnitude(S: Array) -> Array:
     if S.dtype.kind != "c":
         return S
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later, with reasons
-        return np.asarray(np.abs(S))
+        magnitude: Array = np.abs(S)
+    return magnitude
 
 
 def _with_unit_stride(rows: Array) -> Array:
@@ -237,8 +242,8 @@ def _numpy_masks(
 
 
 def _integer_margins(magnitude: Array, margin: Any) -> tuple[Any, Any]:
-    """Margins as they were given, since the masks of integers are rounded by their type, unless products overflow."""
+    """Margins as they were given, since integers times integers are rounded by their type, unless they overflow."""
     given = tuple(margin) if isinstance(margin, tuple | list) else (margin, margin)
-    if magnitude.size and int(magnitude.max()) * max(given) > np.iinfo(magnitude.dtype).max:
-        return float(given[0]), float(given[1])
-    return given[0], given[1]
+    highest = np.iinfo(magnitude.dtype).max // max(1, int(magnitude.max(initial=0)))
+    harmonic, percussive = (m if m <= highest else float(m) for m in given)
+    return harmonic, percussive
