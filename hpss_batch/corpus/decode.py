@@ -27,13 +27,10 @@ from hpss_batch.corpus.mp3 import mp3_count
 from hpss_batch.corpus.ogg import sought_until
 from hpss_batch.corpus.probe import AudioInfo, open_file, open_handle
 from hpss_batch.corpus.reasons import cannot_decode, too_short, why_no_file
+from hpss_batch.corpus.samples import check_samples, mix
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]
-
-LARGEST = np.float32(1e10)
-"""The largest sample that is believed: 32-bit integers kept as floats reach 2.1e9, and the squared magnitude of a
-million samples of this size is still a float32."""
 
 _EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 _INEXACT_CONTAINERS = ("OGG", "SDS", "RAW")
@@ -156,7 +153,7 @@ class Decoder:
                 break
             n = min(self._at - at, wanted - filled)
             chunk = self._held[:, at - self._first : at - self._first + n]
-            self._check(chunk, at)
+            check_samples(chunk, at, self.info.sample_rate)
             out[:, filled : filled + n] = chunk
             filled += n
         return filled
@@ -203,8 +200,8 @@ class Decoder:
         if self._block > 1 and self._origin >= 0:
             self._reopen()
         self._origin = origin
-        if origin == 0 and self._block > 1:
-            return 0
+        if origin == 0 and self._block > 1 and "MPEG" not in self.info.format:
+            return 0  # an MP3 is sought even to 0, as soundfile.read does: that, too, changes its last bits
         try:
             reached, said = self._file.seek(origin), ""
         except sf.LibsndfileError as e:
@@ -266,45 +263,7 @@ class Decoder:
     def _broken(self, at: int, said: str) -> str:
         return cannot_decode(at, self._promised, self.info.sample_rate, said)
 
-    def _check(self, samples: Float32, start: int) -> None:
-        """Refuse samples that no spectrum can be computed of."""
-        # two passes over what is in the cache; comparisons with NaN are false, and so NaN fails
-        with np.errstate(invalid="ignore"):
-            if samples.min() >= -LARGEST and samples.max() <= LARGEST:
-                return
-            bad = ~(np.abs(samples) <= LARGEST)
-        at = int(np.argmax(bad.any(axis=0)))
-        value = samples[:, at][bad[:, at]][0]
-        what = "NaN (not a number)" if np.isnan(value) else f"a sample of {value:.3g}"
-        raise AudioError(
-            f"holds {what} at {(start + at) / self.info.sample_rate:.3f} s; finite samples up to {LARGEST:.0e} are "
-            "allowed; repair or replace the recording"
-        )
-
 
 def _ogg_rate(info: AudioInfo) -> int:
     """The rate that an Ogg stream counts in: 48 kHz for Opus, whatever it is decoded at."""
     return 48_000 if info.format.endswith("OPUS") else info.sample_rate
-
-
-def mix(interleaved: Float32, out: Float32) -> None:
-    """Write the mean of channels, or every channel, of samples as files hold them.
-
-    Parameters
-    ----------
-    interleaved : array, shape (samples, channels)
-        As decoded.
-    out : array, shape (1, samples) or (channels, samples)
-        Where to: one row gets the mean.
-    """
-    n_channels = interleaved.shape[1]
-    if out.shape[0] == n_channels:
-        out[:] = interleaved.T
-        return
-    # adding columns is many times as fast as a mean along the rows, and adds in the order that NumPy's mean does
-    with np.errstate(over="ignore", invalid="ignore"):
-        mono = out[0]
-        np.add(interleaved[:, 0], interleaved[:, 1], out=mono)
-        for channel in range(2, n_channels):
-            np.add(mono, interleaved[:, channel], out=mono)
-        np.divide(mono, np.float32(n_channels), out=mono)
