@@ -149,6 +149,40 @@ def status(out: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("out", metavar="OUT")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Compute N units, drawn at random, anew from their source and compare bits.",
+)
+@click.option("--all", "everything", is_flag=True, help="Compute all units anew.")
+@click.option("--heal", is_flag=True, help="Write what is wrong again, where that gives what was committed.")
+@click.option("--corpus", metavar="PATH", help="Where the audio is now, if it was moved.")
+@click.option("--json", "as_json", is_flag=True, help="Print every finding for programs.")
+def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | None, as_json: bool) -> None:
+    """Prove that a run directory is what its commits say, and that its source gives the same bits.
+
+    Exit status: 0 what was checked is sound now (healed included), 1 something is wrong or could not be proven, 2
+    nothing could be verified.
+    """
+    from hpss_batch import console
+    from hpss_batch.job.verify import verify as do_verify
+
+    with console.checking() as progress:
+        found = do_verify(
+            out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=progress
+        )
+    if as_json:
+        click.echo(json.dumps(found.figures(), indent=1))
+    else:
+        console.print_verification(found)
+    sys.exit(found.exit_status)
+
+
+@main.command()
 @click.option(
     "-o", "--output", default="hpss-batch-demo", show_default=True, metavar="DIR", help="Where to put it."
 )

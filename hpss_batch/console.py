@@ -15,6 +15,7 @@ from rich.text import Text
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Commit
 from hpss_batch.job.cluster import describe
+from hpss_batch.job.findings import Finding, Verification
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.run import Result
 from hpss_batch.job.status import RunStatus
@@ -237,6 +238,39 @@ def print_status(status: RunStatus) -> None:
     pending = len(status.catalog.pending_units())
     out.print(f"{len(status.catalog.commits):,} units done, {pending:,} to do")
     _print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
+
+
+@contextmanager
+def checking() -> Iterator[Callable[[int, int], None]]:
+    """A bar for the units that are verified."""
+    columns = (TextColumn("checking units"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda checked, total: progress.update(task, completed=checked, total=total)
+
+
+def print_verification(found: Verification) -> None:
+    """What a verification found, and what to do about it."""
+    standing = [f for f in found.findings if not f.healed and f.level != "leftover"]
+    others = [f for f in found.findings if f.healed or f.level == "leftover"]
+    for finding in [*standing[:SHOWN], *others[:SHOWN]]:
+        _print_finding(finding)
+    hidden = sum(max(len(group) - SHOWN, 0) for group in (standing, others))
+    if hidden:
+        out.print(f"… and {hidden:,} more: --json has all")
+    out.print(escape(printable(found.summary())))
+
+
+def _print_finding(finding: Finding) -> None:
+    colour = "green" if finding.healed else {"wrong": "red", "unproven": "yellow"}.get(finding.level, "dim")
+    word = "healed" if finding.healed else finding.level
+    out.print(f"[{colour}]{word}[/] [bold]{escape(finding.place)}[/]: {escape(printable(finding.what))}")
+    rows = {"means": finding.means, "heal" if not finding.healed else "done": finding.cure}
+    if finding.tracks:
+        more = f" and {len(finding.tracks) - 3:,} more" if len(finding.tracks) > 3 else ""
+        rows = {"tracks": ", ".join(finding.tracks[:3]) + more} | rows
+    for name, text in rows.items():
+        out.print(f"  {name:7}{escape(printable(text))}")
 
 
 def print_demo_corpus(music: Path, run_directory: Path) -> None:

@@ -1,0 +1,286 @@
+"""Is what a unit's shards hold what was committed, and does the source still give it?
+
+A unit is checked in up to four steps, each of which needs more than the one before:
+
+1. Read the shards that the commit has digests of, and compare; `time` and `track_index` follow from the layout.
+2. Recompute: the unit is done again from its source, writing nothing. That gives the commit's digests, or not.
+3. Narrow down, only where 1 or 2 found a difference: piece by piece, so that the tracks that it touches are known.
+4. Heal, if asked: where 2 gave the committed digests, the unit is written again, to the same bits, and read again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import zarr
+
+from hpss_batch.corpus.folder import open_folder
+from hpss_batch.corpus.layout import Unit
+from hpss_batch.corpus.records import Commit, Outcome
+from hpss_batch.corpus.store import GROUP, Writer, open_group, zarr_settings
+from hpss_batch.job.findings import Finding, UnitCheck
+from hpss_batch.job.metadata import read_array
+from hpss_batch.job.reading import Reading, axis_values, read_shard
+from hpss_batch.job.recipe import Recipe
+from hpss_batch.job.tasks import separate_unit
+from hpss_batch.job.versions import versions
+
+Readings = dict[tuple[str, int], Reading]
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that checking a unit needs.
+
+    Attributes
+    ----------
+    recipe, unit
+        As in `hpss_batch.job.tasks.run_unit`.
+    commit : Commit
+        What was committed of the unit.
+    names : mapping of int to str
+        Ids of the unit's tracks, by row.
+    lengths : mapping of int to int
+        True number of frames of tracks, by row, where any commit has it.
+    present : mapping
+        Shards of the unit that exist: their names in the array's folder, by array and channel.
+    recompute, heal : bool
+        Whether to go on to steps 2 and 4.
+    """
+
+    recipe: Recipe
+    unit: Unit
+    commit: Commit
+    names: Mapping[int, str]
+    lengths: Mapping[int, int]
+    present: Mapping[tuple[str, int], str]
+    recompute: bool
+    heal: bool
+
+    @cached_property
+    def excluded(self) -> dict[int, Outcome]:
+        """Tracks of the unit that failed; they are not tried again, their frames are gaps."""
+        return {index: o for index, o in self.commit.tracks.items() if o.status != "done"}
+
+    def shard(self, name: str, channel: int) -> str:
+        """A shard's name in the run directory, whether or not it exists."""
+        return f"{GROUP}/{name}/{self.present.get((name, channel), f'c.{channel}.{self.unit.number}.0')}"
+
+
+def check_unit(task: Task) -> UnitCheck:
+    """Check one unit, and heal it if asked; see the module."""
+    readings, findings = _examine(task)
+    proof = None
+    damaged = any(finding.remedy == "source" for finding in findings)
+    if task.recompute or (task.heal and damaged):
+        proof = _prove(task, readings, narrow=damaged)
+        findings = [_with_proof(task, finding, proof) for finding in findings]
+        findings += [] if damaged else proof.reasons
+    if task.heal and any(finding.remedy for finding in findings):
+        findings = _healed(task, findings, proof)
+    n_bytes = sum(reading.n_bytes for reading in readings.values())
+    return UnitCheck(task.unit.number, tuple(findings), proof is not None and proof.same, n_bytes)
+
+
+def _examine(task: Task) -> tuple[Readings, list[Finding]]:
+    """Step 1."""
+    group, readings = open_group(task.recipe.url), Readings()
+    frames = task.recipe.shape.unit_frames
+    with zarr_settings():
+        for name, digests in task.commit.digests.items():
+            array = read_array(group, name)
+            for channel, digest in enumerate(digests):
+                if digest is not None:
+                    readings[name, channel] = (
+                        Reading(broken="the array is missing")
+                        if array is None
+                        else read_shard(array, task.unit, channel, task.commit, task.lengths, frames)
+                    )
+        return readings, [*_values_findings(task, readings), *_strays(task), *_axis_findings(task, group)]
+
+
+def _values_findings(task: Task, readings: Readings) -> Iterator[Finding]:
+    """What readings say against the commit."""
+    number = task.unit.number
+    for (name, channel), reading in readings.items():
+        shard, wanted = task.shard(name, channel), task.commit.digests[name][channel]
+        if reading.digest == wanted and not reading.noise and not reading.broken:
+            continue
+        touched: Iterable[int] = [piece.index for piece in task.unit.pieces]
+        means = "these frames hold other numbers than the run computed"
+        if (name, channel) not in task.present:
+            what, means = f"{shard} is missing", "all of its frames read as gaps"
+        elif reading.broken:
+            what, touched = f"{shard} cannot be decoded ({reading.broken})", reading.unreadable
+            means = "reading these frames fails" if touched else "reading the frames between tracks fails"
+        elif reading.gone:
+            what, touched = f"{shard} lacks chunks that the run wrote", sorted(reading.gone)
+            means = "frames of these tracks read as gaps"
+        elif reading.digest != wanted:
+            what = f"{shard} holds other values than were committed (CRC32C {reading.digest:08x}, not {wanted:08x})"
+        else:
+            what = f"{shard} holds values in {reading.noise:,} frames between tracks, which should be gaps"
+            touched, means = (), "what tracks hold is right, but the shard is not as it was written"
+        tracks = tuple(task.names[index] for index in touched if index not in task.excluded)
+        cure = "--heal computes the unit anew, and writes it where that gives the committed bits"
+        yield Finding("wrong", what, means, cure, number, name, channel, tracks, "source")
+
+
+def _strays(task: Task) -> Iterator[Finding]:
+    for name, digests in task.commit.digests.items():
+        for channel in range(task.recipe.n_channels):
+            nothing = channel >= len(digests) or digests[channel] is None
+            if nothing and (name, channel) in task.present:
+                what = f"{task.shard(name, channel)} is there, but the unit committed nothing in this channel"
+                means, cure = (
+                    "a channel that no track here has seems to hold values",
+                    "--heal removes the file",
+                )
+                yield Finding("wrong", what, means, cure, task.unit.number, name, channel, (), "delete")
+
+
+def _axis_findings(task: Task, group: zarr.Group) -> Iterator[Finding]:
+    frames, number = task.recipe.shape.unit_frames, task.unit.number
+    for name, expected in axis_values(task.recipe, task.unit).items():
+        array = read_array(group, name)
+        try:
+            found = None if array is None else np.asarray(array[number * frames : (number + 1) * frames])
+            same = found is not None and np.array_equal(found, expected, equal_nan=name == "time")
+            wrong = "" if same else "contradicts the layout" if found is not None else "is missing"
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a codec raises for bytes that it never wrote
+            wrong = f"cannot be decoded ({type(error).__name__}: {error})"
+        if wrong:
+            means = "whoever reads the store without this package gives frames to wrong tracks or times"
+            cure = "--heal writes it again; that needs no source"
+            tracks = tuple(task.names[piece.index] for piece in task.unit.pieces)
+            what = f"{GROUP}/{name}/c.{number} {wrong}"
+            yield Finding("wrong", what, means, cure, number, name, None, tracks, "layout")
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What computing a unit anew gave: the committed digests, or the reasons why not.
+
+    `differing` has, for each array and channel, the rows of tracks whose stored frames are not what was computed now;
+    only if that was looked for.
+    """
+
+    same: bool
+    reasons: list[Finding] = field(default_factory=list)
+    differing: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+
+
+def _prove(task: Task, readings: Readings, *, narrow: bool) -> _Proof:
+    """Steps 2 and 3."""
+    again = separate_unit(task.recipe, task.unit, task.excluded, write=False)
+    same = _digests(again) == _digests(task.commit)
+    if same and not narrow:
+        return _Proof(True)
+    differing, unread = dict[tuple[str, int], list[int]](), dict[int, str]()
+    for piece in task.unit.pieces:
+        if piece.index in task.excluded:
+            continue
+        unit = Unit(task.unit.number, (piece,))
+        alone = again if len(task.unit.pieces) == 1 else separate_unit(task.recipe, unit, {}, write=False)
+        outcome = alone.tracks[piece.index]
+        if outcome.status != "done":
+            unread[piece.index] = outcome.error or ""
+            continue
+        computed = _digests(alone)
+        for (name, channel), reading in readings.items():
+            if computed.get(name, {}).get(channel) != reading.pieces.get(piece.index):
+                differing.setdefault((name, channel), []).append(piece.index)
+    other = dict.fromkeys(index for rows in differing.values() for index in rows)
+    return _Proof(same, [] if same else [*_reasons(task, unread, list(other))], differing)
+
+
+def _digests(commit: Commit) -> dict[str, dict[int, int]]:
+    """Digests by array and channel, without channels that hold nothing: a store may have grown wider since."""
+    return {
+        name: {channel: digest for channel, digest in enumerate(digests) if digest is not None}
+        for name, digests in commit.digests.items()
+    }
+
+
+def _reasons(task: Task, unread: Mapping[int, str], other: list[int]) -> Iterator[Finding]:
+    """Why the source does not give what was committed: tracks that cannot be read, and those that differ."""
+    number = task.unit.number
+    for index, reason in unread.items():
+        yield Finding(
+            "unproven",
+            f"cannot be computed anew: {reason}",
+            "what is stored is as it was committed; whether the source still gives that cannot be told",
+            "put the file back as it was; if it was changed on purpose, run again, which places it anew",
+            number,
+            tracks=(task.names[index],),
+        )
+    then, now = task.commit.versions, versions()
+    changed = [
+        f"{name} {then.get(name, 'none')} then and {now.get(name, 'none')} now"
+        for name in {**then, **now}
+        if then.get(name) != now.get(name)
+    ]
+    means = "what is stored is as it was committed, but a run today would store other numbers"
+    tracks = tuple(task.names[index] for index in other)
+    if other and changed:
+        what = f"the source gives other bits with today's packages ({'; '.join(changed)})"
+        cure = "verify with the packages that made them"
+        yield Finding("unproven", what, means, cure, number, tracks=tracks)
+    elif other:
+        what = "the source gives other bits than were committed, with the same packages"
+        cure = (
+            "if the file was changed without its size and time showing it, touch it and run again; "
+            "else report it, with the output of verify --json"
+        )
+        yield Finding("wrong", what, means, cure, number, tracks=tracks)
+
+
+def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
+    """A finding with the tracks that it touches as they are known now, and with what stands against healing it."""
+    if finding.remedy != "source" or finding.array is None or finding.channel is None:
+        return finding
+    if proof.same:
+        rows = proof.differing.get((finding.array, finding.channel), [])
+        return replace(finding, tracks=tuple(task.names[row] for row in rows) or finding.tracks)
+    whys = "; ".join(f"{', '.join(f.tracks[:3])}: {f.what}" for f in proof.reasons)
+    cure = (
+        f"cannot be healed: {whys or 'the source gives other digests'}. Mend that and verify again; or delete "
+        f"commits/{finding.unit:08d}.json and run again, which does the unit anew from what is there now"
+    )
+    return replace(finding, cure=cure, remedy=None)
+
+
+def _healed(task: Task, findings: list[Finding], proof: _Proof | None) -> list[Finding]:
+    """Step 4: do what the remedies say, look again, and mark what is sound now."""
+    recipe, unit = task.recipe, task.unit
+    if proof is not None and proof.same and any(f.remedy == "source" for f in findings):
+        separate_unit(recipe, unit, task.excluded, write=True)
+    out, folder = Writer(recipe.url, recipe.shape), open_folder(recipe.url)
+    removed = set[tuple[str, int]]()
+    for finding in findings:
+        if finding.remedy == "layout" and finding.array is not None:
+            with zarr_settings():
+                out.write(finding.array, unit.number, axis_values(recipe, unit)[finding.array])
+            out.on_disk([finding.array])
+        elif finding.remedy == "delete" and finding.array is not None and finding.channel is not None:
+            folder.delete(task.shard(finding.array, finding.channel))
+            removed.add((finding.array, finding.channel))
+    written = {(name, c) for name, held in _digests(task.commit).items() for c in held}
+    present = {at: task.present.get(at, "") for at in (task.present.keys() | written) - removed}
+    _, still = _examine(replace(task, present=present))
+    places = {finding.place for finding in still}
+    return [
+        replace(f, healed=True, cure=_DONE[f.remedy]) if f.remedy and f.place not in places else f
+        for f in findings
+    ]
+
+
+_DONE = {
+    "source": "was computed anew and written, to the bits that were committed",
+    "layout": "was written again from the layout",
+    "delete": "the file was removed",
+    "records": "was written again from layouts and commits",
+}

@@ -1,0 +1,209 @@
+"""Is every array of a store there, as long and wide as the layout needs, and do the track variables tell the truth?
+
+All of this follows from layouts, commits and the job, so all of it can be written again from them, with no source.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from hpss_batch.corpus.folder import PARTIAL, Folder, is_url
+from hpss_batch.corpus.layout import CHUNK_FRAMES, end_of, round_up
+from hpss_batch.corpus.store import GROUP, open_group, refreshed
+from hpss_batch.corpus.variables import track_variables
+from hpss_batch.errors import StoreError
+from hpss_batch.job.findings import Finding
+from hpss_batch.job.plan import Plan
+from hpss_batch.job.run import write_derived
+
+Shards = dict[int, dict[tuple[str, int], str]]
+"""For each unit, the shards that exist: their names in the array's folder, by array and channel."""
+
+_BROKEN = (KeyError, ValueError, TypeError, AttributeError)
+"""What zarr raises for metadata that it would not have written."""
+
+
+def read_array(group: zarr.Group, name: str) -> "zarr.Array[Any] | None":
+    """An array of a group; None where there is none, or its metadata make no sense."""
+    try:
+        array = group[name]
+    except _BROKEN:
+        return None
+    return array if isinstance(array, zarr.Array) else None
+
+
+def check_metadata(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
+    """What is wrong with the arrays' metadata; with `heal`, it is written again."""
+    findings = [*_metadata_findings(folder, plan)]
+    if not heal or not findings:
+        return findings
+    for finding in findings:
+        if finding.array is not None:  # made again from nothing, as large as the layout needs
+            folder.delete(f"{GROUP}/{finding.array}/zarr.json")
+    write_derived(plan, folder)
+    still = {finding.place for finding in _metadata_findings(folder, plan)}
+    return [
+        f if f.place in still else replace(f, healed=True, cure="was written again from the layout")
+        for f in findings
+    ]
+
+
+def _metadata_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
+    cure = "--heal writes it again from the layout"
+    try:
+        group = open_group(folder.url)
+    except (StoreError, *_BROKEN):
+        what, means = f"{GROUP} is missing, or its metadata cannot be read", "nothing can be read"
+        yield Finding("wrong", what, means, cure, remedy="records")
+        return
+    shape, catalog = plan.shape, plan.catalog
+    n_frames = round_up(end_of(catalog.rows), shape.unit_frames)
+    n_channels = int(catalog.settings["n_channels"])
+    expected: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
+        name: (
+            shape.dtype(name),
+            (n_channels, n_frames, shape.n_bins),
+            (1, shape.unit_frames, shape.n_bins),
+        )
+        for name in shape.arrays
+    }
+    expected["time"] = (np.dtype("f8"), (n_frames,), (shape.unit_frames,))
+    expected["track_index"] = (np.dtype("i4"), (n_frames,), (shape.unit_frames,))
+    for name, (dtype, size, shard) in expected.items():
+        what = _difference(read_array(group, name), dtype, size, shard)
+        if what:
+            means = "its frames cannot be read, or not as what they are"
+            yield Finding("wrong", f"{GROUP}/{name} {what}", means, cure, array=name, remedy="records")
+    frequency = read_array(group, "frequency")
+    if frequency is None or not np.array_equal(
+        np.asarray(frequency[:]), plan.stft.frequencies(shape.sample_rate)
+    ):
+        what, means = f"{GROUP}/frequency is missing or wrong", "bins are given to wrong frequencies"
+        yield Finding("wrong", what, means, cure, array="frequency", remedy="records")
+
+
+def _difference(
+    array: "zarr.Array[Any] | None", dtype: np.dtype[Any], size: tuple[int, ...], shard: tuple[int, ...]
+) -> str:
+    """How an array is not what the layout needs, if so."""
+    if array is None:
+        return "is missing, or its metadata cannot be read"
+    if array.ndim != len(size) or array.dtype != dtype:
+        return f"has {array.ndim} dimensions of {array.dtype}, not {len(size)} of {dtype}"
+    if (array.shards or array.chunks) != shard or CHUNK_FRAMES not in array.chunks:
+        return f"is cut into shards of {array.shards}, not {shard}"
+    if any(have < need for have, need in zip(array.shape, size, strict=True)):
+        return f"is too small: {array.shape}, where the layout needs {size}"
+    return ""
+
+
+def shard_names(folder: Folder, plan: Plan) -> Shards:
+    """The shards that exist of arrays with channels, by unit."""
+    arrays = dict.fromkeys(plan.shape.arrays)
+    for commit in plan.catalog.commits.values():
+        arrays |= dict.fromkeys(commit.digests)
+    found = Shards()
+    for array in arrays:
+        for name in folder.names(f"{GROUP}/{array}"):
+            parts = name.split(".")
+            if parts[0] == "c" and len(parts) > 2 and parts[1].isdecimal() and parts[2].isdecimal():
+                found.setdefault(int(parts[2]), {})[array, int(parts[1])] = name
+    return found
+
+
+def leftovers(folder: Folder, plan: Plan, shards: Shards) -> Iterator[Finding]:
+    """What lies around that nothing reads."""
+    done = plan.catalog.commits.keys()
+    strays = sum(len(names) for number, names in shards.items() if number not in done)
+    if strays:
+        what = f"{strays:,} shards of units that are not committed"
+        means = "an interrupted run left them, or one is under way; nothing reads them"
+        yield Finding("leftover", what, means, "the next run writes them anew")
+    if is_url(folder.url):
+        return
+    places = [Path(folder.url, name) for name in ("commits", "layout")]
+    store = Path(folder.url, GROUP)
+    places += [entry for entry in store.iterdir() if entry.is_dir()] if store.is_dir() else []
+    halves = [e for place in places if place.is_dir() for e in os.scandir(place) if PARTIAL in e.name]
+    if halves:
+        what = f"{len(halves):,} half-written files ({PARTIAL})"
+        means = "a run was killed while it wrote them, or one is under way; nothing reads them"
+        yield Finding(
+            "leftover", what, means, "the next run that places tracks removes those older than an hour"
+        )
+
+
+def check_tracks(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
+    """What is out of date of the variables on `track` and the consolidated metadata; with `heal`, it is refreshed."""
+    findings = [*_track_findings(folder, plan)]
+    if not heal or not findings:
+        return findings
+    write_derived(plan, folder)
+    still = {finding.place for finding in _track_findings(folder, plan)}
+    done = "was written again from layouts and commits"
+    return [f if f.place in still else replace(f, healed=True, cure=done) for f in findings]
+
+
+def _track_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
+    cure = "--heal writes it again from layouts and commits; so does the next run that has something to do"
+    means = "tables of tracks say something else than what was done"
+    catalog = plan.catalog
+    try:
+        group = open_group(folder.url)
+    except (StoreError, *_BROKEN):
+        return  # said before
+    for name, (expected, _) in track_variables(catalog).items():
+        array = read_array(group, name)
+        try:
+            found = None if array is None else np.asarray(array[:])
+            rows = None if found is None else _differing(found, expected)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a codec raises for bytes that it never wrote
+            what = f"{GROUP}/{name} cannot be decoded ({type(error).__name__}: {error})"
+            yield Finding("wrong", what, means, cure, array=name, remedy="records")
+            continue
+        if rows is None:
+            yield Finding("wrong", f"{GROUP}/{name} is missing", means, cure, array=name, remedy="records")
+        elif rows:
+            what = f"{GROUP}/{name} is out of date for {len(rows):,} tracks"
+            tracks = tuple(catalog.ids[row] for row in rows)
+            yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
+    mark = [len(catalog.generations), len(catalog.commits)]
+    behind = _stale_metadata(folder)
+    if refreshed(folder.url) != mark:
+        behind = "was written before the last commits"
+    if behind:
+        what = f"{GROUP}/zarr.json {behind}"
+        means = "xarray and others that read consolidated metadata see an older state of the store"
+        yield Finding("wrong", what, means, cure, remedy="records")
+
+
+def _differing(found: Any, expected: Any) -> list[int]:
+    """Rows in which two columns differ, those that one of them lacks included."""
+    if len(found) < len(expected):
+        return list(range(len(expected)))
+    numbers = expected.dtype.kind == "f"
+    same = (found[: len(expected)] == expected) | (
+        (np.isnan(found[: len(expected)]) & np.isnan(expected)) if numbers else False
+    )
+    return [int(row) for row in np.flatnonzero(~same.astype(bool))]
+
+
+def _stale_metadata(folder: Folder) -> str:
+    """Whether consolidated metadata and arrays' own differ."""
+    try:
+        held = json.loads(folder.read(f"{GROUP}/zarr.json") or b"")["consolidated_metadata"]["metadata"]
+        for name, metadata in held.items():
+            own = folder.read(f"{GROUP}/{name}/zarr.json")
+            if own is None or json.loads(own) != metadata:
+                return f"describes {name} otherwise than its own metadata"
+    except _BROKEN:
+        return "has no consolidated metadata"
+    return ""

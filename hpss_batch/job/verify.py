@@ -1,0 +1,287 @@
+"""Is a run directory what its records say, and would the source give the same again?
+
+1. Records: do generations, commits and job agree with one another?
+2. Metadata: is every array there, of the type and size that the layout needs, in the consolidated metadata too?
+3. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `checks`).
+4. Tracks: do the variables on `track` say what layouts and commits add up to?
+
+Healing goes through the same four in the same order. It writes what follows from the records, and units whose source
+gives the committed bits; it never changes a record, and never writes anything else.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import Folder, open_folder
+from hpss_batch.corpus.layout import Unit
+from hpss_batch.corpus.records import Commit, committed_units, read_generations
+from hpss_batch.corpus.tracks import find
+from hpss_batch.errors import ConfigError, StoreError
+from hpss_batch.job.checks import Task, check_unit
+from hpss_batch.job.cluster import open_client
+from hpss_batch.job.config import Job, differences
+from hpss_batch.job.findings import Finding, UnitCheck, Verification
+from hpss_batch.job.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
+from hpss_batch.job.plan import Plan
+from hpss_batch.job.survey import is_run_directory
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SAMPLE = 4
+"""Units that are computed anew unless a number is given."""
+
+WINDOW = 3
+"""Units submitted for each worker thread."""
+
+Progress = Callable[[int, int], None]
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    sample: int | None = SAMPLE,
+    heal: bool = False,
+    corpus: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Compare a run directory with its commits and with its source.
+
+    Parameters
+    ----------
+    path : path or URL
+        The run directory.
+    sample : int or None
+        So many units, drawn at random, are computed anew from their source and compared bit for bit; None: all.
+    heal : bool
+        Write what is wrong again, where that gives what was committed.
+    corpus : path, optional
+        Where the audio is now, if it was moved.
+    progress : callable, optional
+        Called with the number of units checked so far, and of those to check.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    StoreError
+        If `path` is no run directory, or its layout cannot be read: without it nothing means anything.
+    """
+    folder = open_folder(path)
+    state = _State.read(folder, corpus)
+    findings = [*state.findings, *check_metadata(folder, state.plan, heal=heal)]
+    shards = shard_names(folder, state.plan)
+    findings += leftovers(folder, state.plan, shards)
+    units = [unit for unit in state.plan.catalog.units if unit.number in state.plan.catalog.commits]
+    if any(f.remedy == "records" and not f.array and not f.healed for f in findings):
+        units = []  # there is no store to look into
+    drawn = units if sample is None else random.sample(units, min(sample, len(units)))
+    chosen = {unit.number for unit in drawn}
+    tasks = state.tasks(units, chosen, shards, heal)
+    checks = list[UnitCheck]()
+    if units:
+        with open_client(state.plan.job.cluster, state.plan.job.dask) as client:
+            for check in _gather(client, tasks, len(units)):
+                checks.append(check)
+                if progress is not None:
+                    progress(len(checks), len(units))
+    checks.sort(key=lambda check: check.unit)
+    findings += [finding for check in checks for finding in check.findings]
+    findings += check_tracks(folder, state.plan, heal=heal)
+    return Verification(
+        folder.url,
+        tuple(findings),
+        checked=len(checks),
+        sampled=len(chosen),
+        recomputed=sum(check.recomputed for check in checks if check.unit in chosen),
+        pending=len(state.plan.catalog.pending_units()),
+        n_bytes=sum(check.n_bytes for check in checks),
+    )
+
+
+def _gather(client: "Client", tasks: Iterable[Task], total: int) -> Iterator[UnitCheck]:
+    """Check units on a cluster, a window of them at a time."""
+    from distributed import KilledWorker, as_completed
+
+    queue, unit_of = iter(tasks), dict[Any, int]()
+
+    def submit(task: Task) -> Any:
+        future = client.submit(check_unit, task, pure=False)
+        unit_of[future.key] = task.unit.number
+        return future
+
+    width = WINDOW * max(sum(client.nthreads().values()), 1)
+    running = as_completed([submit(task) for task in islice(queue, min(width, total))])
+    for future in running:
+        number = unit_of.pop(future.key)
+        try:
+            yield future.result()
+        except KilledWorker:
+            what, cure = "checking it killed the workers", "give workers more memory, then verify again"
+            finding = Finding(
+                "unproven", what, "its bytes may be damaged so that decoding crashes", cure, number
+            )
+            yield UnitCheck(number, (finding,))
+        except Exception as error:
+            what = f"could not be checked: {type(error).__name__}: {error}"
+            yield UnitCheck(
+                number, (Finding("unproven", what, "nothing is known of it", "verify again", number),)
+            )
+        for task in islice(queue, 1):
+            running.add(submit(task))
+
+
+@dataclass(frozen=True)
+class _State:
+    """A run directory's records, as far as they can be read, and what is wrong with them."""
+
+    plan: Plan
+    findings: list[Finding]
+
+    @classmethod
+    def read(cls, folder: Folder, corpus: str | os.PathLike[str] | None) -> "_State":
+        """Read layout, commits and job."""
+        generations = read_generations(folder)
+        if not generations:
+            raise StoreError(
+                f"{folder.url} is not a run directory: it has no layout/. Give the output.path of a job that was run"
+            )
+        catalog, findings = Catalog(generations, {}), list[Finding]()
+        findings += _layout_findings(catalog)
+        commits = dict[int, Commit]()
+        for found in _commits(folder, catalog):
+            if isinstance(found, Finding):
+                findings.append(found)
+            else:
+                commits[found.unit] = found
+        job, wrong = _job(folder, catalog)
+        findings += wrong
+        source = None
+        if is_run_directory(job.corpus.path):
+            source = Catalog.read(open_folder(job.corpus.path))
+        catalog = Catalog(generations, commits)
+        if corpus is not None:
+            _move(catalog, job, os.fspath(corpus))
+        return cls(Plan(job, catalog, [], None, source), findings)
+
+    def tasks(self, units: Iterable[Unit], chosen: set[int], shards: Shards, heal: bool) -> Iterator[Task]:
+        """What is to be checked of each unit."""
+        catalog, recipe = self.plan.catalog, self.plan.recipe
+        samples = {
+            index: outcome.n_samples
+            for commit in catalog.commits.values()
+            for index, outcome in commit.tracks.items()
+            if outcome.n_samples is not None
+        }
+        for unit in units:
+            rows = [piece.index for piece in unit.pieces]
+            if recipe.source is not None:  # where the tracks are done, and have their true lengths
+                pieces = (
+                    replace(p, track=replace(p.track, n_samples=samples.get(p.index, p.track.n_samples)))
+                    for p in unit.pieces
+                )
+                unit = replace(unit, pieces=tuple(pieces))
+            yield Task(
+                recipe,
+                unit,
+                catalog.commits[unit.number],
+                {row: catalog.ids[row] for row in rows},
+                {row: self.plan.stft.n_frames(samples[row]) for row in rows if row in samples},
+                shards.get(unit.number, {}),
+                unit.number in chosen,
+                heal,
+            )
+
+
+def _layout_findings(catalog: Catalog) -> Iterator[Finding]:
+    """Where generations contradict one another."""
+    first = catalog.generations[0].settings
+    for generation in catalog.generations[1:]:
+        differing = [
+            name
+            for name in ("unit_frames", "fingerprint", "stft")
+            if generation.settings[name] != first[name]
+        ]
+        if differing:
+            what = f"{generation.name} has other {', '.join(differing)} than {catalog.generations[0].name}"
+            means = "its tracks cannot be told from those of another job"
+            yield Finding("wrong", what, means, "restore layout/ from a backup, or start a new run directory")
+    free = 0
+    for generation in catalog.generations:
+        for row in generation.rows:
+            if row.n_frames and row.frame_start < free:
+                what = f"{generation.name} places {row.id} on frames that another track has"
+                means = "the two overwrite each other"
+                cure = "restore layout/ from a backup, or start a new run directory"
+                yield Finding("wrong", what, means, cure, tracks=(row.id,))
+            free = max(free, row.frame_start + row.n_frames)
+
+
+def _commits(folder: Folder, catalog: Catalog) -> Iterator[Commit | Finding]:
+    """Each commit, or what is wrong with it."""
+    units = {unit.number: {piece.index for piece in unit.pieces} for unit in catalog.units}
+    names = catalog.ids
+    for number in sorted(committed_units(folder)):
+        name = Commit(number, {}).name
+        tracks = tuple(names[index] for index in sorted(units.get(number, ())))
+        cure = f"delete {name} and run again: the unit is then done anew"
+        try:
+            commit = Commit.decode(folder.read(name) or b"", name)
+        except StoreError:
+            means = "nobody knows what became of the unit, and runs stop at it"
+            yield Finding("wrong", f"{name} cannot be read", means, cure, number, tracks=tracks)
+            continue
+        if number not in units:
+            means = "a file of layout/ is missing: what the unit holds cannot be told"
+            yield Finding(
+                "wrong",
+                f"{name} is of a unit that no track lies in",
+                means,
+                "restore layout/ from a backup",
+                number,
+            )
+        elif commit.unit != number or set(commit.tracks) != units[number]:
+            what, means = (
+                f"{name} speaks of other tracks than the layout",
+                "what became of the unit cannot be told",
+            )
+            yield Finding("wrong", what, means, cure, number, tracks=tracks)
+        else:
+            yield commit
+
+
+def _job(folder: Folder, catalog: Catalog) -> tuple[Job, list[Finding]]:
+    """The job as run; where its file is of no use, one that follows from the layout."""
+    data, settings = folder.read("job.yaml"), catalog.settings
+    place = {"output.path": folder.url}
+    cure = "run again with the job's YAML, which writes it"
+    try:
+        if data is None:
+            what = "job.yaml is missing"
+        else:
+            job = Job.parse(data.decode(), place.items(), name="job.yaml")
+            if job.fingerprint() == settings["fingerprint"]:
+                return job, []
+            theirs = "; ".join(differences(settings["numerics"], job.numerics()))
+            what = f"job.yaml has other settings than those that the layout was made with ({theirs})"
+    except (ConfigError, UnicodeDecodeError) as error:
+        what = f"job.yaml cannot be read: {error}"
+    finding = Finding("wrong", what, "how the numbers were made has to be guessed from the layout", cure)
+    numerics = {name: value for name, value in settings["numerics"].items() if name != "numerics_version"}
+    numerics["corpus"] = {**numerics["corpus"], "path": os.path.join(folder.url, "unknown")}
+    numerics["output"] = {**numerics["output"], "path": folder.url}
+    return Job.parse(numerics), [finding]
+
+
+def _move(catalog: Catalog, job: Job, place: str) -> None:
+    """Read tracks where they are now."""
+    listing = find(place, include=job.corpus.include, exclude=job.corpus.exclude, limit=None)
+    here = {found.id: found.path for found in listing.files}
+    catalog.__dict__["rows"] = [replace(row, path=here.get(row.id, row.path)) for row in catalog.rows]
