@@ -62,13 +62,16 @@ def running_rank(x: Array, size: int, rank: int, *, axis: int = -1) -> Array:
         )
     if not -x.ndim <= axis < x.ndim:
         raise ParameterError(f"axis is {axis}, but the array has {x.ndim} dimensions")
-    if x.dtype.kind in "iu":
-        return _rank_integers(x, size, rank, axis)
-    if x.dtype not in (np.float32, np.float64):
+    native = x.dtype.newbyteorder("=")
+    if native.kind not in "iu" and native not in (np.float32, np.float64):
         raise ParameterError(f"values are {x.dtype}; allowed are float32, float64 and integers")
-    if x.size and np.isnan(x.max()):
+    if not x.size:
+        return x.copy()
+    if native.kind in "iu":
+        return _rank_integers(x, size, rank, axis)
+    if np.isnan(x.max()):
         raise ParameterError("the array holds NaN, which has no rank: mend or mask such values first")
-    return _rank_floats(x, size, rank, axis)
+    return _rank_floats(x.astype(native, copy=False), size, rank, axis).astype(x.dtype, copy=False)
 
 
 def in_memory(x: Array) -> list[int]:
@@ -86,8 +89,6 @@ def _rank_integers(x: Array, size: int, rank: int, axis: int) -> Array:
 def _rank_floats(x: Array, size: int, rank: int, axis: int) -> Array:
     if size > LONGEST_NETWORK:
         return _rank_long(x, size, rank, axis)
-    if not x.dtype.isnative:
-        x = x.astype(x.dtype.newbyteorder("="))
     # Dimensions in the order of memory: what lies within the axis are columns, and windows go down their rows.
     order = in_memory(x)
     dense, out = np.ascontiguousarray(x.transpose(order)), np.empty_like(x)
@@ -108,6 +109,6 @@ def _rank_floats(x: Array, size: int, rank: int, axis: int) -> Array:
 def _rank_long(x: Array, size: int, rank: int, axis: int) -> Array:
     out = np.empty_like(x)
     lines = np.moveaxis(x, axis, -1)
-    ranked = rank_lines(lines.reshape(-1, x.shape[axis]), size, rank) if x.size else lines
+    ranked = rank_lines(lines.reshape(-1, x.shape[axis]), size, rank)
     np.moveaxis(out, axis, -1)[...] = ranked.reshape(lines.shape)
     return out

@@ -1,0 +1,138 @@
+"""Code is compiled once a machine, and whatever happens to the folder that keeps it, functions work."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpss_batch.dsp import native
+from hpss_batch.dsp.hpss import hpss
+
+SEPARATE = """
+import hashlib, sys
+import numpy as np
+from hpss_batch.dsp import native
+from hpss_batch.dsp.hpss import hpss
+from hpss_batch.dsp.median import running_rank
+
+assert "numba" not in sys.modules and "llvmlite" in sys.modules
+rng = np.random.default_rng(5)
+digest = hashlib.sha256()
+for dtype, sizes, power, margin in (
+    ("f4", 31, 2.0, 1.0), ("f8", (5, 17), 1.0, 1.0), ("f4", (17, 8), 2.0, (1.0, 5.0)), ("f4", 5, float("inf"), 1.0),
+):
+    S = rng.random((97, 83)).astype(dtype) * (rng.random((97, 83)) > 0.1)
+    for mask in hpss(S.astype(dtype), kernel_size=sizes, power=power, margin=margin, mask=True):
+        digest.update(mask.tobytes())
+D = (rng.standard_normal((40, 50)) + 1j * rng.standard_normal((40, 50))).astype("c8")
+for component in hpss(D, kernel_size=8):
+    digest.update(component.tobytes())
+digest.update(running_rank(rng.standard_normal((70, 90)).astype("f4"), 31, 3, axis=0).tobytes())
+print(digest.hexdigest(), native.machine().register_bytes)
+"""
+
+
+def start(cache: Path, **environment: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "HPSS_"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", SEPARATE],
+        env=kept | {"HPSS_BATCH_CACHE_DIR": str(cache)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    return out
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache") / "not yet there"
+
+
+@pytest.fixture(scope="module")
+def twenty(cache: Path) -> set[str]:
+    """What twenty processes print that start at once with nothing compiled."""
+    processes = [start(cache) for _ in range(20)]
+    return {finish(process) for process in processes}
+
+
+def test_twenty_processes_start_at_once_on_a_cold_cache(twenty: set[str], cache: Path) -> None:
+    assert len(twenty) == 1
+    assert {path.suffix for path in cache.iterdir()} == {".o"}
+
+
+def test_what_is_kept_is_used(twenty: set[str], cache: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert {finish(start(cache))} == twenty
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == before
+
+
+def test_a_damaged_file_is_compiled_anew(twenty: set[str], cache: Path) -> None:
+    for number, path in enumerate(sorted(cache.iterdir())):
+        whole = path.read_bytes()
+        middle = len(whole) // 2
+        path.write_bytes(
+            [b"", whole[:middle], whole[:middle] + b"?" + whole[middle + 1 :], b"text"][number % 4]
+        )
+    assert {finish(start(cache))} == twenty
+    assert {finish(start(cache))} == twenty
+
+
+def test_nothing_is_kept_where_nothing_can_be_written(twenty: set[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert {finish(start(tmp_path / "file" / "cache"))} == twenty
+    assert (tmp_path / "file").read_text() == "not a folder"
+    read_only = tmp_path / "read only"
+    read_only.mkdir(mode=0o500)
+    assert {finish(start(read_only))} == twenty
+
+
+@pytest.mark.parametrize(
+    ("cpu", "register"),
+    [("generic", 16)] + [("x86-64-v3", 32)] * (platform.machine() in ("x86_64", "AMD64")),
+)
+def test_bits_are_the_same_on_lesser_processors(
+    twenty: set[str], tmp_path: Path, cpu: str, register: int
+) -> None:
+    digest, size = finish(start(tmp_path, NUMBA_CPU_NAME=cpu)).split()
+    assert {digest} == {line.split()[0] for line in twenty}
+    assert int(size) == register
+
+
+def test_the_folder_is_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HPSS_BATCH_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert native.cache_folder() == tmp_path / ".cache" / "hpss_batch"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert native.cache_folder() == tmp_path / "xdg" / "hpss_batch"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    assert native.cache_folder() == tmp_path / "numba" / "hpss_batch"
+    monkeypatch.setenv("HPSS_BATCH_CACHE_DIR", str(tmp_path / "own"))
+    assert native.cache_folder() == tmp_path / "own"
+
+
+def test_comparing_integers_and_floats_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from hpss_batch.dsp import blocks
+
+    S = np.random.default_rng(3).random((60, 70), np.float32) - np.float32(0.3)
+    S = np.maximum(S, -0.0)
+    found = []
+    for integer_order in (False, True):
+        one = replace(native.machine(), integer_order=integer_order)
+        monkeypatch.setattr(blocks, "machine", lambda one=one: one)
+        blocks.rank_block.cache_clear()
+        found.append(hpss(S, kernel_size=(9, 16), mask=True))
+    blocks.rank_block.cache_clear()
+    np.testing.assert_array_equal(found[0], found[1])
