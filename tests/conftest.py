@@ -84,5 +84,5 @@ def shards(out: Path, *, without: tuple[str, ...] = ()) -> Mapping[str, bytes]:
         for name in sorted(frames)
         if name not in without
         for file in sorted((root / name).iterdir())
-        if file.name.startswith("c.")
+        if file.name.startswith("c.") and not file.name.endswith(".partial")  # what a crash leaves
     }

@@ -1,0 +1,169 @@
+"""Files that cannot be read, and workers that die: a reason that a person understands, and nothing else lost."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import music, settings
+
+from hpss_batch.corpus.open import open_corpus
+from hpss_batch.errors import TrackError
+from hpss_batch.job.config import Job
+from hpss_batch.job.run import Result, run
+
+RunJob = Callable[..., Result]
+
+
+@pytest.fixture
+def spoilt(corpus_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the corpus with one file of each kind of bad."""
+    folder = tmp_path / "music"
+    shutil.copytree(corpus_folder, folder)
+    whole = (folder / "album" / "long.flac").read_bytes()
+    (folder / "truncated.flac").write_bytes(whole[: len(whole) // 2])
+    (folder / "zero.wav").touch()
+    (folder / "text.mp3").write_text("Dear diary, this is no music.\n" * 40)
+    samples = music(3.0, 22050)
+    sf.write(folder / "lying.wav", samples, 22050)
+    lying = bytearray((folder / "lying.wav").read_bytes())
+    at = lying.find(b"data") + 4
+    lying[at : at + 4] = struct.pack("<I", 20 * len(samples) * 2)
+    (folder / "lying.wav").write_bytes(lying)
+    samples[40_000] = np.nan
+    sf.write(folder / "nan.wav", samples, 22050, subtype="FLOAT")
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "circle").symlink_to(folder)
+    return folder
+
+
+REASONS = {
+    "truncated.flac": "cut short",
+    "zero.wav": "is empty",
+    "text.mp3": "not audio but text",
+    "lying.wav": "announces",
+    "nan.wav": "NaN (not a number) at 1.8",
+}
+
+
+def test_bad_files_get_a_reason_and_the_rest_is_unharmed(
+    spoilt: Path, corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    result = run_job(spoilt, tmp_path / "out")
+    assert result.exit_status == 1
+    assert set(result.failed) == set(REASONS)
+    for track, reason in REASONS.items():
+        assert reason in result.failed[track]
+    run_job(corpus_folder, tmp_path / "good")
+    corpus, good = open_corpus(tmp_path / "out"), open_corpus(tmp_path / "good")
+    assert set(corpus) == set(good)
+    for track in good:
+        assert corpus[track].drop_attrs().load().identical(good[track].drop_attrs().load())
+    with pytest.raises(TrackError, match=r"nan.wav is failed: holds NaN"):
+        corpus["nan.wav"]
+
+
+def test_frames_of_a_failed_track_are_a_gap(spoilt: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(spoilt, tmp_path / "out")
+    corpus = open_corpus(tmp_path / "out")
+    row = corpus.tracks.to_pandas().loc["nan.wav"]
+    failed = slice(row.frame_start + 512, row.frame_start + 1024)  # its second unit, which holds the NaN
+    assert np.isnan(corpus.dataset.harmonic_mask[0, failed].values).all()
+
+
+def test_a_corpus_of_which_nothing_can_be_read_ends_with_status_2(tmp_path: Path, run_job: RunJob) -> None:
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.wav").write_text("no")
+    assert run_job(tmp_path / "music", tmp_path / "out").exit_status == 2
+
+
+def test_the_command_line_says_so_and_exits_with_1(spoilt: Path, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(Job.parse(settings(spoilt, tmp_path / "out")).to_yaml())
+
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "hpss_batch", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+
+    done = command("run", "job.yaml")
+    assert done.returncode == 1, done.stderr
+    for track, reason in REASONS.items():
+        assert track in done.stdout
+        assert reason in done.stdout
+    again = command("run", "job.yaml")
+    assert again.returncode == 1
+    assert "Nothing to do" in again.stdout
+    status = command("status", "out", "--json")
+    assert status.returncode == 1
+    figures = json.loads(status.stdout)
+    assert figures["counts"] == {"done": 7, "failed": 5}
+    assert {t["track"] for t in figures["tracks"] if t["status"] == "failed"} == set(REASONS)
+    other = command("run", "job.yaml", "--set", "hpss.power=1")
+    assert other.returncode == 2
+    assert "hpss.power: 2.0 there, 1.0 here" in other.stderr
+    assert "Traceback" not in other.stderr + done.stderr
+
+
+KILLER = """
+import os
+import signal
+
+from hpss_batch.corpus import decode
+
+honest = decode.Decoder.__init__
+
+
+def deadly(self, path, **kwargs):
+    if path.endswith("killer.wav"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    honest(self, path, **kwargs)
+
+
+decode.Decoder.__init__ = deadly
+"""
+
+
+def test_a_track_that_kills_workers_is_found_and_quarantined(tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for name in ("a.wav", "killer.wav", "z.wav"):
+        sf.write(folder / name, music(0.4, 22050), 22050)
+    (tmp_path / "killer.py").write_text(KILLER)
+    cluster = {"kwargs": {"n_workers": 1, "preload": str(tmp_path / "killer.py")}}
+    result = run(Job.parse(settings(folder, tmp_path / "out") | {"cluster": cluster}))
+    assert result.exit_status == 1
+    assert "killed its worker 3 times" in result.failed["killer.wav"]
+    assert result.catalog.counts == {"done": 2, "quarantined": 1}
+    assert set(open_corpus(tmp_path / "out")) == {"a.wav", "z.wav"}
+
+
+def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_job: RunJob
+) -> None:
+    from hpss_batch.corpus.store import Writer
+
+    honest = Writer.write
+
+    def full_disk(self: Writer, name: str, unit: int, *rest: object) -> None:
+        if unit == 1:
+            raise OSError(28, "No space left on device")
+        honest(self, name, unit, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Writer, "write", full_disk)
+    result = run_job(corpus_folder, tmp_path / "out")
+    assert result.exit_status == 1
+    assert "No space left on device" in result.broken[1]
+    assert result.catalog.counts["pending"] > 0
+    monkeypatch.setattr(Writer, "write", honest)
+    assert run_job(corpus_folder, tmp_path / "out").exit_status == 0

@@ -1,0 +1,124 @@
+"""kill -9, of the driver and of workers, at random moments: run again, and it is as if nothing had happened."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import soundfile as sf
+from conftest import music, settings, shards
+
+from hpss_batch.corpus.open import open_corpus
+from hpss_batch.job.config import Job
+from hpss_batch.job.run import run
+
+TRIES = 20
+
+
+@pytest.fixture(scope="module")
+def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred units of work."""
+    folder = tmp_path_factory.mktemp("long")
+    for number in range(3):
+        sf.write(folder / f"{number}.flac", music(40.0, 22050, 2, number), 22050)
+    sf.write(folder / "talk.mp3", music(30.0, 22050, 1, 9), 22050)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(long_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    run(Job.parse(settings(long_corpus, out)))
+    return dict(shards(out))
+
+
+def driver(job: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "hpss_batch", "run", str(job)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def commits(out: Path) -> int:
+    return len(list((out / "commits").glob("*.json"))) if (out / "commits").exists() else 0
+
+
+def test_kill_9_of_the_driver_at_random_moments(
+    long_corpus: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    dice, kills = random.Random(1), 0
+    moments = []
+    out, job, attempt = tmp_path / "out0", tmp_path / "job.yaml", 0
+    while kills < TRIES:
+        job.write_text(Job.parse(settings(long_corpus, out)).to_yaml())
+        process, before = driver(job), commits(out)
+        if dice.random() < 0.8:  # somewhere in the work; else anywhere, the start-up included
+            while commits(out) == before and process.poll() is None:
+                time.sleep(0.002)
+            delay = dice.uniform(0, 0.3)
+        else:
+            delay = dice.uniform(0, 3)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        kills += 1
+        moments.append(commits(out))
+        if moments[-1] == commits_needed(undisturbed):  # it was through: start over with another directory
+            assert shards(out) == undisturbed
+            attempt += 1
+            out = tmp_path / f"out{attempt}"
+    assert run(Job.parse(settings(long_corpus, out))).exit_status == 0
+    assert shards(out) == undisturbed
+    assert len(set(moments)) > 5, "the kills came at all stages of the work"
+    assert set(open_corpus(out)) == {"0.flac", "1.flac", "2.flac", "talk.mp3"}
+
+
+def commits_needed(files: dict[str, bytes]) -> int:
+    return sum(name.startswith("track_index/") for name in files)
+
+
+def test_kill_9_of_workers_at_random_moments(
+    long_corpus: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    dice, job, kills, run_number = random.Random(2), tmp_path / "job.yaml", 0, 0
+    cluster = {
+        "cluster": {"kwargs": {"n_workers": 2}},
+        "dask": {"distributed.scheduler.allowed-failures": 100},
+    }
+    while kills < TRIES:
+        out, run_number = tmp_path / f"out{run_number}", run_number + 1
+        job.write_text(Job.parse(settings(long_corpus, out) | cluster).to_yaml())
+        process = driver(job)
+        while process.poll() is None and not commits(
+            out
+        ):  # a cluster whose workers die at once does not start
+            time.sleep(0.002)
+        while process.poll() is None:
+            time.sleep(dice.uniform(0, 0.3))
+            for worker in workers_of(process.pid)[: dice.choice([1, 1, 2])]:
+                os.kill(worker, signal.SIGKILL)
+                kills += 1
+        assert process.wait() == 0
+        assert shards(out) == undisturbed
+
+
+def workers_of(driver: int) -> list[int]:
+    """Worker processes: children of the nannies that have something to do with this run."""
+    try:
+        children = psutil.Process(driver).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    found = []
+    for child in children:
+        try:
+            if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
