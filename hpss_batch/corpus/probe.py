@@ -161,6 +161,7 @@ def open_handle(path: str) -> Handle:
 
 def decode_count(path: str) -> int:
     """Decode a whole recording from its first sample and count the samples a channel; errors as `probe`."""
+    open_file(path).file.close()
     found = _stat(path)
     return _count(path, found.st_size, found.st_mtime_ns)
 

@@ -7,7 +7,8 @@ groups of p samples in and q samples out, so that borders lie on samples at both
     in      |....context|======== u * p ========|context....|
     out     |...dropped.|======== u * q ========|dropped....|
 
-Context is longer than the filter; before the first and behind the last sample it is silence, as soxr has it.
+Context is longer than the filter. The first block has none before it, and behind the last sample it is silence: both
+ends are as soxr has them.
 """
 
 from math import gcd
@@ -107,23 +108,24 @@ class Resampler:
     def _resample(self, number: int) -> Float32:
         """Resample a block from its samples and their context."""
         p, q, context = self._p, self._q, self._context
-        begin, stop = number * self._groups * p, (number + 1) * self._groups * p
-        low, high = begin - context * p, stop + context * p
+        before = min(
+            number * self._groups, context
+        )  # in groups: soxr begins in another way than with silence
+        begin = number * self._groups * p
+        low, high = begin - before * p, begin + (self._groups + context) * p
         if self._source is None:
             groups = min(self._groups, -(-self._decoder.info.n_samples // p)) + 2 * context
             self._source = np.empty((self.channels, groups * p), np.float32)
-        first = max(low, 0)
         source = self._source[:, : high - low]
-        source[:, : first - low] = 0
-        n = self._decoder.read(first, source[:, first - low :])
+        n = self._decoder.read(low, source)
         size = self._groups * q
-        if n < high - first:
-            if n == 0 or self._decoder.end is None or self._decoder.end <= begin:
-                return np.empty((self.channels, 0), np.float32)
+        if n < high - low:
             end = self._decoder.end
+            if n == 0 or end is None or end <= begin:
+                return np.empty((self.channels, 0), np.float32)
             size = min(size, self._length(end) - number * size)
             # behind the end as much silence as context, and whole groups, whatever span asked
-            source = source[:, : -(-end // p) * p + context * p - low]
-            source[:, first - low + n :] = 0
+            source = source[:, : min(-(-end // p) * p + context * p, high) - low]
+            source[:, n:] = 0
         resampled: Float32 = soxr.resample(source.T, p, q, quality="HQ").T
-        return resampled[:, context * q : context * q + size]
+        return resampled[:, before * q : before * q + size]

@@ -1,0 +1,96 @@
+"""Ogg files that may be sought, that may not, and that do not end as they should."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from hpss_batch.corpus.audio import probe
+from hpss_batch.corpus.ogg import sought_until
+from hpss_batch.errors import AudioError
+
+
+@pytest.fixture(params=["VORBIS", "OPUS"])
+def ogg(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    path = tmp_path / "song.ogg"
+    rng = np.random.default_rng(0)
+    clicks = rng.standard_normal((400_000, 2)) * (rng.random((400_000, 1)) < 0.001)  # short and long blocks
+    sf.write(
+        path, (0.1 * rng.standard_normal((400_000, 2)) + clicks).clip(-1, 1), 48000, subtype=request.param
+    )
+    return path
+
+
+def pages(data: bytes) -> list[int]:
+    """Where the pages of a file begin."""
+    found, at = list[int](), 0
+    while at < len(data):
+        assert data[at : at + 4] == b"OggS"
+        found.append(at)
+        at += 27 + data[at + 26] + sum(data[at + 27 : at + 27 + data[at + 26]])
+    return found
+
+
+def test_a_file_as_encoders_leave_it_may_be_sought(ogg: Path) -> None:
+    assert 300_000 < sought_until(str(ogg)) < 400_000
+
+
+def test_positions_that_disagree_with_packets(ogg: Path) -> None:
+    """As some editors leave them: from one page on, granule positions are off."""
+    data = bytearray(ogg.read_bytes())
+    for at in pages(data)[len(pages(data)) // 2 :]:
+        struct.pack_into("<q", data, at + 6, struct.unpack_from("<q", data, at + 6)[0] - 1)
+    ogg.write_bytes(data)
+    assert sought_until(str(ogg)) == 0
+
+
+def test_pages_that_are_missing_or_too_many(ogg: Path) -> None:
+    data = ogg.read_bytes()
+    begins = pages(data)
+    middle = len(begins) // 2
+    for changed in (
+        data[: begins[middle]] + data[begins[middle + 1] :],
+        data[: begins[middle]] + bytes(100) + data[begins[middle] :],
+        data + data,
+        data[: begins[-1]],
+        data[: begins[1]],
+        data[:40],
+        b"OggS",
+    ):
+        ogg.write_bytes(changed)
+        assert sought_until(str(ogg)) == 0
+
+
+def test_anything_else_may_not_be_sought(tmp_path: Path) -> None:
+    path = tmp_path / "noise"
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        path.write_bytes(b"OggS" + rng.bytes(300))
+        assert sought_until(str(path)) == 0
+
+
+@pytest.mark.parametrize("inside", [0, 1_000])
+def test_an_ogg_without_its_last_page(ogg: Path, inside: int) -> None:
+    data = ogg.read_bytes()
+    ogg.write_bytes(data[: pages(data)[-2] + inside])
+    with pytest.raises(AudioError, match=r"is cut short: it holds .* mark at the stream's end"):
+        probe(str(ogg))
+
+
+def test_one_stream_after_the_other(ogg: Path) -> None:
+    data = ogg.read_bytes()
+    other = bytearray(data)
+    for at in pages(data):
+        struct.pack_into("<I", other, at + 14, 0xABCDEF)
+    ogg.write_bytes(data + other)
+    with pytest.raises(AudioError, match="several streams one after the other"):
+        probe(str(ogg))
+
+
+def test_junk_behind_the_end_does_not_matter(ogg: Path) -> None:
+    expected = probe(str(ogg))
+    with ogg.open("ab") as file:
+        file.write(bytes(3_000))
+    assert probe(str(ogg)) == expected
