@@ -1,5 +1,6 @@
 """hpss() is librosa's, bit for bit, whatever is thrown at it; and masks() does not care how a recording is cut."""
 
+import itertools
 import math
 import warnings
 
@@ -112,7 +113,7 @@ def test_any_cutting_gives_the_same_bits(frames, bins, cuts, kernel_size, power,
     magnitude = np.random.default_rng(frames * bins).random((frames, bins + 2)).astype(dtype)[:, 1:-1]
     whole = hpss(magnitude.T, kernel_size=kernel_size, power=power, margin=margin, mask=True)
     edges = sorted({0, frames, *(cut for cut in cuts if cut < frames)})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         first, last = max(0, start - params.halo), min(frames, stop + params.halo)
         space = np.full((2, stop - start, bins + 1), np.nan, dtype)
         out = space[0, :, 1:], space[1, :, 1:]
