@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpss_batch.job.plan import Plan, plan
     from hpss_batch.job.run import Result, run
     from hpss_batch.labelled import separate
+    from hpss_batch.products.windows import TrackWindows
 
 _HOME = {
     "Corpus": "corpus.open",
@@ -21,6 +22,7 @@ _HOME = {
     "Job": "job.config",
     "Plan": "job.plan",
     "Result": "job.run",
+    "TrackWindows": "products.windows",
     "hpss": "chunked",
     "istft": "dsp.stft",
     "open_corpus": "corpus.open",
@@ -36,6 +38,7 @@ __all__ = [
     "Job",
     "Plan",
     "Result",
+    "TrackWindows",
     "hpss",
     "istft",
     "open_corpus",

@@ -1,0 +1,192 @@
+"""How is one chunk of a store's array read, over and over, at little more than the cost of decompressing it?
+
+Reading a chunk through zarr costs a few times what decompressing it costs: planning, an event loop, and the shard's
+index, which is read again each time. Training reads chunks in random order by the million, so here a shard is opened
+once, its index is kept, and a chunk is one `pread` and one call of Blosc:
+
+    shard file   | chunk 3 | chunk 0 | chunk 1 | …    | index: offset and size of each chunk, uint64 | crc32c |
+
+That is Zarr v3's `sharding_indexed` codec (https://zarr-specs.readthedocs.io, "sharding-indexed", version 1.0) with
+the codecs that `store` writes, on a local disk. Any other array, by another codec or on an object store, is read
+through zarr: the same values, slower.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from threading import local
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import zarr
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from hpss_batch.corpus.folder import is_url
+from hpss_batch.corpus.store import GROUP, zarr_settings
+from hpss_batch.errors import StoreError
+
+Array = NDArray[Any]
+
+_ABSENT = 2**64 - 1
+"""Offset and size, in a shard's index, of a chunk that holds nothing but fill values."""
+
+OPEN_SHARDS = 64
+"""Shards of one array that are kept open."""
+
+
+class ChunkReader:
+    """Chunks of one array with a dimension `frame`, by their place along it.
+
+    Parameters
+    ----------
+    url : str
+        The run directory.
+    array : zarr.Array
+        One of its arrays: dims (frame, …) or (channel, frame, …), of which only the first two are cut into chunks.
+
+    Attributes
+    ----------
+    frames : int
+        Frames in a chunk.
+    dtype : dtype
+        As stored.
+    tail : tuple of int
+        Shape of one frame.
+    direct : bool
+        Whether chunks are read without zarr.
+
+    Raises
+    ------
+    StoreError
+        If the array's dimensions are others.
+    """
+
+    def __init__(self, url: str, array: "zarr.Array[Any]") -> None:
+        dims = tuple(getattr(array.metadata, "dimension_names", None) or ())
+        if dims[:1] != ("frame",) and dims[:2] != ("channel", "frame"):
+            raise StoreError(
+                f"{array.basename} has the dimensions {dims}; windows need (frame, …) or (channel, frame, …)"
+            )
+        self.array = array
+        self.axis = dims.index("frame")
+        self.frames = int(array.chunks[self.axis])
+        self.dtype = array.dtype
+        self.tail = tuple(int(n) for n in array.shape[self.axis + 1 :])
+        self.direct = not is_url(url) and _as_written_here(array)
+        self._folder = Path(url, GROUP, array.basename) if self.direct else None
+        self._shard = lru_cache(OPEN_SHARDS)(self._open_shard)
+        self._shard_chunks = int((array.shards or array.chunks)[self.axis]) // self.frames
+        self._compressed = local()
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk in memory, as stored."""
+        return self.frames * int(np.prod(self.tail)) * int(self.dtype.itemsize)
+
+    def read(self, number: int, channel: int = 0) -> Array:
+        """A chunk as stored, shape (frames, *tail); the last of an array is filled up.
+
+        Parameters
+        ----------
+        number : int
+            Its place along frames.
+        channel : int
+            Its channel; passed over where the array has none.
+
+        Raises
+        ------
+        StoreError
+            If the shard's index or the chunk is damaged.
+        """
+        if not self.direct:
+            return self._through_zarr(number, channel)
+        shard, place = divmod(number, self._shard_chunks)
+        opened = self._shard(shard, channel if self.axis else 0)
+        out = np.empty((self.frames, *self.tail), self.dtype)
+        offset, size = opened.index[place] if opened is not None else (_ABSENT, _ABSENT)
+        if opened is None or offset == _ABSENT:
+            out[...] = self.array.fill_value
+            return out
+        try:
+            blosc.decompress(self._pread(opened, size, offset), out)
+        except (RuntimeError, ValueError) as error:
+            raise StoreError(
+                f"{opened.path}: chunk {place} is damaged ({error}); `hpss-batch verify --heal` computes it again"
+            ) from error
+        return out
+
+    def _pread(self, opened: "_Shard", size: int, offset: int) -> memoryview:
+        """Bytes of a shard, in memory that this thread uses again for the next chunk: fresh memory is dear."""
+        buffer = getattr(self._compressed, "buffer", b"")
+        if len(buffer) < size:
+            buffer = self._compressed.buffer = bytearray(2 * size)
+        view = memoryview(buffer)[:size]
+        if os.preadv(opened.descriptor, [view], offset) < size:
+            raise ValueError("the file ends within it")
+        return view
+
+    def _through_zarr(self, number: int, channel: int) -> Array:
+        frames = slice(number * self.frames, (number + 1) * self.frames)
+        out = np.full((self.frames, *self.tail), self.array.fill_value, self.dtype)
+        with zarr_settings():
+            found = np.asarray(self.array[(channel, frames) if self.axis else frames])
+        out[: len(found)] = found
+        return out
+
+    def _open_shard(self, number: int, channel: int) -> "_Shard | None":
+        """A shard's file and index; None if there is no file, since it would hold nothing but fill values."""
+        assert self._folder is not None
+        place = (channel, number) if self.axis else (number,)
+        key = self.array.metadata.encode_chunk_key((*place, *(0 for _ in self.tail)))
+        try:
+            return _Shard(self._folder / key, self._shard_chunks)
+        except FileNotFoundError:
+            return None
+
+
+class _Shard:
+    """An open shard: its descriptor, which is closed with it, and (offset, size) of its chunks in bytes."""
+
+    def __init__(self, path: Path, n_chunks: int) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        length = 16 * n_chunks + 4
+        size = os.fstat(self.descriptor).st_size
+        data = os.pread(self.descriptor, length, max(size - length, 0))
+        index, checksum = data[:-4], int.from_bytes(data[-4:], "little")
+        if len(data) != length or google_crc32c.value(index) != checksum:
+            raise StoreError(
+                f"{path} is damaged: its index does not match its checksum. `hpss-batch verify --heal` computes it "
+                "again"
+            )
+        self.index: list[tuple[int, int]] = list(
+            map(tuple, np.frombuffer(index, "<u8").reshape(-1, 2).tolist())
+        )
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+def _as_written_here(array: "zarr.Array[Any]") -> bool:
+    """Whether an array's shards hold what this module knows how to read: one chunk across, Blosc, index at the end."""
+    if array.shards is None or array.dtype.byteorder == ">":
+        return False
+    dims = getattr(array.metadata, "dimension_names", None) or ()
+    axis = dims.index("frame")
+    across = [n for i, n in enumerate(array.chunks) if i > axis]
+    if across != list(array.shape[axis + 1 :]) or (axis and array.chunks[0] != 1):
+        return False
+    codecs = [codec.to_dict() for codec in getattr(array.metadata, "codecs", ())]
+    return (
+        [codec["name"] for codec in codecs] == ["sharding_indexed"]
+        and _names(codecs[0], "codecs") == ["bytes", "blosc"]
+        and _names(codecs[0], "index_codecs") == ["bytes", "crc32c"]
+        and codecs[0]["configuration"].get("index_location", "end") == "end"
+    )
+
+
+def _names(codec: Any, key: str) -> list[str]:
+    return [str(inner["name"]) for inner in codec["configuration"][key]]
