@@ -12,6 +12,7 @@ the loser reads the winner's. What a track's status is follows from these files 
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -85,7 +86,7 @@ class Generation:
                 )
             rows = from_rows(header["columns"], map(json.loads, lines[1:]))
             return cls(header["generation"], rows, header["settings"], tuple(header["vanished"]))
-        except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+        except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zlib.error) as error:
             raise StoreError(
                 f"{name} cannot be read ({error}); it is written once and never changed, so the disk or a person "
                 "damaged it. Restore it from a backup, or start a new run directory"
