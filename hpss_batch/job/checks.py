@@ -86,7 +86,6 @@ def check_unit(task: Task) -> UnitCheck:
 def _examine(task: Task) -> tuple[Readings, list[Finding]]:
     """Step 1."""
     group, readings = open_group(task.recipe.url), Readings()
-    frames = task.recipe.shape.unit_frames
     with zarr_settings():
         for name, digests in task.commit.digests.items():
             array = read_array(group, name)
@@ -95,7 +94,7 @@ def _examine(task: Task) -> tuple[Readings, list[Finding]]:
                     readings[name, channel] = (
                         Reading(broken="the array is missing")
                         if array is None
-                        else read_shard(array, task.unit, channel, task.commit, task.lengths, frames)
+                        else read_shard(array, task.recipe, task.unit, channel, task.commit, task.lengths)
                     )
         return readings, [*_values_findings(task, readings), *_strays(task), *_axis_findings(task, group)]
 

@@ -54,11 +54,11 @@ class Reading:
 
 def read_shard(
     array: "zarr.Array[Any]",
+    recipe: Recipe,
     unit: Unit,
     channel: int,
     commit: Commit,
     lengths: Mapping[int, int],
-    frames: int,
 ) -> Reading:
     """Read a unit's shard of one array and channel, and make its digests.
 
@@ -66,18 +66,21 @@ def read_shard(
     ----------
     array : zarr.Array
         Dimensions (channel, frame, …).
+    recipe : Recipe
+        How the unit was done.
     unit, channel
         Which shard.
     commit : Commit
         What became of the unit's tracks.
     lengths : mapping of int to int
         True number of frames of tracks, by row, where any commit has it.
-    frames : int
-        Frames a unit.
     """
+    frames = recipe.shape.unit_frames
     start = unit.number * frames
     spans = list[tuple[int, int, int]]()
     for piece in unit.pieces:
+        if channel >= (1 if recipe.channels == "mono" else piece.track.source_channels):
+            continue
         length = lengths.get(piece.index) if commit.tracks[piece.index].status == "done" else None
         held = (
             _held(array, start, channel, piece) if length is None else min(length, piece.stop) - piece.first
@@ -110,7 +113,8 @@ def _take(
         reading.pieces[index] = google_crc32c.extend(reading.pieces.get(index, 0), block)
         if empty[rows].any():
             reading.gone.add(index)
-    reading.noise += int((gap & ~empty).sum())
+    between = values.reshape(len(values), -1)[gap]
+    reading.noise += int((~_equal(between, fill)).any(axis=1).sum())
 
 
 def _values(
@@ -144,8 +148,11 @@ def _held(array: "zarr.Array[Any]", start: int, channel: int, piece: Piece) -> i
 
 def _is_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
     """Which frames hold nothing: what is computed is never NaN nor the top code, so that one value tells."""
-    column = values.reshape(len(values), -1)[:, 0]
-    found: NDArray[np.bool_] = np.isnan(column) if np.isnan(fill) else column == fill
+    return _equal(values.reshape(len(values), -1)[:, 0], fill)
+
+
+def _equal(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.isnan(values) if np.isnan(fill) else values == fill
     return found
 
 

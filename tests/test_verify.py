@@ -1,0 +1,446 @@
+"""Whatever is done to a run directory is found, said to be where it is, and healed to the bits that were there."""
+
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import zarr
+from click.testing import CliRunner
+from conftest import music, settings, shards
+from distributed import Client
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from hpss_batch.cli import main
+from hpss_batch.corpus.open import open_corpus
+from hpss_batch.errors import StoreError
+from hpss_batch.job.config import Job
+from hpss_batch.job.findings import Verification
+from hpss_batch.job.run import Result, run
+from hpss_batch.job.verify import verify
+
+RunJob = Callable[..., Result]
+MASK = "corpus.zarr/harmonic_mask"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def one_cluster(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of these tests on one cluster: starting one takes longer than most of them."""
+    for module in ("verify", "run"):
+        monkeypatch.setattr(f"hpss_batch.job.{module}.open_client", lambda *_: nullcontext(client))
+
+
+@pytest.fixture(scope="module")
+def sound(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory as a run leaves it, with all channels and a track that failed."""
+    root = tmp_path_factory.mktemp("sound")
+    shutil.copytree(corpus_folder, root / "music")
+    samples = music(2.0, 22050, 1, 20)
+    samples[10_000] = np.nan
+    sf.write(root / "music" / "nan.wav", samples, 22050, subtype="FLOAT")
+    sf.write(root / "music" / "short too.wav", music(0.4, 22050, 1, 21), 22050)
+    assert run(Job.parse(settings(root / "music", root / "out", corpus__channels="all"))).exit_status == 1
+    return root / "out"
+
+
+@pytest.fixture
+def out(sound: Path, tmp_path: Path) -> Path:
+    """A copy of it to damage, whose job reads the same music."""
+    shutil.copytree(sound, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """All of a run directory but what says when and by what it was refreshed last."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name != "job.yaml"
+    }
+
+
+def open_findings(found: Verification) -> list[tuple[str, str]]:
+    return [(finding.level, finding.place) for finding in found.open]
+
+
+def test_a_sound_run_directory_is_sound(sound: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in sound.rglob("*")}
+    found = verify(sound, sample=None)
+    assert found.findings == ()
+    assert found.exit_status == 0
+    assert found.checked == found.sampled == found.recomputed > 5
+    assert found.n_bytes > 1e6
+    assert "Everything is as it was committed" in found.summary()
+    assert before == {path: path.stat().st_mtime_ns for path in sound.rglob("*")}
+
+
+def test_a_sample_is_computed_anew_and_no_more(sound: Path) -> None:
+    found = verify(sound, sample=2)
+    assert (found.sampled, found.recomputed) == (2, 2)
+    assert found.checked > 2
+    assert verify(sound, sample=0).recomputed == 0
+
+
+def flip(path: Path, at: int = -1) -> None:
+    data = bytearray(path.read_bytes())
+    data[at if at >= 0 else len(data) // 3] ^= 0x10
+    path.write_bytes(bytes(data))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def swap(path: Path) -> None:
+    path.write_bytes(path.with_name("c.0.1.0").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (Path.unlink, "is missing"),
+        (truncate, "cannot be decoded"),
+        (lambda path: path.write_bytes(b""), "cannot be decoded"),
+        (flip, "cannot be decoded|other values"),
+        (swap, "other values|lacks chunks|between tracks"),
+    ],
+)
+def test_damaged_shards_are_found_named_and_healed(
+    damage: Callable[[Path], None], words: str, out: Path
+) -> None:
+    whole = shards(out)
+    damage(out / MASK / "c.0.2.0")
+    found = verify(out, sample=0)
+    assert open_findings(found) == [("wrong", "unit 2, harmonic_mask, channel 0")]
+    assert re.search(words, found.open[0].what)
+    assert found.open[0].tracks == ("album/long.flac",)
+    assert found.exit_status == 1
+    healed = verify(out, sample=0, heal=True)
+    assert healed.exit_status == 0
+    assert [finding.healed for finding in healed.findings] == [True]
+    assert shards(out) == whole
+    assert verify(out, sample=0).findings == ()
+
+
+def test_values_that_decode_but_differ_are_pinned_to_their_track(out: Path) -> None:
+    tracks = open_corpus(out).tracks.to_pandas()
+    row = tracks.loc["short too.wav"]
+    unit = int(row.frame_start) // 512
+    array = zarr.open_group(out / "corpus.zarr", mode="r+")["percussive_mask"]
+    frame = int(row.frame_start) + 3
+    array[0, frame, 5] = array[0, frame, 5] / 2 + 0.1
+    found = verify(out, sample=0).open
+    assert [finding.place for finding in found] == [f"unit {unit}, percussive_mask, channel 0"]
+    assert set(found[0].tracks) >= {"short too.wav"}
+    assert len(found[0].tracks) > 1
+    narrowed = verify(out, sample=None).open
+    assert [finding.tracks for finding in narrowed] == [("short too.wav",)]
+
+
+def test_values_in_gaps_and_in_absent_channels_are_found_and_removed(out: Path) -> None:
+    whole = shards(out)
+    group = zarr.open_group(out / "corpus.zarr", mode="r+")
+    index = group["track_index"][:]
+    gap = int(np.flatnonzero(index == -1)[-1])
+    group["spectrogram"][0, gap, 7] = 1
+    units = {int(name.split(".")[2]) for name in whole if name.startswith("harmonic_mask/c.1.")}
+    committed = {int(path.stem) for path in (out / "commits").iterdir()}
+    mono = min(committed - units)
+    shutil.copy(out / MASK / "c.0.0.0", out / MASK / f"c.1.{mono}.0")
+    found = verify(out, sample=0)
+    assert sorted(finding.place for finding in found.open) == sorted(
+        [f"unit {gap // 512}, spectrogram, channel 0", f"unit {mono}, harmonic_mask, channel 1"]
+    )
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert shards(out) == whole
+
+
+def test_coordinates_are_healed_without_a_source(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = shards(out)
+    group = zarr.open_group(out / "corpus.zarr", mode="r+")
+    group["track_index"][700:900] = 1
+    (out / "corpus.zarr" / "time" / "c.3").write_bytes(b"not a shard")
+    monkeypatch.setattr("hpss_batch.job.checks.separate_unit", None)
+    found = verify(out, sample=0)
+    assert [finding.place for finding in found.open] == ["unit 1, track_index", "unit 3, time"]
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert shards(out) == whole
+
+
+@pytest.mark.parametrize("name", ["status", "error", "track", "n_samples"])
+@pytest.mark.parametrize("damage", ["values", "bytes", "missing"])
+def test_track_variables_are_derived_again(name: str, damage: str, out: Path) -> None:
+    expected = open_corpus(out).tracks.to_pandas()
+    place = out / "corpus.zarr" / name
+    if damage == "values":
+        array = zarr.open_group(out / "corpus.zarr", mode="r+")[name]
+        array[2] = "?" if name in ("error", "track") else 3
+    elif damage == "bytes":
+        next(path for path in place.iterdir() if path.name.startswith("c")).write_bytes(b"\x07" * 11)
+    else:
+        shutil.rmtree(place)
+    found = verify(out, sample=0)
+    assert name in [finding.array for finding in found.open]
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert open_corpus(out).tracks.to_pandas().equals(expected)
+
+
+def test_a_run_that_was_stopped_before_its_last_words_is_out_of_date(out: Path) -> None:
+    path = out / "corpus.zarr" / "zarr.json"
+    metadata = json.loads(path.read_text())
+    metadata["attributes"]["refreshed"] = [1, 0]
+    path.write_text(json.dumps(metadata))
+    found = verify(out, sample=0)
+    assert ["before the last commits" in finding.what for finding in found.open] == [True]
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert json.loads(path.read_text())["attributes"]["refreshed"] != [1, 0]
+
+
+def test_metadata_of_arrays_are_made_again(out: Path) -> None:
+    whole = shards(out)
+    path = out / MASK / "zarr.json"
+    path.write_text(path.read_text()[:100])
+    (out / "corpus.zarr" / "frequency" / "zarr.json").unlink()
+    metadata = json.loads((out / "corpus.zarr" / "percussive_mask" / "zarr.json").read_text())
+    metadata["shape"][1] = 512
+    (out / "corpus.zarr" / "percussive_mask" / "zarr.json").write_text(json.dumps(metadata))
+    places = {finding.place for finding in verify(out, sample=0).open}
+    assert {"harmonic_mask", "frequency", "percussive_mask"} <= {
+        place.split(", ")[-1] for place in places
+    } | places
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert verify(out, sample=0).findings == ()
+    assert shards(out) == whole
+
+
+def test_a_store_that_is_gone_is_made_again_from_its_source(out: Path) -> None:
+    whole = shards(out)
+    shutil.rmtree(out / "corpus.zarr")
+    found = verify(out, sample=0)
+    assert found.exit_status == 1
+    assert "corpus.zarr is missing" in found.open[0].what
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert shards(out) == whole
+
+
+def test_commits_that_make_no_sense_are_named_with_their_tracks(out: Path) -> None:
+    commits = out / "commits"
+    (commits / "00000001.json").write_text("{")
+    (commits / "00000099.json").write_bytes((commits / "00000000.json").read_bytes())
+    (commits / "00000002.json").write_bytes((commits / "00000000.json").read_bytes())
+    found = verify(out, sample=0)
+    said = {finding.unit: finding.what for finding in found.open if finding.unit is not None}
+    assert "cannot be read" in said[1]
+    assert "other tracks" in said[2]
+    assert "no track lies in" in said[99]
+    assert found.exit_status == 1
+
+
+def test_job_yaml_that_is_gone_or_another_is_said(out: Path) -> None:
+    text = (out / "job.yaml").read_text()
+    (out / "job.yaml").write_text(text.replace("kernel_size: 17", "kernel_size: 19"))
+    found = verify(out)
+    assert any("hpss.kernel_size: 17 there, 19 here" in finding.what for finding in found.open)
+    (out / "job.yaml").unlink()
+    found = verify(out)
+    assert [finding.what for finding in found.open] == ["job.yaml is missing"]
+    assert found.recomputed == found.sampled == 4, "what the layout says is enough to compute units anew"
+
+
+def test_layouts_without_meaning_stop_it(out: Path, tmp_path: Path) -> None:
+    flip(out / "layout" / "0000.jsonl.gz")
+    with pytest.raises(StoreError, match="layout/0000"):
+        verify(out)
+    with pytest.raises(StoreError, match="not a run directory"):
+        verify(tmp_path)
+
+
+def test_leftovers_are_no_fault(out: Path) -> None:
+    (out / MASK / "c.0.2.0.abc.partial").write_bytes(b"half")
+    (out / "commits" / "00000000.json").unlink()
+    found = verify(out, sample=0)
+    assert {finding.level for finding in found.findings if finding.unit is None and not finding.array} >= {
+        "leftover"
+    }
+    words = " ".join(finding.what for finding in found.findings)
+    assert "half-written" in words
+    assert "not committed" in words
+    assert found.pending == 1
+
+
+@pytest.fixture
+def moving(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> tuple[Path, Path]:
+    """Music that may be changed, and a run directory made of it."""
+    shutil.copytree(corpus_folder, tmp_path / "music")
+    run_job(tmp_path / "music", tmp_path / "out")
+    return tmp_path / "music", tmp_path / "out"
+
+
+def test_sources_that_changed_or_went_are_told_from_damage(moving: tuple[Path, Path]) -> None:
+    corpus, out = moving
+    os.utime(corpus / "album" / "song.ogg", ns=(1, 1))
+    (corpus / "talk.mp3").unlink()
+    found = verify(out, sample=None)
+    said = {(finding.level, finding.tracks) for finding in found.open}
+    assert said == {("unproven", ("album/song.ogg",)), ("unproven", ("talk.mp3",))}
+    assert found.recomputed == found.checked - len({finding.unit for finding in found.open})
+    assert any("changed after it was listed" in finding.what for finding in found.open)
+    assert verify(out, sample=0).exit_status == 0, "what is stored is what was committed"
+
+
+def test_what_the_source_does_not_give_is_not_healed(moving: tuple[Path, Path]) -> None:
+    corpus, out = moving
+    row = open_corpus(out).tracks.to_pandas().loc["album/long.flac"]
+    unit = int(row.frame_start) // 512 + 1
+    (out / MASK / f"c.0.{unit}.0").unlink()
+    (corpus / "album" / "long.flac").unlink()
+    before = files(out)
+    found = verify(out, sample=0, heal=True)
+    assert found.exit_status == 1
+    assert "cannot be healed" in found.open[0].cure
+    assert "No such file" in found.open[0].cure
+    assert f"commits/{unit:08d}.json" in found.open[0].cure
+    assert files(out) == before
+    (out / "commits" / f"{unit:08d}.json").unlink()  # as it says
+
+
+def test_content_that_changed_unseen_is_not_taken_for_healing(moving: tuple[Path, Path]) -> None:
+    corpus, out = moving
+    path = corpus / "other rate.wav"
+    stamp = path.stat()
+    data = bytearray(path.read_bytes())
+    data[20_000:20_400] = bytes(400)
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    found = verify(out, sample=None)
+    assert {finding.tracks for finding in found.open} == {("other rate.wav",)}
+    assert all(finding.level == "wrong" for finding in found.open)
+    assert "same packages" in found.open[0].what
+    assert verify(out, sample=None, heal=True).exit_status == 1
+
+
+def test_other_packages_are_named(moving: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, out = moving
+    monkeypatch.setattr("hpss_batch.job.checks.versions", lambda: {"numpy": "99.0"})
+    path = corpus / "short.wav"
+    stamp = path.stat()
+    path.write_bytes(path.read_bytes()[:-2000] + bytes(2000))
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    found = verify(out, sample=None)
+    assert [finding.level for finding in found.open] == ["unproven"]
+    assert "99.0 now" in found.open[0].what
+
+
+def test_audio_that_was_moved_is_read_where_it_is(moving: tuple[Path, Path], tmp_path: Path) -> None:
+    corpus, out = moving
+    corpus.rename(tmp_path / "elsewhere")
+    assert verify(out, sample=None).recomputed == 0
+    found = verify(out, sample=None, corpus=tmp_path / "elsewhere")
+    assert found.findings == ()
+    assert found.recomputed == found.checked
+
+
+def test_a_run_directory_that_was_moved_is_healed_where_it_is(out: Path, tmp_path: Path) -> None:
+    out.rename(tmp_path / "moved")
+    (tmp_path / "moved" / MASK / "c.0.1.0").unlink()
+    assert verify(tmp_path / "moved", heal=True).exit_status == 0
+    assert (tmp_path / "moved" / MASK / "c.0.1.0").exists()
+    assert not out.exists()
+
+
+def test_two_stages(moving: tuple[Path, Path], tmp_path: Path) -> None:
+    _, source = moving
+    out = tmp_path / "second"
+    job = {
+        "corpus": {"path": str(source)},
+        "hpss": {"kernel_size": 17, "margin": 2.0},
+        "output": {"path": str(out), "arrays": ["harmonic_mask", "residual"], "mask_dtype": "uint8"},
+        "cluster": settings(source, out)["cluster"],
+    }
+    assert run(Job.parse(job)).exit_status == 0
+    whole = shards(out)
+    found = verify(out, sample=None)
+    assert found.findings == ()
+    assert found.recomputed == found.checked > 5
+    (out / MASK / "c.0.3.0").unlink()
+    truncate(out / "corpus.zarr" / "residual" / "c.0.1.0")
+    assert len(verify(out, sample=0).open) == 2
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert shards(out) == whole
+    (source / "corpus.zarr" / "spectrogram" / "c.0.2.0").unlink()
+    found = verify(out, sample=None)
+    assert any("gaps where this track should be" in finding.what for finding in found.open)
+
+
+def test_growing_keeps_everything_provable(moving: tuple[Path, Path], run_job: RunJob) -> None:
+    corpus, out = moving
+    sf.write(corpus / "new.wav", music(2.0, 22050, 1, 30), 22050)
+    run_job(corpus, out)
+    found = verify(out, sample=None)
+    assert found.findings == ()
+    assert found.recomputed == found.checked
+
+
+@hypothesis_settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_any_changed_byte_of_any_shard_is_found(seed: int, sound: Path, tmp_path: Path) -> None:
+    """Bytes may be changed that decide nothing (an unused part of a header); then every value must be unchanged."""
+    out = tmp_path / f"{seed}"
+    if not out.exists():
+        shutil.copytree(sound, out)
+    rng = random.Random(seed)
+    path = rng.choice(sorted((out / "corpus.zarr").glob("*/c.*.*.0")))
+    data = bytearray(path.read_bytes())
+    at = rng.randrange(len(data))
+    data[at] ^= 1 << rng.randrange(8)
+    path.write_bytes(bytes(data))
+    _, channel, number, _ = path.name.split(".")
+    found = verify(out, sample=0)
+    places = [finding.place for finding in found.open]
+    if places:
+        assert places == [f"unit {int(number)}, {path.parent.name}, channel {channel}"]
+    else:
+        new, old = (
+            zarr.open_group(root / "corpus.zarr", mode="r")[path.parent.name] for root in (out, sound)
+        )
+        region = slice(int(number) * 512, int(number) * 512 + 512)
+        np.testing.assert_array_equal(new[:, region], old[:, region])
+    shutil.rmtree(out)
+
+
+def test_the_command_says_it_in_words_and_as_json(out: Path) -> None:
+    runner = CliRunner()
+    result = runner.invoke(main, ["verify", str(out), "--sample", "1"])
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 computed anew gave the same bits" in result.output
+    (out / MASK / "c.0.2.0").unlink()
+    result = runner.invoke(main, ["verify", str(out), "--sample", "0"])
+    assert result.exit_code == 1
+    assert "wrong unit 2, harmonic_mask, channel 0" in result.output
+    assert "album/long.flac" in result.output
+    assert "--heal" in result.output
+    result = runner.invoke(main, ["verify", str(out), "--sample", "0", "--json"])
+    figures = json.loads(result.output)
+    assert figures["findings"][0]["unit"] == 2
+    assert figures["exit_status"] == 1
+    result = runner.invoke(main, ["verify", str(out), "--all", "--heal"])
+    assert result.exit_code == 0
+    assert "1 healed" in result.output
+    assert runner.invoke(main, ["verify", str(out / "commits")]).exit_code == 2
