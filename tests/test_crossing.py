@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpss_batch.dsp import crossing
-from hpss_batch.dsp.crossing import Crossing, Task, Window, cross
+from hpss_batch.dsp.crossing import Crossing, Task, cross
 from hpss_batch.dsp.masks import Finish
+from hpss_batch.dsp.panels import Window
 from hpss_batch.errors import ParameterError
 
 WINDOWS = st.sampled_from([None, Window(1, 0), Window(8, 4), Window(31, 15), Window(64, 20)])

@@ -19,7 +19,6 @@ import functools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpss_batch.dsp import native
 from hpss_batch.dsp.native import Machine, machine
@@ -27,13 +26,6 @@ from hpss_batch.dsp.network import sliding_rank
 from hpss_batch.dsp.vectors import Value, Writer
 
 Float = np.dtype[np.floating[Any]]
-
-
-@functools.lru_cache(maxsize=64)
-def mirrored(n: int, start: int, stop: int) -> NDArray[np.int64]:
-    """Where positions start to stop of an axis of length n lie, when its ends reflect, the edge repeated."""
-    positions = np.arange(start, stop) % (2 * n)
-    return np.minimum(positions, 2 * n - 1 - positions)
 
 
 def block_length(size: int, lanes: int) -> int:

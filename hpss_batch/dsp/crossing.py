@@ -17,17 +17,18 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp import native
-from hpss_batch.dsp.blocks import along_code, down_code, mirrored, rank_block, stage_code, turn_code
+from hpss_batch.dsp.blocks import along_code, down_code, rank_block, stage_code, turn_code
 from hpss_batch.dsp.masks import Finish, finish_code
 from hpss_batch.dsp.native import Machine, machine
-from hpss_batch.dsp.scratch import MEMORY, address_of, odd_lines
+from hpss_batch.dsp.panels import Extent, Grain, Window, panels
+from hpss_batch.dsp.scratch import MEMORY, address_of
 from hpss_batch.dsp.vectors import Value, Writer, joined
 from hpss_batch.errors import ParameterError
 
@@ -42,22 +43,14 @@ POINTERS = (
     "turned", "ranked", "peaks", "out_down", "out_along", "magnitude", "spectrum",
 )  # fmt: skip
 NUMBERS = (
-    "source_stride", "n_source", "staged", "reach", "slots", "ring_stride", "width", "inset", "half", "n",
-    "columns", "tile", "length", "medians_stride", "down_stride", "along_stride", "magnitude_stride",
-    "spectrum_stride",
+    "source_stride", "n_source", "staged", "reach", "slots", "ring_stride", "width", "inset", "half",
+    "n", "columns", "tile", "length", "medians_stride", "down_stride", "along_stride",
+    "magnitude_stride", "spectrum_stride",
 )  # fmt: skip
+FIELDS = POINTERS + NUMBERS
 
-
-class Window(NamedTuple):
-    """A kernel: its length, and the rank that is sought in it."""
-
-    size: int
-    rank: int
-
-    @property
-    def half(self) -> int:
-        """How far it begins before the position that its result is for, as in scipy."""
-        return self.size // 2
+# Infinity's bits, and integers as wide.
+INFINITY = {4: (ctypes.c_uint32, 0x7F80_0000), 8: (ctypes.c_uint64, 0x7FF0_0000_0000_0000)}
 
 
 @dataclass(frozen=True)
@@ -82,27 +75,30 @@ class Crossing:
     finish: Finish | None = None
     nonnegative: bool = False
 
-    @property
-    def lanes(self) -> int:
-        """Floats in a vector."""
-        return machine().register_bytes // self.itemsize
 
-    def block(self, window: Window | None) -> tuple[int, int]:
-        """Address of the code that ranks a block of windows, and how many those are."""
-        if window is None:
-            return 0, self.lanes
-        return rank_block(self.itemsize, window.size, window.rank, self.nonnegative)
+class Ready(NamedTuple):
+    """A crossing, compiled: a function of the address of the fields and both margins; and what it takes at once."""
 
-    def compiled(self) -> Callable[[Any, float, float], None]:
-        """The native code; it takes the address of the fields, and both margins. All kernels share it."""
-        ways = self.finish.name if self.finish else "down" if self.down else "along"
-        name = f"cross_{8 * self.itemsize}_{ways}{'_checked' * self.nonnegative}"
-        margin = ctypes.c_float if self.itemsize == 4 else ctypes.c_double
-        arguments = [ctypes.c_void_p, margin, margin]
-        function: Callable[..., None] = native.function(
-            name, functools.partial(crossing_code, name=name, what=self), arguments
-        )
-        return function
+    function: Callable[[Any, float, float], None]
+    block_down: int
+    block_along: int
+    grain: Grain
+
+
+@functools.cache
+def ready(what: Crossing) -> Ready:
+    """Compile a crossing. Only the blocks depend on the kernels; all else, crossings have in common."""
+    lanes = machine().register_bytes // what.itemsize
+    (block_down, tile), (block_along, length) = (
+        rank_block(what.itemsize, window.size, window.rank, what.nonnegative) if window else (0, lanes)
+        for window in (what.down, what.along)
+    )
+    ways = what.finish.name if what.finish else "down" if what.down else "along"
+    name = f"cross_{8 * what.itemsize}_{ways}{'_checked' * what.nonnegative}"
+    build = functools.partial(crossing_code, name=name, what=what)
+    margin = ctypes.c_float if what.itemsize == 4 else ctypes.c_double
+    function = native.function(name, build, [ctypes.c_void_p, margin, margin])
+    return Ready(function, block_down, block_along, Grain(what.itemsize, lanes, tile, length))
 
 
 def crossing_code(machine: Machine, name: str, what: Crossing) -> str:
@@ -116,7 +112,7 @@ def crossing_code(machine: Machine, name: str, what: Crossing) -> str:
     if what.finish:
         parts.append(finish_code(machine, dtype, what.finish))
     w = Writer(machine, dtype, name, ["ptr fields", "{element} margin_down", "{element} margin_along"])
-    f = {field: w.load(w.place(w["fields"], 8 * i), "i64") for i, field in enumerate(POINTERS + NUMBERS)}
+    f = {field: w.load(w.place(w["fields"], 8 * i), "i64") for i, field in enumerate(FIELDS)}
     f |= {field: w.cast("inttoptr", f[field], "ptr") for field in POINTERS}
     with w.loop(f["n"], f["tile"]) as at:
         first = w.lower(at, w.binary("sub", f["n"], f["tile"]))
@@ -201,17 +197,19 @@ def cross(what: Crossing, task: Task) -> None:
     n, columns = task.outs[0].shape
     if not n or not columns:
         return
-    tile, length = what.block(what.down)[1], max(what.block(what.along)[1], what.lanes)
+    compiled = ready(what)
+    tile, length = compiled.grain.tile, compiled.grain.length
+    n_source, n_columns = task.source.shape
+    extent = Extent(n_source, n_columns, task.start, max(n, tile), max(columns, length))
     if n >= tile and columns >= length:
-        _cross_panels(what, task, task.source.shape)
+        _cross_panels(what, compiled, extent, task)
         return
-    # Less than native code takes at once: the same in larger arrays, whose further rows and columns nobody reads.
-    rows, wide = max(n, tile), max(columns, length)
-    shape = len(task.source) + tile, wide
-    outs = tuple(np.empty((rows, wide), out.dtype) for out in task.outs)
+    # Less than native code takes at once: the same in larger arrays, whose further values nobody reads.
+    shape = len(task.source) + tile, extent.columns
+    outs = tuple(np.empty((extent.n, extent.columns), out.dtype) for out in task.outs)
     spectrum = None if task.spectrum is None else _widened(task.spectrum, shape)
-    larger = Task(_widened(task.source, shape), outs, task.start, spectrum, task.margins)
-    _cross_panels(what, larger, task.source.shape)
+    larger = replace(task, source=_widened(task.source, shape), outs=outs, spectrum=spectrum)
+    _cross_panels(what, compiled, extent, larger)
     for out, found in zip(task.outs, outs, strict=True):
         out[...] = found[:n, :columns]
 
@@ -222,72 +220,45 @@ def _widened(array: Array, shape: tuple[int, int]) -> Array:
     return larger
 
 
-def _cross_panels(what: Crossing, task: Task, extent: tuple[int, ...]) -> None:
-    """Cross arrays of at least a tile; the axes reflect at `extent`, which may be less than what they hold."""
-    tile, length = what.block(what.down)[1], max(what.block(what.along)[1], what.lanes)
-    columns = task.outs[0].shape[1]
-    slots = min(extent[0], tile + (what.down.size - 1 if what.down else 0))
-    widest = max(4 * length, TILE_BYTES // (what.itemsize * (slots + tile + 2 * what.lanes)))
-    panels = -(-columns // widest)
-    width = -(-columns // panels)
-    for panel in range(panels):
-        fields, peaks = _fields(what, task, extent, slots, min(panel * width, columns - width), width)
-        values = (ctypes.c_int64 * len(fields))(*map(fields.__getitem__, POINTERS + NUMBERS))
-        what.compiled()(values, *task.margins)
-        if what.nonnegative and peaks.max() >= np.array(np.inf, f"f{what.itemsize}").view(peaks.dtype):
-            raise refusal(task.source)
+def _cross_panels(what: Crossing, compiled: Ready, extent: Extent, task: Task) -> None:
+    """Cross arrays of at least a tile. (What is here is done for each block of a recording, so it has to be quick.)"""
+    itemsize, first, last = what.itemsize, task.outs[0], task.outs[-1]
+    word, infinity = INFINITY[itemsize]
+    peaks = (word * compiled.grain.lanes)()
+    source, stride = address_of(task.source), task.source.strides[0]
+    spectrum = 0 if task.spectrum is None else address_of(task.spectrum)
+    spectrum_stride = 0 if task.spectrum is None else task.spectrum.strides[0]
+    common = {
+        "block_down": compiled.block_down,
+        "block_along": compiled.block_along,
+        "peaks": ctypes.addressof(peaks),
+        "source_stride": stride,
+        "down_stride": first.strides[0],
+        "along_stride": last.strides[0],
+        "magnitude_stride": stride,
+        "spectrum_stride": spectrum_stride,
+    }
+    out_down, out_along = address_of(first), address_of(last)
+    for panel in panels(compiled.grain, what.down, what.along, extent, TILE_BYTES):
+        memory, left = MEMORY.at_least(panel.size), panel.left
+        fields = {
+            **panel.numbers,
+            **common,
+            **{name: memory + begin for name, begin in panel.parts.items()},
+            "source": source + panel.edge * itemsize,
+            "magnitude": source + task.start * stride + left * itemsize,
+            "spectrum": spectrum + task.start * spectrum_stride + left * 2 * itemsize,
+            "out_down": out_down + left * first.itemsize,
+            "out_along": out_along + left * last.itemsize,
+        }
+        compiled.function((ctypes.c_int64 * len(FIELDS))(*map(fields.__getitem__, FIELDS)), *task.margins)
+    if what.nonnegative and max(peaks) >= infinity:
+        raise refusal(task.source)
 
 
 def refusal(magnitude: Array) -> ParameterError:
     """The error for a magnitude that is not finite, or negative somewhere."""
     return ParameterError(
-        f"the spectrogram has values from {magnitude.min()} to {magnitude.max()}; allowed are finite ones that are "
-        "not negative: mend or mask NaN and infinity, and pass a magnitude or complex values"
+        f"the spectrogram has values from {magnitude.min()} to {magnitude.max()}; allowed are finite ones that "
+        "are not negative: mend or mask NaN and infinity, and pass a magnitude or complex values"
     )
-
-
-def _fields(
-    what: Crossing, task: Task, extent: tuple[int, ...], slots: int, left: int, columns: int
-) -> tuple[dict[str, int], Array]:
-    """All that native code has to know to cross some columns, from `left` on; and where it leaves the peaks."""
-    (block_down, tile), (block_along, length) = what.block(what.down), what.block(what.along)
-    down, along, n = what.down or Window(1, 0), what.along or Window(1, 0), len(task.outs[0])
-    first_row, first_column = task.start - down.half, left - along.half
-    rows = mirrored(extent[0], first_row, first_row + n + down.size - 1)
-    within = mirrored(extent[1], first_column, first_column + columns + along.size - 1)
-    edge, stop = min(left, int(within.min())), max(left + columns, int(within.max()) + 1)
-    vector, stride = what.lanes * what.itemsize, odd_lines((stop - edge) * what.itemsize)
-    medians = odd_lines(columns * what.itemsize)
-    memory = MEMORY.parts(
-        rows=8 * len(rows),
-        offsets=8 * len(within),
-        peaks=vector,
-        ring=slots * stride,
-        medians_down=tile * medians,
-        medians_along=what.lanes * medians,
-        turned=(stop - edge) * vector,
-        ranked=length * vector,
-    )
-    np.multiply(rows % slots, stride, out=memory["rows"].view(np.int64))
-    np.multiply(within - edge, vector, out=memory["offsets"].view(np.int64))
-    memory["peaks"][:] = 0
-    fields = {name: address_of(part) for name, part in memory.items()}
-    fields |= {"block_down": block_down, "tile": tile, "block_along": block_along, "length": length}
-    fields |= {"n_source": extent[0], "staged": int(rows.min()), "reach": first_row + down.size - 1}
-    fields |= {"half": down.half, "n": n, "slots": slots, "ring_stride": stride, "width": stop - edge}
-    fields |= {"inset": (left - edge) * what.itemsize, "columns": columns, "medians_stride": medians}
-    magnitude, spectrum = (
-        task.source[task.start :, left:],
-        task.source if task.spectrum is None else task.spectrum,
-    )
-    fields |= _place("source", task.source[:, edge:]) | _place("magnitude", magnitude)
-    fields |= _place("spectrum", spectrum[task.start :, left:])
-    fields |= _place("down", task.outs[0][:, left:], "out_") | _place(
-        "along", task.outs[-1][:, left:], "out_"
-    )
-    return fields, memory["peaks"].view(f"u{what.itemsize}")
-
-
-def _place(name: str, array: Array, prefix: str = "") -> dict[str, int]:
-    """Where an array begins, and the bytes from one of its rows to the next."""
-    return {prefix + name: address_of(array), f"{name}_stride": array.strides[0]}

@@ -143,8 +143,9 @@ def _cross(
 ) -> None:
     """Cross a source whose rows are frames, or else bins; `outs` are harmonic and percussive."""
     # LLVM takes a tenth of a second to import: whoever wants parameters only does not pay for it.
-    from hpss_batch.dsp.crossing import Crossing, Task, Window, cross
+    from hpss_batch.dsp.crossing import Crossing, Task, cross
     from hpss_batch.dsp.masks import Finish
+    from hpss_batch.dsp.panels import Window
 
     sizes, margins, targets = params.kernel_size, params.margin, (outs[0], outs[1])
     if not frames_down:  # harmonic medians run along frames

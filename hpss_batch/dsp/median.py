@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.crossing import Crossing, Task, Window, cross
+from hpss_batch.dsp.crossing import Crossing, Task, cross
+from hpss_batch.dsp.panels import Window
 from hpss_batch.dsp.ranktree import rank_lines
 from hpss_batch.errors import ParameterError
 

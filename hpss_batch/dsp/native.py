@@ -7,8 +7,9 @@
    that a damaged one is compiled anew; and where the folder cannot be written, nothing is kept.
 4. The object is linked into the process and called through ctypes, without the GIL.
 
-The folder is $HPSS_BATCH_CACHE_DIR, or else that of $NUMBA_CACHE_DIR or $XDG_CACHE_HOME, or ~/.cache. As for numba,
-$NUMBA_CPU_NAME and $NUMBA_CPU_FEATURES choose another processor than the one at hand.
+The folder is $HPSS_BATCH_CACHE_DIR, or `hpss_batch` in $NUMBA_CACHE_DIR, $XDG_CACHE_HOME or ~/.cache. As for numba,
+$NUMBA_CPU_NAME and $NUMBA_CPU_FEATURES choose another processor than the one at hand. What is in the folder may
+be deleted at any time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import llvmlite.binding as llvm
 MAGIC = b"hpss_batch object 1\n"
 
 _lock = threading.RLock()
-_linked: dict[str, tuple[Any, Any]] = {}
+_linked: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,9 @@ def function(name: str, build: Callable[[Machine], str], arguments: Sequence[Any
             engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
             engine.add_object_file(llvm.ObjectFileRef.from_data(code))
             engine.finalize_object()
-            prototype = ctypes.CFUNCTYPE(result, *arguments)
-            _linked[name] = prototype(engine.get_function_address(name)), engine
-        return _linked[name][0]
+            _linked[name] = ctypes.CFUNCTYPE(result, *arguments)(engine.get_function_address(name))
+            engine.detach()  # it stays: when Python ends, another thread may still be in its code
+        return _linked[name]
 
 
 def address(compiled: Any) -> int:
@@ -150,8 +151,8 @@ def _keep(path: Path, content: bytes) -> None:
             raise
 
 
-@functools.cache
 def _target_machine() -> Any:
+    """A new one each time, since an engine takes it over."""
     if llvm.llvm_version_info < (20,):
         llvm.initialize()
     llvm.initialize_native_target()

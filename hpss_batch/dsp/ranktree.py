@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp import native
-from hpss_batch.dsp.blocks import mirrored
 from hpss_batch.dsp.native import Machine
+from hpss_batch.dsp.panels import mirrored
 from hpss_batch.dsp.vectors import Value, Writer
 
 Array = NDArray[Any]

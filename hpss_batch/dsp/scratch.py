@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+LINE = 64
+
 
 def address_of(array: Array) -> int:
     """Where an array begins. (The attribute `ctypes.data` takes twice as long.)"""
@@ -17,30 +19,29 @@ def address_of(array: Array) -> int:
     return address
 
 
+def lines(size: int) -> int:
+    """At least `size` bytes: whole lines of the cache."""
+    return -(-size // LINE) * LINE
+
+
 def odd_lines(size: int) -> int:
-    """At least `size` bytes: an odd number of the cache's lines, so that rows do not all fall into one set of it."""
-    return (-(-size // 64) | 1) * 64
+    """At least `size` bytes: an odd number of lines, so that rows do not all fall into one set of the cache."""
+    return (-(-size // LINE) | 1) * LINE
 
 
 class Memory(threading.local):
     """A thread's own, kept from one call to the next: fresh memory costs more than the arithmetic on it."""
 
     def __init__(self) -> None:
-        self.block = np.empty(0, np.uint8)
+        self._block = np.empty(0, np.uint8)
+        self._address = 0
 
-    def parts(self, **sizes: int) -> dict[str, Array]:
-        """Parts of some sizes in bytes, each from the border of a line of the cache on."""
-        starts = [0]
-        for size in sizes.values():
-            starts.append(starts[-1] + -(-size // 64) * 64)
-        if self.block.size < starts[-1] + 64:
-            self.block = np.empty(starts[-1] + 64, np.uint8)
-        base = -address_of(self.block) % 64
-        begins = [base + start for start in starts]
-        return {
-            name: self.block[begin : begin + size]
-            for (name, size), begin in zip(sizes.items(), begins, strict=False)
-        }
+    def at_least(self, size: int) -> int:
+        """Address of so many bytes, which begin a line. They are good until the next call, and hold anything."""
+        if self._block.size < size + LINE:
+            self._block = np.empty(size + LINE, np.uint8)
+            self._address = lines(address_of(self._block))
+        return self._address
 
 
 MEMORY = Memory()
