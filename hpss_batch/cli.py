@@ -67,7 +67,23 @@ _retry = click.option(
 )
 
 
-def _job(source: str, output: str | None, overrides: Sequence[str]) -> "Job":
+_stems = click.option(
+    "--stems",
+    is_flag=True,
+    help="Render harmonic and percussive audio files, and no arrays but those that OUT has or the job names.",
+)
+
+
+def _job(source: str, output: str | None, overrides: Sequence[str], stems: bool = False) -> "Job":
+    job = _job_as_given(source, output, overrides)
+    if stems:
+        from hpss_batch.job.stemplan import with_stems
+
+        job = with_stems(job)
+    return job
+
+
+def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> "Job":
     from hpss_batch.job.config import Job
 
     if Path(source).suffix.lower() in (".yaml", ".yml"):
@@ -100,15 +116,21 @@ def init(path: str, corpus: str, output: str) -> None:
 @main.command()
 @_job_options
 @_retry
+@_stems
 @click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
 def plan(
-    source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, as_json: bool
+    source: str,
+    output: str | None,
+    overrides: Sequence[str],
+    retry_failed: bool,
+    stems: bool,
+    as_json: bool,
 ) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
     from hpss_batch import console
     from hpss_batch.job.plan import plan as make_plan
 
-    job = _job(source, output, overrides)
+    job = _job(source, output, overrides, stems)
     with console.opening() as progress:
         planned = make_plan(job, retry_failed=retry_failed, progress=progress)
     if as_json:
@@ -120,12 +142,15 @@ def plan(
 @main.command()
 @_job_options
 @_retry
-def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool) -> None:
+@_stems
+def run(
+    source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool
+) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was."""
     from hpss_batch import console
     from hpss_batch.job.run import run as do_run
 
-    job = _job(source, output, overrides)
+    job = _job(source, output, overrides, stems)
     with console.Live() as live:
         result = do_run(job, retry_failed=retry_failed, reporter=live)
     console.print_result(result, live)
@@ -203,3 +228,38 @@ def demo(output: str) -> None:
     corpus = open_corpus(out)
     console.print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
     console.print_demo_end(out)
+
+
+@main.command()
+@click.argument("truth", nargs=-1, required=True, metavar="TRUTH...")
+@click.option(
+    "--pattern",
+    default="{track}/{stem}.flac",
+    show_default=True,
+    help="Names of stems below TRUTH; {stem} is harmonic, percussive or mixture.",
+)
+@click.option("--job", "path", metavar="JOB.yaml", help="Take settings from this job.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Such as hpss.margin=3.")
+@click.option(
+    "-o",
+    "--output",
+    default="evaluation.csv",
+    show_default=True,
+    metavar="FILE",
+    help="Where scores go: a .csv or .json file.",
+)
+def evaluate(
+    truth: Sequence[str], pattern: str, path: str | None, overrides: Sequence[str], output: str
+) -> None:
+    """Score separation against known stems: SI-SDR, SDR, SIR, SAR, beside an ideal mask's."""
+    from hpss_batch.products import evaluate as evaluation
+    from hpss_batch.products.scoreboard import print_scores
+    from hpss_batch.products.truth import find_pieces
+
+    job = _job(path, None, overrides) if path else _job(truth[0], "evaluation", overrides)
+    settings = evaluation.settings_of(job)
+    evaluation.check_target(output)
+    scores = evaluation.evaluate(find_pieces(truth, pattern), settings)
+    print_scores(scores, settings)
+    evaluation.save(scores, settings, output)
+    click.echo(f"\nSaved {output}")

@@ -1,0 +1,275 @@
+"""How well are pieces separated whose stems are known, beside doing nothing and beside the best that a mask can do?
+
+A piece is three recordings of the same length: its harmonic stem, its percussive stem, and their mixture (their sum,
+where there is no file). For each stem three estimates are scored (see `scores`):
+
+`mixture`    the mixture itself: where separation begins
+`separated`  what hpss_batch makes of the mixture: spectrogram × mask, back to audio
+`ideal`      mixture × ideal ratio mask |s|² / (|s|² + |o|²), which needs to know the stems: where any mask ends
+
+A piece is taken in blocks of some seconds, each with the context that its frames and medians need, so that memory does
+not grow with its length; the result does not depend on the blocks.
+"""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpss_batch.corpus.audio import Recording
+from hpss_batch.dsp.hpss import HpssParams, masks
+from hpss_batch.dsp.stft import StftParams, check_nola, context, istft_samples, stft_frames
+from hpss_batch.errors import AudioError, ParameterError
+from hpss_batch.job.config import Job
+from hpss_batch.products.scores import NAMES, Gram, Ratios, median
+from hpss_batch.products.truth import COMPONENTS, Piece
+
+Float32 = NDArray[np.float32]
+Complex64 = NDArray[np.complex64]
+
+ESTIMATES = ("mixture", "separated", "ideal")
+
+BLOCK = 1 << 19
+"""Samples that are taken at once."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is evaluated.
+
+    Attributes
+    ----------
+    stft : StftParams
+        How audio is cut into frames; its window must satisfy NOLA.
+    hpss : HpssParams
+        How frames are separated.
+    sample_rate : int or None
+        Hz at which pieces are compared; None for their own.
+    channels : {"mono", "all"}
+        The mean of all channels, or every channel.
+    """
+
+    stft: StftParams = field(default_factory=StftParams)
+    hpss: HpssParams = field(default_factory=HpssParams)
+    sample_rate: int | None = None
+    channels: Literal["mono", "all"] = "mono"
+
+    def __post_init__(self) -> None:
+        check_nola(self.stft)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A piece's score: for each component and each estimate four ratios.
+
+    Attributes
+    ----------
+    track : str
+        The piece.
+    seconds : float
+        Its length.
+    ratios : mapping of (component, estimate) to Ratios
+        For `COMPONENTS` and `ESTIMATES`.
+    """
+
+    track: str
+    seconds: float
+    ratios: Mapping[tuple[str, str], Ratios]
+
+
+def settings_of(job: Job) -> Settings:
+    """What a job would do to a piece; at the piece's own rate unless the job gives one."""
+    rate = job.corpus.sample_rate if job.given("corpus.sample_rate") else None
+    return Settings(job.stft_params, job.hpss_params, rate, job.corpus.channels)
+
+
+def evaluate(
+    pieces: Iterable[Piece], settings: Settings | None = None, told: Callable[[Score], None] | None = None
+) -> list[Score]:
+    """Score pieces one after the other.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+        As from `hpss_batch.products.truth.find_pieces`.
+    settings : Settings, optional
+        What is evaluated.
+    told : callable, optional
+        Called with each score when it is there.
+
+    Raises
+    ------
+    AudioError
+        If a stem cannot be read, or stems differ in length, rate or channels; the message names the piece.
+    """
+    scores = []
+    for piece in pieces:
+        try:
+            scores.append(score(piece, settings or Settings()))
+        except AudioError as error:
+            raise AudioError(f"{piece.track}: {error}") from error
+        if told is not None:
+            told(scores[-1])
+    return scores
+
+
+def score(piece: Piece, settings: Settings) -> Score:
+    """Score one piece, in memory that does not grow with its length."""
+    with ExitStack() as stack:
+        stems = _Stems(piece, settings, stack)
+        gram = Gram(np.zeros((7, 7)))
+        for start in range(0, stems.n_samples, BLOCK):
+            gram = sum(_blocks(stems, settings, start, min(start + BLOCK, stems.n_samples)), gram)
+        seconds = stems.n_samples / stems.sample_rate
+    ratios = {
+        (component, estimate): gram.ratios(_SIGNALS[component, estimate], stem=i, other=1 - i)
+        for i, component in enumerate(COMPONENTS)
+        for estimate in ESTIMATES
+    }
+    return Score(piece.track, seconds, ratios)
+
+
+_SIGNALS = {
+    ("harmonic", "mixture"): 2,
+    ("percussive", "mixture"): 2,
+    ("harmonic", "separated"): 3,
+    ("percussive", "separated"): 4,
+    ("harmonic", "ideal"): 5,
+    ("percussive", "ideal"): 6,
+}
+"""Where the estimates stand among the signals of a block; 0 and 1 are the stems."""
+
+
+class _Stems:
+    """The three signals of a piece, by samples."""
+
+    def __init__(self, piece: Piece, settings: Settings, stack: ExitStack) -> None:
+        self.recordings = [
+            stack.enter_context(Recording(path, sample_rate=settings.sample_rate, channels=settings.channels))
+            for path in (piece.harmonic, piece.percussive, piece.mixture)
+            if path is not None
+        ]
+        found = [(_length(r), r.sample_rate, r.channels) for r in self.recordings]
+        if len(set(found)) > 1:
+            words = "; ".join(f"{n} samples at {rate} Hz, {c} channels" for n, rate, c in found)
+            raise AudioError(f"its stems differ, {words}: cut them to the same length, rate and channels")
+        self.n_samples, self.sample_rate, self.channels = found[0]
+
+    def read(self, start: int, stop: int) -> Float32:
+        """Harmonic, percussive and mixture, shape (3, channels, samples)."""
+        read = [recording.read(start, stop) for recording in self.recordings]
+        return np.stack(read if len(read) == 3 else [*read, read[0] + read[1]])
+
+
+def _length(recording: Recording) -> int:
+    """The true length in samples: that of what decoding yields."""
+    at = 0
+    while (n := recording.read(at, at + BLOCK).shape[1]) and recording.n_samples is None:
+        at += n
+    return recording.bound if recording.n_samples is None else recording.n_samples
+
+
+def _blocks(stems: _Stems, settings: Settings, start: int, stop: int) -> Iterator[Gram]:
+    """Inner products of the samples from start to stop, a channel at a time."""
+    stft, n_samples = settings.stft, stems.n_samples
+    n_frames = stft.n_frames(n_samples)
+    first, last = stft.frame_span(start, stop, n_frames)
+    begin, end = max(first - settings.hpss.halo, 0), min(last + settings.hpss.halo, n_frames)
+    low, high = stft.sample_span(begin, end)
+    low, high = max(min(low, start) - context(stft), 0), min(max(high, stop) + context(stft), n_samples)
+    samples = stems.read(low, high)
+    for channel in range(stems.channels):
+        held = np.ascontiguousarray(samples[:, channel])
+        mixture = stft_frames(held[2], low, n_samples, begin, end, stft)
+        separating = masks(np.abs(mixture), settings.hpss, start=first - begin, stop=last - begin)
+        mixture = mixture[first - begin : last - begin]
+        powers = [np.abs(stft_frames(stem, low, n_samples, first, last, stft)) ** 2 for stem in held[:2]]
+        weights = (*separating, *_ideal(*powers))
+        estimates = [
+            istft_samples(mixture * weight, first, n_frames, start, stop, stft) for weight in weights
+        ]
+        yield Gram.of(np.stack([*held[:, start - low : stop - low], *estimates]))
+
+
+def _ideal(harmonic: Float32, percussive: Float32) -> tuple[Float32, Float32]:
+    """Ideal ratio masks of two powers; a half each where both are silent."""
+    total = harmonic + percussive
+    silent = total <= 0
+    mask = np.where(silent, np.float32(0.5), harmonic / np.where(silent, np.float32(1), total))
+    return mask, 1 - mask
+
+
+def medians(scores: Sequence[Score]) -> dict[tuple[str, str], Ratios]:
+    """Median over pieces of each component's and estimate's ratios."""
+    keys = [(component, estimate) for component in COMPONENTS for estimate in ESTIMATES]
+    return {key: median([score.ratios[key] for score in scores]) for key in keys}
+
+
+def gains(scores: Sequence[Score], component: str, estimate: str) -> Ratios:
+    """Median over pieces of how much better an estimate is than the mixture, in dB."""
+    return median([s.ratios[component, estimate] - s.ratios[component, "mixture"] for s in scores])
+
+
+def table(scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """One row a piece, component and estimate: fit for a CSV file or `pandas.DataFrame`."""
+    return [
+        {"track": s.track, "component": component, "estimate": estimate, **asdict(ratios)}
+        for s in scores
+        for (component, estimate), ratios in s.ratios.items()
+    ]
+
+
+def save(scores: Sequence[Score], settings: Settings, path: str | os.PathLike[str]) -> None:
+    """Write a ``.csv`` of `table`, or a ``.json`` that has settings and medians as well; infinities as null there.
+
+    Raises
+    ------
+    ParameterError
+        See `check_target`.
+    """
+    target = check_target(path)
+    if target.suffix == ".csv":
+        with target.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["track", "component", "estimate", *NAMES])
+            writer.writeheader()
+            writer.writerows(table(scores))
+        return
+    found = [
+        {"component": component, "estimate": estimate, **asdict(ratios)}
+        for (component, estimate), ratios in medians(scores).items()
+    ]
+    document = {"settings": asdict(settings), "median": found, "pieces": table(scores)}
+    target.write_text(json.dumps(_finite(document), indent=1) + "\n", encoding="utf-8")
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """A name that `save` can write to, before the work is done.
+
+    Raises
+    ------
+    ParameterError
+        If it is not one.
+    """
+    target = Path(path)
+    if target.suffix not in (".csv", ".json"):
+        raise ParameterError(f"{target.name} is neither a .csv nor a .json file; give a name that ends so")
+    if not target.parent.is_dir():
+        raise ParameterError(f"{target.parent} is no folder; make it, or give another file")
+    return target
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity and no NaN."""
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

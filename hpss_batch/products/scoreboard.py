@@ -1,0 +1,86 @@
+"""How does an evaluation look in a terminal? Medians of all ratios first, then each piece's SI-SDR."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hpss_batch.products.evaluate import ESTIMATES, Score, Settings, gains, medians
+from hpss_batch.products.scores import NAMES
+from hpss_batch.products.truth import COMPONENTS
+
+HEADINGS = {"si_sdr": "SI-SDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
+
+
+def print_scores(scores: Sequence[Score], settings: Settings, console: Console | None = None) -> None:
+    """Print medians over pieces, with the gain over the mixture, and a line for each piece."""
+    out = console or Console(highlight=False, soft_wrap=True)
+    minutes, seconds = divmod(round(sum(score.seconds for score in scores)), 60)
+    stft, hpss = settings.stft, settings.hpss
+    out.print(
+        f"{len(scores)} piece{'s' * (len(scores) != 1)}, {minutes}:{seconds:02} of audio; n_fft {stft.n_fft}, "
+        f"hop_length {stft.hop_length}, kernel_size {_pair(hpss.kernel_size)}, power {hpss.power:g}, "
+        f"margin {_pair(hpss.margin)}\n"
+    )
+    out.print("Median over pieces in dB, larger is better; behind it the gain over the mixture:")
+    out.print(_medians(scores))
+    if len(scores) > 1:
+        out.print("\nSI-SDR of each piece in dB: mixture → separated, and what an ideal ratio mask reaches:")
+        out.print(_pieces(scores))
+
+
+def _medians(scores: Sequence[Score]) -> Table:
+    found = medians(scores)
+    table = _table("component", "estimate", *HEADINGS.values())
+    for component in COMPONENTS:
+        for estimate in ESTIMATES:
+            ratios, gained = found[component, estimate], gains(scores, component, estimate)
+            cells = [
+                _decibel(getattr(ratios, name))
+                + ("" if estimate == "mixture" else _gain(getattr(gained, name)))
+                for name in NAMES
+            ]
+            table.add_row(component if estimate == "mixture" else "", _ESTIMATES[estimate], *cells)
+    return table
+
+
+_ESTIMATES = {"mixture": "mixture", "separated": "separated", "ideal": "ideal mask"}
+
+
+def _pieces(scores: Sequence[Score]) -> Table:
+    table = _table("piece", *COMPONENTS, text=1)
+    for score in scores:
+        cells = []
+        for component in COMPONENTS:
+            before, after, best = (score.ratios[component, e].si_sdr for e in ESTIMATES)
+            cells.append(f"{_decibel(before)} → {_decibel(after)} [dim]of {_decibel(best)}[/]")
+        table.add_row(escape(score.track), *cells)
+    return table
+
+
+def _table(*headings: str, text: int = 2) -> Table:
+    table = Table(box=None, padding=(0, 1))
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i < text else "right", no_wrap=True)
+    return table
+
+
+def _pair(values: tuple[float, float]) -> str:
+    return f"{values[0]:g}" if values[0] == values[1] else f"({values[0]:g}, {values[1]:g})"
+
+
+def _decibel(value: float) -> str:
+    """At a fixed width, so that columns align.
+
+    >>> _decibel(3.14159), _decibel(float("inf")), _decibel(float("nan"))
+    ('  3.1', '    ∞', '    –')
+    """
+    if math.isnan(value):
+        return "    –"
+    return f"{value:5.1f}" if math.isfinite(value) else f"{'∞' if value > 0 else '-∞':>5}"
+
+
+def _gain(value: float) -> str:
+    return f" [dim]{value:+5.1f}[/]" if math.isfinite(value) else " " * 6

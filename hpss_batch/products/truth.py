@@ -1,0 +1,80 @@
+"""Which recordings are the known stems of which piece? Those whose names say so."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpss_batch.errors import CorpusError, ParameterError
+
+COMPONENTS = ("harmonic", "percussive")
+STEMS = (*COMPONENTS, "mixture")
+PATTERN = "{track}/{stem}.flac"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece whose stems are known.
+
+    Attributes
+    ----------
+    track : str
+        Its name.
+    harmonic, percussive : str
+        Files of its stems.
+    mixture : str or None
+        File of the mixture; None for the sum of the stems.
+    """
+
+    track: str
+    harmonic: str
+    percussive: str
+    mixture: str | None = None
+
+
+def find_pieces(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN) -> list[Piece]:
+    """Find the pieces below some folders.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        Folders of pieces; with the default pattern also pieces' own folders.
+    pattern : str
+        Name of a stem below a folder, with ``{track}`` and ``{stem}`` in it; `stem` is harmonic, percussive or
+        mixture, `track` may hold slashes.
+
+    Raises
+    ------
+    ParameterError
+        If the pattern lacks one of the two.
+    CorpusError
+        If there is no piece, a piece lacks a stem, or two have the same name.
+    """
+    if pattern.count("{track}") != 1 or pattern.count("{stem}") != 1:
+        raise ParameterError(
+            f"pattern is {pattern!r}; allowed: a name with {{track}} and {{stem}} in it, such as {PATTERN}"
+        )
+    expression = re.escape(pattern).replace(r"\{track\}", "(?P<track>.+)")
+    matching = re.compile(expression.replace(r"\{stem\}", f"(?P<stem>{'|'.join(STEMS)})"))
+    found = dict[str, dict[str, str]]()
+    for folder in map(Path, folders):
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            inside = path.relative_to(folder).as_posix()
+            match = matching.fullmatch(inside) or matching.fullmatch(f"{folder.resolve().name}/{inside}")
+            if match:
+                stems = found.setdefault(match["track"], {})
+                if stems.setdefault(match["stem"], str(path)) != str(path):
+                    raise CorpusError(
+                        f"{stems[match['stem']]} and {path} are both the {match['stem']} stem of {match['track']}: "
+                        "evaluate the folders one by one"
+                    )
+    if not found:
+        raise CorpusError(
+            f"no file matches {pattern}; {{stem}} stands for {', '.join(STEMS)}. Give --pattern"
+        )
+    for track, stems in found.items():
+        for stem in COMPONENTS:
+            if stem not in stems:
+                raise CorpusError(f"{track} has no {stem} stem beside {', '.join(stems.values())}")
+    return [Piece(track, **stems) for track, stems in sorted(found.items())]
