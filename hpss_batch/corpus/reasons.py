@@ -109,7 +109,7 @@ def not_a_file(mode: int) -> str | None:
 def why_no_file(error: OSError | ValueError) -> str:
     """Say why a file cannot be looked at, let alone read."""
     if isinstance(error, ValueError):
-        return "has a name that no file can have (it holds a zero byte)"
+        return "has a name that no file can have, with a zero byte or half a character in it"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "is not there: moved, deleted, or a link that leads nowhere"
     if error.errno in (errno.EACCES, errno.EPERM):

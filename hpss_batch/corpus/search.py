@@ -150,7 +150,8 @@ class _Search:
             if wanted is None or wanted(relative.replace(os.sep, "/")):
                 self.consider(relative, entry)
         self.listing.files.sort(key=lambda found: natural_key(found.id))
-        self.listing.unreadable.sort(key=lambda found: natural_key(found[0]))
+        for passed in (self.listing.unreadable, self.listing.skipped):
+            passed.sort(key=lambda found: natural_key(found[0]))
 
     def glob(self, pattern: str) -> None:
         """Look for what a glob means below its fixed leading part."""
