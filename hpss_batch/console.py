@@ -1,7 +1,7 @@
 """How plans, runs and states look in a terminal."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,13 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from hpss_batch.corpus.layout import Unit
-from hpss_batch.corpus.records import Commit
 from hpss_batch.job.cluster import describe
 from hpss_batch.job.findings import Finding, Verification
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.run import Result
 from hpss_batch.job.status import RunStatus
+from hpss_batch.job.stemplan import StemPlan
+from hpss_batch.job.work import Work
 
 if TYPE_CHECKING:
     from hpss_batch.products.demo import Score
@@ -92,7 +92,7 @@ class Live:
         )
         self.bar = Progress(BarColumn(), _Pace(), TextColumn("{task.fields[failed]}"), console=err)
         self.total = self.done = 0.0
-        self.failed = self.n_units = 0
+        self.failed = self.n_tasks = 0
         self.began = self.spoke = time.monotonic()
         self.task: Any = None
 
@@ -112,14 +112,15 @@ class Live:
         if opened >= total:
             self.opening.stop()
 
-    def started(self, plan: Plan, dashboard: str) -> None:
+    def started(self, plan: Plan, work: Sequence[Work], dashboard: str) -> None:
         """Say what begins, and where to watch it."""
         self.opening.stop()
-        self._seconds_of = plan.seconds_of
-        self.total = sum(map(plan.seconds_of, plan.pending))
+        self.total = sum(task.seconds for task in work)
         self.began = self.spoke = time.monotonic()
         done = len(plan.catalog.commits)
-        words = f"{len(plan.pending):,} units, {clock(self.total)} of audio" + (
+        stems = f"stems of {len(plan.stems.tasks):,} tracks" if plan.stems and plan.stems.tasks else ""
+        units = f"{len(plan.pending):,} units" if plan.pending else ""
+        words = f"{' and '.join(filter(None, (units, stems)))}, {clock(self.total)} of audio" + (
             f"; {done:,} units done" if done else ""
         )
         out.print(f"{words}. Dashboard: {dashboard}")
@@ -127,20 +128,19 @@ class Live:
             self.bar.start()
             self.task = self.bar.add_task("", total=self.total, failed="")
 
-    def finished_unit(self, unit: Unit, commit: Commit | None) -> None:
+    def finished(self, work: Work, failed: int | None) -> None:
         """Move the bar."""
-        self.n_units += 1
-        self.done += self._seconds_of(unit)
-        if commit is not None:
-            self.failed += sum(outcome.status != "done" for outcome in commit.tracks.values())
-        failed = f"{self.failed} failed" if self.failed else ""
+        self.n_tasks += 1
+        self.done += work.seconds
+        self.failed += failed or 0
+        shown = f"{self.failed} failed" if self.failed else ""
         if self.task is not None:
-            self.bar.update(self.task, completed=self.done, failed=failed)
+            self.bar.update(self.task, completed=self.done, failed=shown)
         elif time.monotonic() - self.spoke > QUIET_SECONDS:
             self.spoke = time.monotonic()
             pace = self.done / (self.spoke - self.began)
             err.print(
-                f"{clock(self.done)} of {clock(self.total)} of audio, {pace:.0f} × real time {failed}".rstrip()
+                f"{clock(self.done)} of {clock(self.total)} of audio, {pace:.0f} × real time {shown}".rstrip()
             )
 
     def message(self, text: str) -> None:
@@ -166,6 +166,10 @@ def print_plan(plan: Plan) -> None:
     )
     for name, n_bytes in figures["array_bytes"].items():
         table.add_row(name, f"{plan.shape.dtype(name)}, {size(n_bytes)} before compression")
+    if plan.stems is not None:
+        stems = figures["stems"]
+        words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
+        table.add_row("stems", words + (f", {stems['done']:,} tracks done" if stems["done"] else ""))
     table.add_row("memory", f"at most {size(figures['task_bytes'])} for each worker thread")
     table.add_row("cluster", escape(describe(plan.job.cluster)))
     if figures["seconds"] is not None:
@@ -178,6 +182,8 @@ def print_plan(plan: Plan) -> None:
         ):
             _print_reasons(heading, {str(a): str(b) for a, b in found})
     _print_reasons("cannot be read", figures["unreadable"])
+    if plan.stems is not None:
+        _print_reasons("cannot have such stems", plan.stems.refused)
 
 
 def plan_figures(plan: Plan) -> dict[str, Any]:
@@ -199,6 +205,7 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
             "pending": len(plan.pending),
             "waiting": plan.waiting,
         },
+        "stems": stem_figures(plan.stems),
         "array_bytes": plan.array_bytes,
         "task_bytes": plan.task_bytes,
         "cluster": describe(plan.job.cluster),
@@ -207,21 +214,36 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
     }
 
 
+def stem_figures(stems: StemPlan | None) -> dict[str, Any] | None:
+    """The figures of a plan's stems."""
+    if stems is None:
+        return None
+    return {
+        "encoding": f"{stems.recipe.encoding.format} {stems.recipe.encoding.subtype}",
+        "files": stems.n_files,
+        "pending": len(stems.tasks),
+        "done": stems.n_done,
+        "failed": stems.n_failed,
+        "refused": stems.refused,
+    }
+
+
 def print_result(result: Result, live: Live) -> None:
     """How a run ended, and what to do next."""
     counts = result.catalog.counts
     url = result.plan.job.output.path
-    if live.n_units:
+    if live.n_tasks:
         seconds = time.monotonic() - live.began
         pace = live.done / max(seconds, 1e-9)
         out.print(f"{clock(live.done)} of audio in {clock(seconds)}: {pace:.0f} × real time.")
     words = ", ".join(f"{n:,} {status}" for status, n in sorted(counts.items()))
-    nothing = "" if live.n_units or result.broken else "Nothing to do: "
+    nothing = "" if live.n_tasks or result.broken else "Nothing to do: "
     out.print(f"{nothing}{words or 'no tracks'}. Results: {escape(url)}")
     _print_reasons("failed", result.failed)
-    _print_reasons("not done", {f"unit {number}": why for number, why in result.broken.items()})
+    _print_reasons("tracks with clipped stems", result.clipped)
+    _print_reasons("not done", result.broken)
     if result.broken:
-        out.print("Run the same command again to try these units again.")
+        out.print("Run the same command again to try these again.")
     elif result.failed:
         out.print("Run again with --retry-failed once their files are mended.")
 
@@ -236,7 +258,10 @@ def print_status(status: RunStatus) -> None:
         table.add_row(name, f"{n:,}", clock(status.seconds[name]))
     out.print(table)
     pending = len(status.catalog.pending_units())
-    out.print(f"{len(status.catalog.commits):,} units done, {pending:,} to do")
+    if status.catalog.has_units:
+        out.print(f"{len(status.catalog.commits):,} units done, {pending:,} to do")
+    if status.stems is not None:
+        out.print("stems of " + ", ".join(f"{n:,} tracks {what}" for what, n in status.stems.items() if n))
     _print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
 
 

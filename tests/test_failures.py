@@ -163,7 +163,7 @@ def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
     monkeypatch.setattr(Writer, "write", full_disk)
     result = run_job(corpus_folder, tmp_path / "out")
     assert result.exit_status == 1
-    assert "No space left on device" in result.broken[1]
+    assert "No space left on device" in result.broken["unit 1"]
     assert result.catalog.counts["pending"] > 0
     monkeypatch.setattr(Writer, "write", honest)
     assert run_job(corpus_folder, tmp_path / "out").exit_status == 0

@@ -8,17 +8,20 @@ the order in which they apply to a track's row:
 3. a later generation says that its file is gone: *vanished*;
 4. one of its units says that it failed or was quarantined: so it is;
 5. all of its units are committed: *done*, otherwise *pending*.
+
+Where a job makes stems and no arrays, there are no units: what rules 4 and 5 say of them, they say of its stems.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from hpss_batch.corpus.folder import Folder
 from hpss_batch.corpus.layout import Placed, Unit, cut
 from hpss_batch.corpus.records import Commit, Generation, Outcome, Status, read_commits, read_generations
+from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.dsp.framing import StftParams
 
 
@@ -41,10 +44,13 @@ class Catalog:
         In order; never empty.
     commits : dict of int to Commit
         The finished units.
+    stems : mapping of int to StemRecord
+        What became of the stems of each row, where a job wants stems: of the kind that it wants.
     """
 
     generations: list[Generation]
     commits: dict[int, Commit]
+    stems: Mapping[int, StemRecord] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Folder) -> "Catalog | None":
@@ -68,6 +74,12 @@ class Catalog:
         return int(self.settings["unit_frames"])
 
     @cached_property
+    def has_units(self) -> bool:
+        """Whether anything is computed unit by unit; else only stems are made, track by track."""
+        output = self.settings.get("numerics", {}).get("output", {"arrays": True})
+        return bool(output["arrays"] or output.get("features"))
+
+    @cached_property
     def rows(self) -> list[Placed]:
         """All tracks ever placed: row i has `track_index` i."""
         return [row for generation in self.generations for row in generation.rows]
@@ -80,7 +92,7 @@ class Catalog:
     @cached_property
     def units(self) -> list[Unit]:
         """All units that hold tracks, in order of number."""
-        return list(cut(self.rows, self.unit_frames))
+        return list(cut(self.rows, self.unit_frames)) if self.has_units else []
 
     @cached_property
     def ids(self) -> list[str]:
@@ -120,6 +132,9 @@ class Catalog:
                     bad.setdefault(piece.index, outcome)
                 if outcome.n_samples is not None:
                     true_length[piece.index] = outcome.n_samples
+        if not self.has_units:
+            open_rows = set(range(len(self.rows))) - set(self.stems)
+            bad, true_length = self._of_stems()
         states = []
         for index, row in enumerate(self.rows):
             status, error = self._status(index, row, bad.get(index), index in open_rows)
@@ -127,6 +142,18 @@ class Catalog:
             n_frames = min(self.stft.n_frames(n_samples), row.n_frames)
             states.append(State(status, error, n_samples, n_frames))
         return states
+
+    def _of_stems(self) -> tuple[dict[int, Outcome], dict[int, int]]:
+        """Rows without stems, and true lengths of the others at the store's rate."""
+        rate = self.settings["sample_rate"]
+        records = self.stems.items()
+        bad = {
+            row: Outcome(record.status, record.error) for row, record in records if record.status != "done"
+        }
+        lengths = {
+            row: -(-record.n_samples * rate // record.sample_rate) for row, record in records if row not in bad
+        }
+        return bad, lengths
 
     def _status(self, index: int, row: Placed, bad: Outcome | None, pending: bool) -> tuple[Status, str]:
         if self.current[row.id] != index:
@@ -143,6 +170,17 @@ class Catalog:
     def counts(self) -> Counter[str]:
         """How many rows have each status."""
         return Counter(state.status for state in self.states)
+
+    @cached_property
+    def reasons(self) -> dict[str, tuple[Status, str]]:
+        """Status and reason of each track that failed or was quarantined, by id: of its arrays, or else its stems."""
+        found = dict[str, tuple[Status, str]]()
+        for row, (id_, state) in enumerate(zip(self.ids, self.states, strict=True)):
+            if state.status in ("failed", "quarantined"):
+                found[id_] = state.status, state.error
+            elif (record := self.stems.get(row)) and record.status != "done" and state.status != "superseded":
+                found[id_] = record.status, f"no stems: {record.error}"
+        return found
 
     def pending_units(self) -> list[Unit]:
         """Units that are not committed and hold something that is still wanted."""
@@ -163,4 +201,10 @@ class Catalog:
 
     def with_commits(self, commits: Iterable[Commit]) -> "Catalog":
         """The state after some more units were finished."""
-        return Catalog(self.generations, self.commits | {commit.unit: commit for commit in commits})
+        return Catalog(
+            self.generations, self.commits | {commit.unit: commit for commit in commits}, self.stems
+        )
+
+    def with_stems(self, stems: Mapping[int, StemRecord]) -> "Catalog":
+        """The state as it is with these stems."""
+        return Catalog(self.generations, self.commits, stems)

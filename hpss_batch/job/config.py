@@ -221,6 +221,14 @@ class Job(Block):
             chosen["hpss"]["power"] = "inf"
         return {**chosen, "numerics_version": NUMERICS_VERSION}
 
+    def stem_settings(self) -> dict[str, Any]:
+        """Every setting that changes a stem or its name, as values fit for JSON; the job has `output.stems`."""
+        assert self.output.stems is not None
+        numerics, stems = self.numerics(), _plain(self.output.stems.model_dump(by_alias=True))
+        stems["components"] = sorted(stems["components"])
+        stems["format"], stems["subtype"] = self.output.stems.encoding
+        return {"stems": stems, **{name: numerics[name] for name in ("stft", "hpss", "numerics_version")}}
+
     def fingerprint(self) -> str:
         """16 hexadecimal digits that two jobs share exactly if their `numerics` are the same."""
         text = json.dumps(self.numerics(), sort_keys=True, allow_nan=False)

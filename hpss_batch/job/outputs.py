@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from hpss_batch.corpus.formats import STEM_RATES
 from hpss_batch.corpus.layout import CHUNK_FRAMES
 from hpss_batch.job.complaints import Complaints, key, names
 from hpss_batch.job.dialect import show
@@ -27,18 +28,12 @@ STEM_FORMATS: dict[str, tuple[str, ...]] = {
     "ogg": ("VORBIS", "OPUS"),
     "mp3": ("MPEG_LAYER_III",),
     "aiff": (*_PCM, "PCM_S8"),
-    "caf": (*_PCM, "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"),
+    "caf": (*_PCM, "ALAC_16"),  # more bits of ALAC come back from libsndfile 1.2 as noise
     "au": (*_PCM, "ULAW", "ALAW"),
     "w64": _PCM,
     "rf64": _PCM,
 }
 """Formats of stems, which are file extensions too, and libsndfile's subtypes of each, the default first."""
-
-STEM_RATES: dict[str, tuple[int, ...]] = {
-    "OPUS": (8000, 12000, 16000, 24000, 48000),
-    "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-}
-"""Sample rates [Hz] of the subtypes that do not take every one."""
 
 
 def _ordered(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,7 +57,7 @@ class Stems(Block):
     )
     path: Text = key(
         "{id}.{component}",
-        "name of a file below stems/, without extension",
+        "name of a file below stems/, without extension; {id} is the track's without its own, where that is clear",
         "a relative path with {id} and {component} in it, such as {id}.{component}",
     )
     sample_rate: Positive | None = key(

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Placed, Unit
 from hpss_batch.corpus.records import Generation
 from hpss_batch.corpus.shape import Shape
+from hpss_batch.corpus.stemrecords import declared
 from hpss_batch.corpus.tracks import Listing
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.job.config import Job
 from hpss_batch.job.recipe import BLOCK, Recipe
+from hpss_batch.job.stemplan import StemPlan, check_names, stem_plan
 from hpss_batch.job.survey import Progress, survey
 
 MiB = 2**20
@@ -43,6 +46,8 @@ class Plan:
         What was found, and what was passed over; None where the corpus is a run directory.
     source : Catalog or None
         The run directory whose spectrograms are read.
+    retry_failed : bool
+        Whether stems that could not be made are tried again.
     """
 
     job: Job
@@ -50,6 +55,17 @@ class Plan:
     new: list[Generation]
     listing: Listing | None = None
     source: Catalog | None = None
+    retry_failed: bool = False
+
+    @cached_property
+    def stems(self) -> StemPlan | None:
+        """The stems to make; None where the job wants none."""
+        return stem_plan(self.job, self.catalog, self.retry_failed)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.pending and not (self.stems and self.stems.tasks)
 
     @cached_property
     def stft(self) -> StftParams:
@@ -137,7 +153,9 @@ class Plan:
     @property
     def task_bytes(self) -> int:
         """Upper bound on the memory of a worker's thread, the interpreter included."""
-        return task_bytes(self.recipe, self._widest_ratio)
+        arrays = task_bytes(self.recipe, self._widest_ratio) if self.catalog.has_units else 0
+        stems = self.stems.task_bytes if self.stems else 0
+        return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems
 
     @property
     def _widest_ratio(self) -> float:
@@ -205,4 +223,6 @@ def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = No
         If the run directory was made by another job.
     """
     found = survey(job, retry_failed=retry_failed, progress=progress)
-    return Plan(found.job, found.catalog, found.new, found.listing, found.source)
+    if found.job.output.stems is not None:
+        check_names(found.job, declared(open_folder(found.job.output.path)))
+    return Plan(found.job, found.catalog, found.new, found.listing, found.source, retry_failed)

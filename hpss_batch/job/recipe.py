@@ -1,9 +1,13 @@
-"""What does a unit's task need to know besides the unit?"""
+"""What does a task need to know besides its unit, or its track?"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from hpss_batch.corpus.encoding import Encoding
+from hpss_batch.corpus.layout import Placed
 from hpss_batch.corpus.shape import Shape
+from hpss_batch.corpus.stemnames import Pattern
+from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.dsp.framing import StftParams
 
 if TYPE_CHECKING:  # importing kernels is for those who separate
@@ -43,3 +47,71 @@ class Recipe:
     channels: Literal["mono", "all"]
     n_channels: int
     generation: int
+
+
+@dataclass(frozen=True)
+class StemRecipe:
+    """All that a task needs to know besides the track; the same for all tracks of a run.
+
+    Attributes
+    ----------
+    url : str
+        The run directory.
+    key : str
+        What stands for the settings of stems in names of records.
+    stft, hpss : StftParams, HpssParams
+        How to transform and to separate.
+    components : tuple of str
+        Which stems.
+    encoding : Encoding
+        Format and subtype.
+    pattern : Pattern
+        How files are named.
+    sample_rate : int or None
+        Hz of the stems; None for each track's own.
+    channels : {"mono", "all"}
+        Whether channels are averaged.
+    """
+
+    url: str
+    key: str
+    stft: StftParams
+    hpss: "HpssParams"
+    components: tuple[str, ...]
+    encoding: Encoding
+    pattern: Pattern
+    sample_rate: int | None
+    channels: Literal["mono", "all"]
+
+    def refusal(self, track: Placed) -> str | None:
+        """Why a track, as it was announced, cannot have such stems; None where it can."""
+        rate = self.sample_rate or track.source_rate
+        channels = 1 if self.channels == "mono" else track.source_channels
+        n_samples = -(-track.source_samples * rate // max(track.source_rate, 1))
+        return self.encoding.refusal(rate, channels, n_samples)
+
+
+@dataclass(frozen=True)
+class StemTask:
+    """One track's stems.
+
+    Attributes
+    ----------
+    row : int
+        The track's row.
+    track : Placed
+        The track.
+    stem : str
+        What it is called in names of files.
+    attempt : int
+        How many records of it there are.
+    """
+
+    row: int
+    track: Placed
+    stem: str
+    attempt: int
+
+    def record(self, status: Literal["failed", "quarantined"], error: str) -> StemRecord:
+        """The record of a track that has no stems."""
+        return StemRecord(self.row, self.track.id, status, self.attempt, error)

@@ -1,20 +1,20 @@
-"""How does a plan become a finished run? Place what is new, submit units in a window, gather what they commit.
+"""How does a plan become a finished run? Place what is new, submit tasks in a window, gather what they commit.
 
 1. Create the generations that the plan found new. Who loses that race plans again, on top of the winner's.
 2. Make the store as long as its layout.
-3. Submit pending units, a few for each worker thread at a time: what is queued costs the scheduler memory, and what
-   is not queued yet costs nothing. Workers commit; the driver only counts.
-4. Units that killed their workers are narrowed down, alone on the cluster, until the guilty track is known.
+3. Submit pending tasks (units, and tracks' stems), a few for each worker thread at a time: what is queued costs the
+   scheduler memory, and what is not queued yet costs nothing. Workers commit; the driver only counts.
+4. Tasks that killed their workers are narrowed down, alone on the cluster, until the guilty track is known.
 5. Bring the variables on `track` up to date.
 
-Killing the driver or a worker at any moment loses the units under way and nothing else: what is in `commits/` is
+Killing the driver or a worker at any moment loses the tasks under way and nothing else: what is in `commits/` is
 done, and the next run does the rest.
 """
 
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,23 +22,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import PARTIAL, Folder, is_url, open_folder
-from hpss_batch.corpus.layout import Unit
-from hpss_batch.corpus.records import Commit, committed_units, create_generation, read_commits
+from hpss_batch.corpus.records import committed_units, create_generation, read_commits
+from hpss_batch.corpus.stemfile import STEMS
+from hpss_batch.corpus.stemrecords import declare, read_stems
 from hpss_batch.errors import ClusterError
 from hpss_batch.job.cluster import open_client
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan, plan
 from hpss_batch.job.survey import Progress
 from hpss_batch.job.versions import versions
+from hpss_batch.job.work import Work, all_work
 
 if TYPE_CHECKING:
     from distributed import Client
 
 WINDOW = 3
-"""Units submitted for each worker thread: one under way, one waiting on the worker, one on the scheduler."""
+"""Tasks submitted for each worker thread: one under way, one waiting on the worker, one on the scheduler."""
 
 ATTEMPTS = 3
-"""How often a unit is tried whose task raised, as it does when a disk is full or a file system is away."""
+"""How often a task is tried that raised, as it does when a disk is full or a file system is away."""
 
 STALE_SECONDS = 3600
 """Age from which a half-written file is what a crash left, and not another driver's work."""
@@ -50,11 +52,11 @@ class Reporter(Protocol):
     def placing(self, opened: int, total: int) -> None:
         """So many tracks of those that are new were opened."""
 
-    def started(self, plan: Plan, dashboard: str) -> None:
+    def started(self, plan: Plan, work: Sequence[Work], dashboard: str) -> None:
         """The cluster is there."""
 
-    def finished_unit(self, unit: Unit, commit: Commit | None) -> None:
-        """A unit was committed, or (None) could not be done now."""
+    def finished(self, work: Work, failed: int | None) -> None:
+        """A task was committed, in which so many tracks failed, or (None) could not be done now."""
 
     def message(self, text: str) -> None:
         """Something that a person wants to know at once."""
@@ -66,10 +68,10 @@ class Silent:
     def placing(self, opened: int, total: int) -> None:
         """See `Reporter`."""
 
-    def started(self, plan: Plan, dashboard: str) -> None:
+    def started(self, plan: Plan, work: Sequence[Work], dashboard: str) -> None:
         """See `Reporter`."""
 
-    def finished_unit(self, unit: Unit, commit: Commit | None) -> None:
+    def finished(self, work: Work, failed: int | None) -> None:
         """See `Reporter`."""
 
     def message(self, text: str) -> None:
@@ -86,23 +88,28 @@ class Result:
         What was planned.
     catalog : Catalog
         What is done now.
-    broken : dict of int to str
-        Units that could not be done, and why; the next run tries them again.
+    broken : dict of str to str
+        Tasks that could not be done ("unit 3", "stems of a/song.flac"), and why; the next run tries them again.
     """
 
     plan: Plan
     catalog: Catalog
-    broken: dict[int, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> dict[str, str]:
         """Tracks that are not done for a reason of their own, and the reason."""
-        pairs = zip(self.catalog.ids, self.catalog.states, strict=True)
-        return {track: state.error for track, state in pairs if state.status in ("failed", "quarantined")}
+        return {track: reason for track, (_, reason) in self.catalog.reasons.items()}
+
+    @property
+    def clipped(self) -> dict[str, str]:
+        """Tracks whose stems have samples beyond full scale, and how many."""
+        found = ((self.catalog.ids[row], record.clipping) for row, record in self.catalog.stems.items())
+        return {track: clipping for track, clipping in found if clipping}
 
     @property
     def exit_status(self) -> int:
-        """0 all done, 1 some tracks failed or units are left, 2 nothing could be done."""
+        """0 all done, 1 some tracks failed or tasks are left, 2 nothing could be done."""
         if not self.failed and not self.broken:
             return 0
         return 1 if self.catalog.counts["done"] else 2
@@ -134,12 +141,13 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
     planned = _place(job, folder, retry_failed, reporter.placing)
     if planned.new or _is_behind(planned, folder):
         _prepare(planned, folder)
-    if not planned.pending:
+    if planned.is_done:
         return Result(planned, planned.catalog)
     with open_client(planned.job.cluster, planned.job.dask) as client:
-        reporter.started(planned, client.dashboard_link)
-        execution = _Execution(client, planned, folder, reporter)
-        execution.run()
+        work = all_work(planned)
+        reporter.started(planned, work, client.dashboard_link)
+        execution = _Execution(client, reporter)
+        execution.run(work)
     return Result(planned, _refresh(planned, folder), execution.broken)
 
 
@@ -155,12 +163,20 @@ def _is_behind(planned: Plan, folder: Folder) -> bool:
     """Whether an earlier run was stopped between placing tracks and writing down that they exist, or done."""
     from hpss_batch.corpus.store import refreshed
 
-    return refreshed(folder.url) != _mark(planned.catalog)
+    if refreshed(folder.url) != _mark(planned.catalog):
+        return True
+    # other stems than last time: statuses are about those that were wanted last
+    written = Job.parse((folder.read("job.yaml") or b"").decode(), name=f"{folder.url}/job.yaml")
+    return written.output.stems != planned.job.output.stems
 
 
 def _mark(catalog: Catalog) -> list[int]:
-    """What the variables on `track` are derived from: so many generations, so many commits."""
-    return [len(catalog.generations), len(catalog.commits)]
+    """What the variables on `track` are derived from: so many generations, commits and, without units, stems."""
+    return [
+        len(catalog.generations),
+        len(catalog.commits),
+        *([] if catalog.has_units else [len(catalog.stems)]),
+    ]
 
 
 def _attributes(planned: Plan) -> dict[str, Any]:
@@ -186,6 +202,8 @@ def write_derived(planned: Plan, folder: Folder) -> None:
 def _prepare(planned: Plan, folder: Folder) -> None:
     write_derived(planned, folder)
     folder.replace("job.yaml", planned.job.to_yaml().encode())
+    if planned.stems is not None:
+        declare(folder, planned.job.stem_settings())
     if not is_url(folder.url):
         _sweep(Path(folder.url))
 
@@ -193,7 +211,8 @@ def _prepare(planned: Plan, folder: Folder) -> None:
 def _sweep(root: Path) -> None:
     """Remove half-written files that a crash left."""
     limit = time.time() - STALE_SECONDS
-    for place in (root / "commits", root / "layout", *(root / "corpus.zarr").iterdir()):
+    stems = [Path(place) for top in (root / STEMS, root / "commits" / STEMS) for place, _, _ in os.walk(top)]
+    for place in (root / "commits", root / "layout", *(root / "corpus.zarr").iterdir(), *stems):
         if place.is_dir():
             for entry in os.scandir(place):
                 if PARTIAL in entry.name and entry.stat().st_mtime < limit:
@@ -205,6 +224,10 @@ def _refresh(planned: Plan, folder: Folder) -> Catalog:
     from hpss_batch.corpus.store import write_tracks
 
     catalog = planned.catalog
+    if planned.stems is not None:
+        catalog = catalog.with_stems(read_stems(folder, planned.stems.recipe.key))
+        if not catalog.has_units:
+            write_tracks(folder.url, planned.shape, catalog, _mark(catalog), _attributes(planned))
     while missing := committed_units(folder) - set(catalog.commits):
         catalog = catalog.with_commits(read_commits(folder, missing).values())
         write_tracks(folder.url, planned.shape, catalog, _mark(catalog), _attributes(planned))
@@ -212,50 +235,42 @@ def _refresh(planned: Plan, folder: Folder) -> Catalog:
 
 
 class _Execution:
-    """A plan's pending units on their way through a cluster."""
+    """A plan's tasks on their way through a cluster."""
 
-    def __init__(self, client: "Client", planned: Plan, folder: Folder, reporter: Reporter) -> None:
-        self.client, self.plan, self.folder, self.reporter = client, planned, folder, reporter
-        self.excluded = {unit.number: planned.catalog.excluded(unit) for unit in planned.pending}
+    def __init__(self, client: "Client", reporter: Reporter) -> None:
+        self.client, self.reporter = client, reporter
         self.finished: SimpleQueue[Any] = SimpleQueue()
-        self.under_way = dict[Any, tuple[Unit, Any]]()
-        self.attempts = dict[int, int]()
-        self.suspects = list[Unit]()
-        self.broken = dict[int, str]()
+        self.under_way = dict[Any, tuple[Work, Any]]()
+        self.attempts = dict[str, int]()
+        self.suspects = list[Work]()
+        self.broken = dict[str, str]()
         self.threads, self.asked = 0, 0.0
 
-    def run(self) -> None:
-        """Do all units."""
-        waiting = deque(self.plan.pending)
+    def run(self, work: Iterable[Work]) -> None:
+        """Do everything."""
+        waiting = deque(work)
         while waiting or self.under_way:
             while waiting and len(self.under_way) < self._room():
                 self._submit(waiting.popleft())
             for future in self._next():
-                unit = self.under_way.pop(future.key)[0]
-                if (again := self._settle(unit, future)) is not None:
-                    waiting.append(again)
-        for unit in self.suspects:
-            self._narrow(unit)
+                task = self.under_way.pop(future.key)[0]
+                if self._settle(task, future):
+                    waiting.append(task)
+        for task in self.suspects:
+            self._clear(task)
 
     def _room(self) -> int:
-        """Units that may be under way: a few a thread, asked for now and then as workers come and go."""
+        """Tasks that may be under way: a few a thread, asked for now and then as workers come and go."""
         if time.monotonic() - self.asked > 2:
             self.threads, self.asked = sum(self.client.nthreads().values()), time.monotonic()
         return WINDOW * max(self.threads, 1)
 
-    def _submit(self, unit: Unit) -> None:
-        from hpss_batch.job.tasks import run_unit
-
-        attempt = self.attempts[unit.number] = self.attempts.get(unit.number, 0) + 1
-        future = self.client.submit(
-            run_unit,
-            self.plan.recipe,
-            unit,
-            self.excluded[unit.number],
-            key=f"unit-{unit.number}-{attempt}-{id(self)}",
-            pure=False,
-        )
-        self.under_way[future.key] = (unit, future)
+    def _submit(self, task: Work) -> None:
+        attempt = self.attempts[task.name] = self.attempts.get(task.name, 0) + 1
+        function, arguments = task.call()
+        key = f"{task.name}-{attempt}-{id(self)}"
+        future = self.client.submit(function, *arguments, key=key, pure=False)
+        self.under_way[future.key] = (task, future)
         future.add_done_callback(self.finished.put)
 
     def _next(self) -> Iterator[Any]:
@@ -268,47 +283,42 @@ class _Execution:
                     "the Dask scheduler is gone; what is committed is safe: run again"
                 ) from None
 
-    def _settle(self, unit: Unit, future: Any) -> Unit | None:
-        """Take note of what became of a unit; returns it if it is to be tried again."""
+    def _settle(self, task: Work, future: Any) -> bool:
+        """Take note of what became of a task; whether it is to be tried again."""
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
         try:
-            commit: Commit = future.result()
+            result = future.result()
         except KilledWorker:
-            self.suspects.append(unit)
+            self.suspects.append(task)
         except FutureCancelledError as error:
             raise ClusterError("the Dask scheduler dropped the run's tasks; run again to go on") from error
         except Exception as error:
-            if self.attempts[unit.number] < ATTEMPTS:
-                return unit
-            self._give_up(unit, f"{type(error).__name__}: {error}")
+            if self.attempts[task.name] < ATTEMPTS:
+                return True
+            self._give_up(task, error)
         else:
-            self.reporter.finished_unit(unit, commit)
-        return None
+            self.reporter.finished(task, task.failed(result))
+        return False
 
-    def _give_up(self, unit: Unit, why: str) -> None:
-        names = [piece.track.id for piece in unit.pieces]
+    def _give_up(self, task: Work, error: Exception) -> None:
+        names = task.tracks
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        self.broken[unit.number] = f"{why} (tracks {shown})"
-        self.reporter.finished_unit(unit, None)
+        self.broken[task.name] = f"{type(error).__name__}: {error} (tracks {shown})"
+        self.reporter.finished(task, None)
 
-    def _narrow(self, unit: Unit) -> None:
-        """Find out which of a unit's tracks kill workers, one task on the cluster at a time; do it without them."""
-        from hpss_batch.job.suspicion import narrow
-
-        self.reporter.message(f"unit {unit.number} killed its workers; looking for the track that does")
-        excluded = self.excluded[unit.number]
-        guilty = narrow(self.client, self.plan.recipe, unit, excluded)
-        self.excluded[unit.number] = excluded | guilty
-        for piece in unit.pieces:
-            if piece.index in guilty:
-                self.reporter.message(f"{piece.track.id}: {guilty[piece.index].error}")
-        self._submit(unit)
+    def _clear(self, task: Work) -> None:
+        """Find out what it is in a task that kills workers, one call on the cluster at a time; do the rest of it."""
+        result = task.clear(self.client, self.reporter.message)
+        if result is not None:
+            self.reporter.finished(task, task.failed(result))
+            return
+        self._submit(task)
         while self.under_way:
             for future in self._next():
                 self.under_way.pop(future.key)
                 try:
-                    self.reporter.finished_unit(unit, future.result())
+                    self.reporter.finished(task, task.failed(future.result()))
                 except Exception as error:
-                    self._give_up(unit, f"{type(error).__name__}: {error}")
+                    self._give_up(task, error)

@@ -6,7 +6,10 @@ from typing import Any
 
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import open_folder
+from hpss_batch.corpus.records import Status
 from hpss_batch.errors import StoreError
+from hpss_batch.job.config import Job
+from hpss_batch.job.survey import read_catalog
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,14 @@ class RunStatus:
     url : str
         The run directory.
     catalog : Catalog
-        Its tracks, units and commits.
+        Its tracks, units, commits and stems.
+    wants_stems : bool
+        Whether the last job that was run there wanted stems.
     """
 
     url: str
     catalog: Catalog
+    wants_stems: bool = False
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -33,19 +39,33 @@ class RunStatus:
         return total
 
     @cached_property
-    def reasons(self) -> dict[str, tuple[str, str]]:
+    def reasons(self) -> dict[str, tuple[Status, str]]:
         """Status and reason of each track that failed, was quarantined or vanished, by id."""
-        return {
+        vanished: dict[str, tuple[Status, str]] = {
             track: (state.status, state.error)
             for track, state in zip(self.catalog.ids, self.catalog.states, strict=True)
-            if state.status in ("failed", "quarantined", "vanished")
+            if state.status == "vanished"
         }
+        return vanished | self.catalog.reasons
+
+    @cached_property
+    def stems(self) -> dict[str, int] | None:
+        """How many tracks have stems, cannot have them, and wait for them; None where the last job wanted none."""
+        if not self.wants_stems:
+            return None
+        states, records = self.catalog.states, self.catalog.stems
+        wanted = [row for row, s in enumerate(states) if s.status not in ("superseded", "vanished")]
+        done = sum(row in records and records[row].status == "done" for row in wanted)
+        unreadable = sum(self.catalog.rows[row].error is not None for row in wanted)
+        failed = unreadable + sum(row in records and records[row].status != "done" for row in wanted)
+        return {"done": done, "failed": failed, "pending": len(wanted) - done - failed}
 
     @property
     def exit_status(self) -> int:
         """0 all done, 1 some tracks failed or are pending, 2 none is done."""
         counts = self.catalog.counts
-        if not counts["failed"] and not counts["quarantined"] and not counts["pending"]:
+        pending = counts["pending"] + (self.stems or {}).get("pending", 0)
+        if not self.catalog.reasons and not pending:
             return 0
         return 1 if counts["done"] else 2
 
@@ -59,6 +79,7 @@ class RunStatus:
             "sample_rate": catalog.settings["sample_rate"],
             "generations": len(catalog.generations),
             "units": {"done": len(catalog.commits), "pending": len(catalog.pending_units())},
+            "stems": self.stems,
             "counts": dict(catalog.counts),
             "seconds": {status: round(value, 3) for status, value in self.seconds.items()},
             "tracks": [
@@ -83,9 +104,12 @@ def read_status(path: str) -> RunStatus:
         If there is none at `path`.
     """
     folder = open_folder(path)
-    catalog = Catalog.read(folder)
+    catalog, written = Catalog.read(folder), folder.read("job.yaml")
     if catalog is None:
         raise StoreError(
             f"{path} is not a run directory: it has no layout/. Give the output.path of a job that was run"
         )
-    return RunStatus(folder.url, catalog)
+    if written is None:  # stopped before anything was submitted
+        return RunStatus(folder.url, catalog)
+    job = Job.parse(written.decode(), name=f"{path}/job.yaml")
+    return RunStatus(folder.url, read_catalog(job, folder) or catalog, job.output.stems is not None)

@@ -15,15 +15,16 @@ Only what is placed needs to be opened: a second look at a large corpus costs a 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import is_url, open_folder
+from hpss_batch.corpus.folder import Folder, is_url, open_folder
 from hpss_batch.corpus.layout import Placed, default_unit_frames, place, round_up
 from hpss_batch.corpus.records import Generation
 from hpss_batch.corpus.resample import resampled_length
+from hpss_batch.corpus.stemrecords import read_stems, settings_key
 from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
@@ -77,10 +78,17 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     StoreError
         If the run directory was made by another job, whose differing settings are named.
     """
-    existing = Catalog.read(open_folder(job.output.path))
     if is_run_directory(job.corpus.path):
-        return _survey_store(job, existing, retry_failed)
-    return _survey_audio(job, existing, retry_failed, progress)
+        return _survey_store(job, retry_failed)
+    return _survey_audio(job, retry_failed, progress)
+
+
+def read_catalog(job: Job, folder: Folder) -> Catalog | None:
+    """A job's run directory, with the stems of the kind that the job wants; None where nothing is placed."""
+    catalog = Catalog.read(folder)
+    if catalog is None or job.output.stems is None:
+        return catalog
+    return catalog.with_stems(read_stems(folder, settings_key(job.stem_settings())))
 
 
 def is_run_directory(path: str) -> bool:
@@ -100,9 +108,8 @@ def check_same(job: Job, catalog: Catalog, numerics: dict[str, Any]) -> None:
         )
 
 
-def _survey_audio(
-    job: Job, existing: Catalog | None, retry_failed: bool, progress: Progress | None
-) -> Survey:
+def _survey_audio(job: Job, retry_failed: bool, progress: Progress | None) -> Survey:
+    existing = read_catalog(job, open_folder(job.output.path))
     if existing is not None:
         check_same(job, existing, job.numerics())
     corpus = job.corpus
@@ -117,13 +124,13 @@ def _survey_audio(
         start = _free_frame(existing.rows, existing.unit_frames) if existing else 0
         new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone)))
     catalog = _with_paths(
-        Catalog([*(existing.generations if existing else []), *new], _commits(existing)), listing
+        Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
     return Survey(job, catalog, new, listing)
 
 
-def _commits(existing: Catalog | None) -> dict[int, Any]:
-    return existing.commits if existing else {}
+def _records(existing: Catalog | None) -> tuple[dict[int, Any], Mapping[int, Any]]:
+    return (existing.commits, existing.stems) if existing else ({}, {})
 
 
 def _is_new(found: Found, existing: Catalog | None, retry_failed: bool) -> bool:
@@ -228,7 +235,7 @@ def _free_frame(rows: Sequence[Placed], unit_frames: int) -> int:
     return round_up(max((row.frame_start + row.n_frames for row in rows), default=0), unit_frames)
 
 
-def _survey_store(job: Job, existing: Catalog | None, retry_failed: bool) -> Survey:
+def _survey_store(job: Job, retry_failed: bool) -> Survey:
     source = Catalog.read(open_folder(job.corpus.path))
     if source is None:
         raise CorpusError(
@@ -247,6 +254,7 @@ def _survey_store(job: Job, existing: Catalog | None, retry_failed: bool) -> Sur
             "then run this one again"
         )
     job = _as_source(job, theirs)
+    existing = read_catalog(job, open_folder(job.output.path))
     numerics = job.numerics()
     settings = source.settings | {"numerics": numerics, "fingerprint": job.fingerprint()}
     if existing is not None:
@@ -254,7 +262,7 @@ def _survey_store(job: Job, existing: Catalog | None, retry_failed: bool) -> Sur
         _check_prefix(job, existing, source)
     known = existing.generations if existing else []
     new = [replace(g, settings=settings) for g in source.generations[len(known) :]]
-    return Survey(job, Catalog([*known, *new], _commits(existing)), new, None, source)
+    return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source)
 
 
 def _as_source(job: Job, theirs: dict[str, Any]) -> Job:

@@ -10,8 +10,8 @@ kill a worker with nobody else around:
 """
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Outcome
@@ -39,14 +39,15 @@ def narrow(
     dict of int to Outcome
         What to commit of the guilty, by row; empty where all lived this time.
     """
-    # the scheduler gives up on a task after allowed_failures + 1 deaths
-    deaths = 1 + int(client.run_on_scheduler(_allowed_failures))
-    rounds = math.ceil(DEATHS / deaths)
+    from hpss_batch.job.tasks import probe_pieces
+
+    deaths, rounds = _rounds(client)
     guilty = dict[int, Outcome]()
     groups = [tuple(piece for piece in unit.pieces if piece.index not in excluded)]
     while groups:
         group = groups.pop()
-        if not group or _lives(client, recipe, Unit(unit.number, group), rounds if len(group) == 1 else 1):
+        arguments: tuple[Any, ...] = (recipe, Unit(unit.number, group), {})
+        if not group or _lives(client, probe_pieces, arguments, rounds if len(group) == 1 else 1):
             continue
         if len(group) == 1:
             error = (
@@ -59,19 +60,29 @@ def narrow(
     return guilty
 
 
+def deaths_alone(client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+    """How many workers a call kills with nothing else on the cluster; 0 if one lives through it."""
+    deaths, rounds = _rounds(client)
+    return 0 if _lives(client, function, arguments, rounds) else deaths * rounds
+
+
+def _rounds(client: "Client") -> tuple[int, int]:
+    """After how many deaths the scheduler gives up on a task, and how often that makes enough of them."""
+    deaths = 1 + int(client.run_on_scheduler(_allowed_failures))
+    return deaths, math.ceil(DEATHS / deaths)
+
+
 def _allowed_failures(dask_scheduler: object) -> int:
     return int(dask_scheduler.allowed_failures)  # type: ignore[attr-defined]
 
 
-def _lives(client: "Client", recipe: Recipe, unit: Unit, rounds: int) -> bool:
-    """Whether a worker survives these pieces in at least one of so many rounds."""
+def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...], rounds: int) -> bool:
+    """Whether a worker survives a call in at least one of so many rounds."""
     from distributed import KilledWorker
-
-    from hpss_batch.job.tasks import probe_pieces
 
     for _ in range(rounds):
         try:
-            client.submit(probe_pieces, recipe, unit, {}, pure=False).result()
+            client.submit(function, *arguments, pure=False).result()
         except KilledWorker:
             continue
         except Exception:

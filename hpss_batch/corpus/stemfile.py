@@ -1,0 +1,178 @@
+"""How does a stem become a file that is there whole, or not at all, however long it is?
+
+    StemFile(…)     a temporary file in the folder where the stem will be
+    .write(block)   as often as there are blocks
+    .finish()       closed, read back (length, rate, channels, digest), on disk
+    .place()        under its name, in place of what was there
+
+What a crash leaves has `folder.PARTIAL` in its name. On an object store the temporary file is on local disk, and
+placing it uploads it.
+"""
+
+import contextlib
+import os
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import soundfile as sf
+from numpy.typing import NDArray
+
+from hpss_batch.corpus.encoding import Encoding
+from hpss_batch.corpus.folder import PARTIAL, is_url, object_store, sync
+from hpss_batch.corpus.probe import open_handle
+from hpss_batch.errors import StoreError
+
+STEMS = "stems"
+"""The folder of a run directory that stems lie in."""
+
+BLOCK = 65_536
+"""Samples that libsndfile gets at once: it crashes when given minutes of Vorbis."""
+
+_TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
+
+
+@dataclass(frozen=True)
+class StemFacts:
+    """A stem's file.
+
+    Attributes
+    ----------
+    name : str
+        POSIX path below the run directory's `stems/`.
+    n_bytes : int
+        Its size.
+    crc32c : int
+        Of all of its bytes.
+    """
+
+    name: str
+    n_bytes: int
+    crc32c: int
+
+
+def tags_of(path: str) -> dict[str, str]:
+    """Title, artist and the like of a recording; empty where it has none, or cannot be opened."""
+    try:
+        with open_handle(path) as file:
+            found: Mapping[str, str] = file.copy_metadata()
+    except (OSError, sf.SoundFileError):
+        return {}
+    return {name: found[name] for name in _TAGS if found.get(name)}
+
+
+class StemFile:
+    """A stem while it is written.
+
+    Parameters
+    ----------
+    url : str
+        The run directory, a path or a URL.
+    name : str
+        POSIX path below its `stems/`.
+    sample_rate, channels : int
+        Hz; how many. `Encoding.refusal` said nothing against them.
+    encoding : Encoding
+        How samples are stored.
+    tags : mapping
+        As `tags_of` gives them; those that the format cannot hold are left out.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be made, here or from any method.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        sample_rate: int,
+        channels: int,
+        encoding: Encoding,
+        tags: Mapping[str, str],
+    ) -> None:
+        self.url, self.name = url, name
+        self.expected = (0, sample_rate, channels)
+        self.final = None if is_url(url) else Path(url, STEMS, name)
+        folder = Path(tempfile.gettempdir()) if self.final is None else self.final.parent
+        self.facts: StemFacts | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # the stem's own name, made longer, might be too long
+            self.partial = folder / f".{uuid.uuid4().hex}{PARTIAL}"
+            self.file = sf.SoundFile(
+                os.fsencode(self.partial),
+                "w",
+                sample_rate,
+                channels,
+                subtype=encoding.subtype,
+                format=encoding.format,
+            )
+        except (OSError, sf.SoundFileError) as error:
+            raise self._trouble("made", error) from error
+        for tag, text in tags.items():
+            # libsndfile hands UTF-8 to LAME as if it were Latin-1
+            if encoding.format != "MP3" or text.isascii():
+                with contextlib.suppress(sf.SoundFileError):  # the format has no such tag
+                    setattr(self.file, tag, text)
+
+    def write(self, block: NDArray[Any]) -> None:
+        """Append samples of the encoding's `file_dtype`, shape (samples, channels)."""
+        try:
+            for first in range(0, len(block), BLOCK):
+                self.file.write(block[first : first + BLOCK])
+        except (
+            OSError,
+            sf.SoundFileError,
+            AssertionError,
+        ) as error:  # soundfile asserts that all was written
+            raise self._trouble("written", error) from error
+        n_samples, sample_rate, channels = self.expected
+        self.expected = n_samples + len(block), sample_rate, channels
+
+    def finish(self) -> StemFacts:
+        """Close the file; when this returns, it is whole and on disk, under its temporary name."""
+        try:
+            self.file.close()
+            info = sf.info(os.fsencode(self.partial))
+            with self.partial.open("rb") as file:
+                digest, n_bytes = 0, 0
+                while data := file.read(2**20):
+                    digest, n_bytes = google_crc32c.extend(digest, data), n_bytes + len(data)
+                os.fsync(file.fileno())
+        except (OSError, sf.SoundFileError) as error:
+            raise self._trouble("finished", error) from error
+        found = (info.frames, info.samplerate, info.channels)
+        if found != self.expected:
+            raise self._trouble("finished", f"it holds {found} samples, Hz and channels, not {self.expected}")
+        self.facts = StemFacts(self.name, n_bytes, digest)
+        return self.facts
+
+    def place(self) -> None:
+        """Give the finished file its name."""
+        assert self.facts is not None, "finish() comes first"
+        try:
+            if self.final is None:
+                object_store(f"{self.url.rstrip('/')}/{STEMS}").put(self.name, self.partial)
+                self.partial.unlink()
+            else:
+                os.replace(self.partial, self.final)
+                sync(self.final.parent)
+        except OSError as error:
+            raise self._trouble("placed", error) from error
+
+    def abandon(self) -> None:
+        """Remove what was written, unless it was placed; safe to repeat."""
+        with contextlib.suppress(sf.SoundFileError, OSError):  # it is thrown away, whatever closing says
+            self.file.close()
+        self.partial.unlink(missing_ok=True)
+
+    def _trouble(self, what: str, why: object) -> StoreError:
+        return StoreError(
+            f"{self.url}/{STEMS}/{self.name} cannot be {what}: {why}. Is the disk full, or the folder read-only?"
+        )

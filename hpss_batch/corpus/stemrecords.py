@@ -1,0 +1,143 @@
+"""Which stems are there? Records beside the commits, each created once.
+
+`commits/stems/<key>.json`
+    The settings that the key stands for: format, path, components.
+`commits/stems/<key>/00000012.json`
+    What became of the stems of row 12; `00000012.1.json` of a second try, and so on: the last one counts.
+
+Stems change no number of the store, so that one run directory may have stems of many kinds, as long as they do not
+take each other's names.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hpss_batch.corpus.folder import Folder
+from hpss_batch.corpus.records import FORMAT, Status
+from hpss_batch.errors import StoreError
+
+PLACE = "commits/stems"
+
+
+@dataclass(frozen=True)
+class Stem:
+    """A component's file, and how loud it came out.
+
+    Attributes
+    ----------
+    name : str
+        Below `stems/`.
+    n_bytes, crc32c : int
+        Size and digest of the file.
+    clipped : int
+        Samples beyond full scale, which the format cannot hold.
+    peak : float
+        Largest magnitude before clipping; 1 is full scale.
+    """
+
+    name: str
+    n_bytes: int
+    crc32c: int
+    clipped: int
+    peak: float
+
+
+@dataclass(frozen=True)
+class StemRecord:
+    """What became of one track's stems: the files are whole, and on disk.
+
+    Attributes
+    ----------
+    row : int
+        The track's row.
+    track : str
+        Its id.
+    status : {"done", "failed", "quarantined"}
+        Whether it has stems.
+    attempt : int
+        0 for the first.
+    error : str or None
+        Why it has none.
+    n_samples, sample_rate, channels : int
+        True length, Hz and channels of each stem.
+    stems : mapping of str to Stem
+        By component. Empty for a track of 0 samples, which many formats cannot hold.
+    versions, seconds : mapping
+        Packages that made them; what the steps took.
+    """
+
+    row: int
+    track: str
+    status: Status
+    attempt: int = 0
+    error: str | None = None
+    n_samples: int = 0
+    sample_rate: int = 0
+    channels: int = 0
+    stems: Mapping[str, Stem] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def name(self, key: str) -> str:
+        """The record's name in the run directory."""
+        return f"{PLACE}/{key}/{self.row:08d}{f'.{self.attempt}' if self.attempt else ''}.json"
+
+    @property
+    def clipping(self) -> str:
+        """A few words for people on samples beyond full scale; empty where there are none."""
+        clipped = {component: stem for component, stem in self.stems.items() if stem.clipped}
+        return ", ".join(f"{c} {s.clipped:,} samples (peak {s.peak:.2f})" for c, s in clipped.items())
+
+    def encode(self) -> bytes:
+        """The file's bytes."""
+        return json.dumps({"format": FORMAT} | asdict(self), indent=1).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> "StemRecord":
+        """Read what `encode` wrote."""
+        try:
+            record = json.loads(data)
+            del record["format"]
+            record["stems"] = {component: Stem(**stem) for component, stem in record["stems"].items()}
+            return cls(**record)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{name} is not a record of stems ({error}). Delete it, and the next run renders its track again"
+            ) from error
+
+
+def settings_key(settings: Mapping[str, Any]) -> str:
+    """What stands for settings of stems in names of records: 8 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def declare(folder: Folder, settings: Mapping[str, Any]) -> None:
+    """Write down what a key stands for, before anything is rendered."""
+    name = f"{PLACE}/{settings_key(settings)}.json"
+    folder.create(name, json.dumps(settings, indent=1, sort_keys=True).encode() + b"\n")
+
+
+def declared(folder: Folder) -> dict[str, dict[str, Any]]:
+    """All settings of stems that a run directory was ever given, by key."""
+    names = [name for name in folder.names(PLACE) if name.endswith(".json")]
+    return {name.removesuffix(".json"): json.loads(folder.read(f"{PLACE}/{name}") or b"{}") for name in names}
+
+
+def read_stems(folder: Folder, key: str) -> dict[int, StemRecord]:
+    """The last record of each row."""
+    last = dict[int, tuple[int, str]]()
+    for name in folder.names(f"{PLACE}/{key}"):
+        row, _, attempt = name.removesuffix(".json").partition(".")
+        if row.isdecimal():
+            last[int(row)] = max(last.get(int(row), (-1, "")), (int(attempt or 0), name))
+
+    def read(name: str) -> StemRecord:
+        path = f"{PLACE}/{key}/{name}"
+        return StemRecord.decode(folder.read(path) or b"", f"{folder.url}/{path}")
+
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(last, pool.map(read, [name for _, name in last.values()]), strict=True))

@@ -1,0 +1,162 @@
+"""Which stems will a run make, under which names, and in how much memory? Computed before anything is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.encoding import Encoding
+from hpss_batch.corpus.folder import open_folder
+from hpss_batch.corpus.layout import Placed
+from hpss_batch.corpus.stemnames import Pattern, stem_names
+from hpss_batch.corpus.stemrecords import settings_key
+from hpss_batch.errors import StoreError
+from hpss_batch.job.config import Job, differences
+from hpss_batch.job.recipe import StemRecipe, StemTask
+
+_RESAMPLER_BYTES = 2**20 * 8
+"""Blocks of a channel that is resampled: four of 2**17 samples and soxr's own copies."""
+
+
+@dataclass(frozen=True)
+class StemPlan:
+    """The stems of a run.
+
+    Attributes
+    ----------
+    recipe : StemRecipe
+        How they are made.
+    tasks : list of StemTask
+        Tracks that have none yet, the longest first: a long one that came last would keep one worker busy alone.
+    n_done, n_failed : int
+        Tracks that have them, and that cannot.
+    """
+
+    recipe: StemRecipe
+    tasks: list[StemTask]
+    n_done: int
+    n_failed: int
+
+    @property
+    def n_files(self) -> int:
+        """Files to write."""
+        return len(self.tasks) * len(self.recipe.components)
+
+    @cached_property
+    def refused(self) -> dict[str, str]:
+        """Tracks that the format cannot hold, by what their headers say, and why."""
+        found = ((task.track.id, self.recipe.refusal(task.track)) for task in self.tasks)
+        return {track: why for track, why in found if why is not None}
+
+    @property
+    def task_bytes(self) -> int:
+        """Upper bound on what rendering a track adds to a worker's memory, whatever its length."""
+        from hpss_batch.job.stream import stream_bytes
+
+        widest = max((task.track.source_channels for task in self.tasks), default=1)
+        channels = 1 if self.recipe.channels == "mono" else widest
+        resampled = _RESAMPLER_BYTES * channels if self.recipe.sample_rate else 0
+        return stream_bytes(self.recipe.stft, self.recipe.hpss, channels) + resampled
+
+
+def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None:
+    """Which stems a run makes; None where the job wants none.
+
+    Parameters
+    ----------
+    job : Job
+        The job, with everything filled in.
+    catalog : Catalog
+        As it will be once what is new has been placed, with the stems that there are.
+    retry_failed : bool
+        Try tracks again whose stems could not be made.
+    """
+    stems = job.output.stems
+    if stems is None:
+        return None
+    encoding = Encoding(*stems.encoding)
+    recipe = StemRecipe(
+        url=job.output.path,
+        key=settings_key(job.stem_settings()),
+        stft=job.stft_params,
+        hpss=job.hpss_params,
+        components=stems.components,
+        encoding=encoding,
+        pattern=Pattern(stems.path, encoding.extension),
+        sample_rate=stems.sample_rate,
+        channels=stems.channels or "all",
+    )
+    names = stem_names(([row.id for row in g.rows] for g in catalog.generations), recipe.pattern)
+    tasks, n_done, n_failed = list[StemTask](), 0, 0
+    for row, (track, state) in enumerate(zip(catalog.rows, catalog.states, strict=True)):
+        if state.status in ("superseded", "vanished") or track.error is not None:
+            continue
+        record = catalog.stems.get(row)
+        if record is None or (record.status != "done" and retry_failed):
+            attempt = 0 if record is None else record.attempt + 1
+            tasks.append(StemTask(row, track, names[track.id], attempt))
+        n_done += record is not None and record.status == "done"
+        n_failed += record is not None and record.status != "done"
+    tasks.sort(key=_seconds, reverse=True)
+    return StemPlan(recipe, tasks, n_done, n_failed)
+
+
+def with_stems(job: Job) -> Job:
+    """A job that makes stems, and besides them only arrays that it names, or that its run directory has.
+
+    `hpss-batch run music/ -o out/ --stems` makes stems alone; where out/ was run before, it adds them.
+    """
+    changes: dict[str, Any] = {} if job.output.stems else {"output.stems": True}
+    if not job.given("output.arrays"):
+        existing = Catalog.read(open_folder(job.output.path))
+        theirs = existing.settings["numerics"]["output"]["arrays"] if existing else []
+        changes["output.arrays"] = theirs
+    return job.replace(changes)
+
+
+def _seconds(task: StemTask) -> float:
+    return seconds_of(task.track)
+
+
+def seconds_of(track: Placed) -> float:
+    """Length of a track, as announced."""
+    return track.source_samples / max(track.source_rate, 1)
+
+
+def check_names(job: Job, others: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse stems that would take the names of others, made with other settings, in the same run directory.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    others : mapping
+        All settings that the run directory was given, by key.
+
+    Raises
+    ------
+    StoreError
+        Naming what differs.
+    """
+    if job.output.stems is None:
+        return
+    mine = job.stem_settings()
+    for theirs in others.values():
+        same_names = all(theirs["stems"][name] == mine["stems"][name] for name in ("path", "format"))
+        changed = differences(_without_components(theirs), _without_components(mine))
+        if same_names and changed:
+            raise StoreError(
+                f"{job.output.path} has stems of the same names that were made with other settings (there, then "
+                "here):\n"
+                + "\n".join(f"  {line}" for line in changed)
+                + "\nUse those settings, or another output.stems.path or output.path"
+            )
+
+
+def _without_components(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that change a component's file: which others are made does not."""
+    stems = {
+        f"output.stems.{name}": value for name, value in settings["stems"].items() if name != "components"
+    }
+    return stems | {name: value for name, value in settings.items() if name != "stems"}

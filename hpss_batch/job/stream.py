@@ -1,0 +1,252 @@
+"""What are the samples of a track's components, from its first to its last, in memory that does not depend on length?
+
+Everything moves forward in blocks of output; what a block needs besides its own is held from the one before:
+
+    samples                 |------------held------------|            read once, in order
+    spectrogram, magnitude     |halo|----frames----|halo|             computed once, see `sources.Window`
+    masks × spectrogram             |----frames----|                  of the frames that touch the block
+    output                            |--block--|                     overlap-add; blocks join bit for bit
+
+Which samples there are is known when decoding ends, not before: until then every frame that is asked for exists.
+
+A component is what its mask leaves of the spectrogram, transformed back. The last one need not be transformed: it is
+the input less the others, *as they are stored*, so that files of whole numbers add up to the input to the last bit of
+the format, and to the last bit of all where the input was no finer:
+
+    harmonic    = round(istft(harmonic_mask × spectrogram))
+    percussive  = round(input) − harmonic       at margins of 1 (the masks add up to 1; not at infinite power)
+                = round(istft(percussive_mask × spectrogram))   else
+    residual    = round(input) − harmonic − percussive
+
+A sample that is clipped is so in one stem: the others make up for it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isinf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpss_batch.corpus.audio import Recording
+from hpss_batch.corpus.encoding import Encoding
+from hpss_batch.dsp.hpss import HpssParams, masks
+from hpss_batch.dsp.stft import StftParams, context, istft_samples, stft_frames
+from hpss_batch.job.sources import Window
+
+Float32 = NDArray[np.float32]
+
+FRAMES = 256
+"""Frames of a block, for the usual number of bins."""
+
+_VALUES = 2**19
+"""Bins of a block, about, for larger ones."""
+
+_NO_END = 2**62
+"""Frames of a track whose end is not in sight."""
+
+
+def block_frames(stft: StftParams) -> int:
+    """Hops in a block of output."""
+    return max(16, min(FRAMES, _VALUES // stft.n_bins))
+
+
+@dataclass
+class Block:
+    """Some samples of all components that are wanted.
+
+    Attributes
+    ----------
+    samples : dict of str to array, shape (samples, channels)
+        By component, as `Encoding.coded` gives them; valid until the next block.
+    clipped : dict of str to int
+        Samples beyond full scale, by component.
+    peaks : dict of str to float
+        Largest magnitude, of full scale.
+    """
+
+    samples: dict[str, NDArray[Any]]
+    clipped: dict[str, int]
+    peaks: dict[str, float]
+
+
+class _Samples:
+    """A recording's samples, of which those that are still needed are held."""
+
+    def __init__(self, recording: Recording, stft: StftParams) -> None:
+        self.recording, self.stft = recording, stft
+        self.start = self.stop = 0
+        self.n_samples: int | None = 0 if recording.bound == 0 else None
+        self.held: Float32 = np.empty((recording.channels, 0), np.float32)
+
+    def hold(self, start: int, stop: int) -> None:
+        """Hold samples `start … stop`, as far as there are any; `start` never decreases."""
+        start = max(start, 0)
+        if self.n_samples is not None or stop <= self.stop:
+            return
+        kept = self.held[:, start - self.start : self.stop - self.start]
+        if stop - start > self.held.shape[1]:
+            self.held = np.empty((len(self.held), stop - start), np.float32)
+        self.held[:, : kept.shape[1]] = kept
+        self.start = start
+        wanted = stop - self.stop
+        n = self.recording.read(self.stop, stop, self.held[:, self.stop - start :]).shape[1]
+        self.stop += n
+        if n < wanted:
+            self.n_samples = self.stop
+
+    def of(self, channel: int, start: int, stop: int) -> Float32:
+        """Samples of a channel that are held."""
+        return self.held[channel, start - self.start : stop - self.start]
+
+    def frames(self, channel: int, first: int, stop: int, out: NDArray[np.complex64]) -> None:
+        """Frames of a channel whose samples are held."""
+        held = self.of(channel, self.start, self.stop)
+        stft_frames(held, self.start, self.n_samples, first, stop, self.stft, out)
+
+
+class Stream:
+    """A recording's components in blocks.
+
+    Parameters
+    ----------
+    recording : Recording
+        Any rate, any channels.
+    stft, hpss : StftParams, HpssParams
+        How to transform (so that it can be undone: `check_nola`) and to separate.
+    components : sequence of str
+        Which of harmonic, percussive, residual are wanted.
+    encoding : Encoding
+        How they will be stored.
+
+    Attributes
+    ----------
+    n_samples : int or None
+        The recording's true length, once its end was met; what all blocks add up to.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        stft: StftParams,
+        hpss: HpssParams,
+        components: Sequence[str],
+        encoding: Encoding,
+    ) -> None:
+        self.stft, self.hpss, self.components, self.encoding = stft, hpss, components, encoding
+        self.samples = _Samples(recording, stft)
+        rows = block_frames(stft)
+        # frames that touch a block: one a hop, and those that reach in from before
+        most = rows + -(-stft.n_fft // stft.hop_length) + 1
+        self.windows = [Window(most + 2 * hpss.halo, stft.n_bins) for _ in range(recording.channels)]
+        for channel, window in enumerate(self.windows):
+            window.frames = partial(self.samples.frames, channel)
+        self.masks = (np.empty((most, stft.n_bins), np.float32), np.empty((most, stft.n_bins), np.float32))
+        self.part = np.empty((most, stft.n_bins), np.complex64)
+        self.size = rows * stft.hop_length
+        self.transformed = np.empty(self.size, np.float32)
+        self.steps = {name: np.empty(self.size, encoding.step_dtype) for name in ("input", *_ORDER)}
+        self.coded = {
+            name: np.empty((self.size, recording.channels), encoding.file_dtype) for name in components
+        }
+        self.adds_up = hpss.margin == (1.0, 1.0) and not isinf(hpss.power)
+
+    @property
+    def n_samples(self) -> int | None:
+        """See the class."""
+        return self.samples.n_samples
+
+    def __iter__(self) -> Iterator[Block]:
+        start = 0
+        while True:
+            stop, frames = self._reach(start)
+            if stop <= start:
+                return
+            yield self._block(start, stop, *frames)
+            start = stop
+
+    def _reach(self, start: int) -> tuple[int, tuple[int, int, int]]:
+        """Where the block from `start` on ends, its first frame and the one behind its last, and how many there are."""
+        stft, stop = self.stft, start + self.size
+        first, end = stft.frame_span(start, stop, _NO_END)
+        halo, beyond = self.hpss.halo, context(stft)
+        begin, _ = stft.sample_span(max(first - halo, 0), end)
+        _, needed = stft.sample_span(first, end + halo)
+        self.samples.hold(min(begin - beyond, start), needed + beyond)
+        if self.n_samples is None:
+            return stop, (first, end, _NO_END)
+        n_frames = stft.n_frames(self.n_samples)
+        stop = min(stop, self.n_samples)
+        return stop, (*stft.frame_span(start, stop, n_frames), n_frames)
+
+    def _block(self, start: int, stop: int, first: int, end: int, n_frames: int) -> Block:
+        n = stop - start
+        block = Block(
+            {name: self.coded[name][:n] for name in self.components},
+            dict.fromkeys(self.components, 0),
+            dict.fromkeys(self.components, 0.0),
+        )
+        for channel in range(len(self.windows)):
+            self._separate(channel, start, stop, first, end, n_frames)
+            for name in _ORDER:
+                steps = self.steps[name][:n]
+                self._fill(name, steps, start, stop, first, end, n_frames)
+                clipped, peak = self.encoding.clip(steps)
+                if name in self.components:
+                    block.clipped[name] += clipped
+                    block.peaks[name] = max(block.peaks[name], peak)
+                    self.encoding.coded(steps, block.samples[name][:, channel])
+                if name == self.last:
+                    break
+        return block
+
+    @property
+    def last(self) -> str:
+        """The last component in order that is wanted."""
+        return max(self.components, key=_ORDER.index)
+
+    def _separate(self, channel: int, start: int, stop: int, first: int, end: int, n_frames: int) -> None:
+        """Masks of the frames `first … end` of a channel, and its input in steps."""
+        halo = self.hpss.halo
+        begin = max(first - halo, 0)
+        spectrogram, magnitude = self.windows[channel].move(begin, min(end + halo, n_frames))
+        self.spectrogram = spectrogram[first - begin : end - begin]
+        found = (self.masks[0][: end - first], self.masks[1][: end - first])
+        masks(magnitude, self.hpss, start=first - begin, stop=end - begin, out=found)
+        self.encoding.steps(self.samples.of(channel, start, stop), self.steps["input"][: stop - start])
+
+    def _fill(
+        self, name: str, steps: NDArray[Any], start: int, stop: int, first: int, end: int, n_frames: int
+    ) -> None:
+        """Samples of a component of the channel that was separated last, not clipped."""
+        others = _ORDER[: _ORDER.index(name)]
+        if name == "residual" or (name == "percussive" and self.adds_up):
+            np.copyto(steps, self.steps["input"][: stop - start])
+            for other in others:
+                steps -= self.steps[other][: stop - start]
+            return
+        part = self.part[: end - first]
+        np.multiply(self.spectrogram, self.masks[len(others)][: end - first], out=part)
+        samples = self.transformed[: stop - start]
+        istft_samples(part, first, n_frames, start, stop, self.stft, samples)
+        self.encoding.steps(samples, steps)
+
+
+_ORDER = ("harmonic", "percussive", "residual")
+
+
+def stream_bytes(stft: StftParams, hpss: HpssParams, channels: int) -> int:
+    """Upper bound on the memory of a `Stream`, in bytes, whatever the length of the recording.
+
+    It is the sum, for each channel, of a window of spectrogram and magnitude, the samples that it was made of (held
+    twice while they grow), and the coded blocks; and once, of masks, a component, transforms and steps of a block.
+    """
+    most = block_frames(stft) + -(-stft.n_fft // stft.hop_length) + 1
+    size, frames = block_frames(stft) * stft.hop_length, most + 2 * hpss.halo
+    begin, end = stft.sample_span(0, frames)
+    channel = frames * stft.n_bins * (8 + 4) + 2 * 4 * (end - begin + 2 * context(stft)) + 3 * 4 * size
+    # the separation itself works on arrays of the window's size
+    once = most * stft.n_bins * (4 + 4 + 8) + 3 * frames * stft.n_bins * 4 + 5 * 8 * size
+    return channels * channel + once

@@ -1,0 +1,121 @@
+"""What can a run submit, and what is done about a task that kills its workers? Two kinds: units, and tracks' stems.
+
+To the run both are the same: something to call with arguments, that commits itself and says how many tracks failed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpss_batch.corpus.layout import Unit
+from hpss_batch.corpus.records import Commit, Outcome
+from hpss_batch.corpus.stemrecords import StemRecord
+from hpss_batch.job.plan import Plan
+from hpss_batch.job.recipe import StemRecipe, StemTask
+from hpss_batch.job.stemplan import seconds_of
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Say = Callable[[str], None]
+
+
+class Work(Protocol):
+    """One task of a run.
+
+    Attributes
+    ----------
+    name : str
+        Its name, for keys and people: "unit 3", "stems of a/song.flac".
+    tracks : tuple of str
+        Ids of the tracks that it is about.
+    seconds : float
+        Audio that it works on.
+    """
+
+    name: str
+    tracks: tuple[str, ...]
+    seconds: float
+
+    def call(self) -> Call:
+        """A function and its arguments, for a worker."""
+
+    def failed(self, result: Any) -> int:
+        """How many tracks failed, by what the function returned."""
+
+    def clear(self, client: "Client", say: Say) -> Any | None:
+        """Find out what kills workers, with nothing else on the cluster; a result, or None to call once more."""
+
+
+class UnitWork:
+    """A unit's arrays; see `Work`."""
+
+    def __init__(self, plan: Plan, unit: Unit) -> None:
+        self.recipe, self.unit = plan.recipe, unit
+        self.name = f"unit {unit.number}"
+        self.tracks = tuple(piece.track.id for piece in unit.pieces)
+        self.seconds = plan.seconds_of(unit)
+        self.excluded: Mapping[int, Outcome] = plan.catalog.excluded(unit)
+
+    def call(self) -> Call:
+        """The unit's task."""
+        from hpss_batch.job.tasks import run_unit
+
+        return run_unit, (self.recipe, self.unit, self.excluded)
+
+    def failed(self, result: Commit) -> int:
+        """Tracks of the unit that failed."""
+        return sum(outcome.status != "done" for outcome in result.tracks.values())
+
+    def clear(self, client: "Client", say: Say) -> Commit | None:
+        """Narrow down which of the unit's tracks kills workers, and leave it out."""
+        from hpss_batch.job.suspicion import narrow
+
+        say(f"{self.name} killed its workers; looking for the track that does")
+        guilty = narrow(client, self.recipe, self.unit, self.excluded)
+        self.excluded = {**self.excluded, **guilty}
+        for piece in self.unit.pieces:
+            if piece.index in guilty:
+                say(f"{piece.track.id}: {guilty[piece.index].error}")
+        return None
+
+
+class StemWork:
+    """A track's stems; see `Work`."""
+
+    def __init__(self, recipe: StemRecipe, task: StemTask) -> None:
+        self.recipe, self.task = recipe, task
+        self.name = f"stems of {task.track.id}"
+        self.tracks: tuple[str, ...] = (task.track.id,)
+        self.seconds = seconds_of(task.track)
+
+    def call(self) -> Call:
+        """The track's task."""
+        from hpss_batch.job.stems import run_stems
+
+        return run_stems, (self.recipe, self.task)
+
+    def failed(self, result: StemRecord) -> int:
+        """1 if the track has no stems."""
+        return int(result.status != "done")
+
+    def clear(self, client: "Client", say: Say) -> StemRecord | None:
+        """Try the track alone; if it kills workers then too, it is quarantined."""
+        from hpss_batch.job.stems import commit
+        from hpss_batch.job.suspicion import deaths_alone
+
+        say(f"{self.name} killed its workers; trying it alone")
+        deaths = deaths_alone(client, *self.call())
+        if not deaths:
+            return None  # it lived, and is done: calling once more finds its record
+        error = f"killed its worker {deaths} times, alone: it may need more memory than a worker has"
+        say(f"{self.tracks[0]}: {error}")
+        return commit(self.recipe, self.task.record("quarantined", error))
+
+
+def all_work(plan: Plan) -> list[Work]:
+    """Everything that a plan has to do, in the order in which to submit it."""
+    stems = plan.stems
+    work: list[Work] = [StemWork(stems.recipe, task) for task in stems.tasks] if stems else []
+    work += [UnitWork(plan, unit) for unit in plan.pending]
+    return work
