@@ -14,7 +14,7 @@ from hpss_batch.dsp.hpss import HpssParams, hpss, masks
 from hpss_batch.dsp.median import LONGEST_NETWORK
 from hpss_batch.errors import ParameterError
 
-SIZES = st.sampled_from([1, 2, 3, 8, 9, 16, 17, 30, 31, 64, LONGEST_NETWORK + 46])
+SIZES = st.sampled_from([1, 2, 3, 8, 9, 16, 17, 30, 31, 64, LONGEST_NETWORK + 1])
 MARGINS = st.sampled_from([1.0, 1, 2.5, (1.0, 5.0), (1, 5), [3, 1.5]])
 POWERS = st.sampled_from([1.0, 2.0, 2, math.inf, 0.5, 1.5, 3.0])
 TYPES = st.sampled_from(["f4", "f4", "f8", "c8", "c8", "c16", "u1", "i2", "i4", "i8"])
@@ -103,7 +103,7 @@ def test_equals_librosa_on_something_like_music():
     frames=st.integers(1, 200),
     bins=st.integers(1, 80),
     cuts=st.lists(st.integers(0, 200), max_size=4),
-    kernel_size=st.tuples(st.sampled_from([1, 8, 17, 31, 301]), st.sampled_from([1, 9, 64])),
+    kernel_size=st.tuples(st.sampled_from([1, 8, 17, 31, LONGEST_NETWORK + 1]), st.sampled_from([1, 9, 64])),
     power=POWERS,
     margin=MARGINS,
     dtype=st.sampled_from([np.float32, np.float64]),

@@ -5,8 +5,8 @@ of even size begins size // 2 before its value, and the median of an even number
 in the middle.
 
 Short kernels are networks of comparisons, in vector code (`hpss_batch.dsp.crossing`). Long ones are counted in a tree
-(`hpss_batch.dsp.ranktree`), which costs some 50 ns a value at any length, and needs no code of its own. The border is
-where compiling takes a second or two: a network of 255 rows still ranks a value in 2 ns.
+(`hpss_batch.dsp.ranktree`), which takes some 100 ns a value at any length, and needs no code of its own. A network of
+400 rows still takes less than 5 ns, but three seconds to compile, once a machine; there is the border.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]
 
-LONGEST_NETWORK = 255
+LONGEST_NETWORK = 400
 
 
 def running_median(x: Array, size: int, *, axis: int = -1) -> Array:
