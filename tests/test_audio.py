@@ -251,12 +251,3 @@ def test_any_name_will_do(tmp_path: Path) -> None:
         with open(os.fsencode(path), "wb") as file:
             sf.write(file, music(100), 16000, format="WAV")
         assert whole(path, None, "mono")[1] == 100
-
-
-def test_mixing_adds_in_the_order_of_a_mean() -> None:
-    rng = np.random.default_rng(0)
-    for channels in (1, 2, 3, 5, 6, 8):
-        samples = rng.standard_normal((1000, channels)).astype(np.float32)
-        out = np.empty((1, 1000), np.float32)
-        decode.mix(samples, out)
-        np.testing.assert_array_equal(out[0], np.ascontiguousarray(samples.T).mean(axis=0))

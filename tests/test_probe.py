@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from hpss_batch.corpus import probe as probing
 from hpss_batch.corpus.audio import Recording, decode_count
 from hpss_batch.corpus.probe import AudioInfo, probe
 from hpss_batch.errors import AudioError
@@ -169,3 +170,11 @@ def test_a_length_that_is_absurd_is_counted(tmp_path: Path) -> None:
     with Recording(str(path)) as recording:
         assert recording.read(1_999_999, 3_000_000).shape == (1, 1)
         assert recording.n_samples == 2_000_000
+
+
+def test_what_decodes_for_days_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bomb.flac"
+    sf.write(path, np.zeros(2_000_000, np.int16), 16000)
+    monkeypatch.setattr(probing, "_MOST_COUNTED", 1_000_000)
+    with pytest.raises(AudioError, match=r"hours of audio in [0-9,]+ bytes"):
+        probe(str(path))

@@ -13,6 +13,7 @@ What is left is an upper bound of the length. The truth is what decoding yields 
 """
 
 import functools
+import math
 import os
 from dataclasses import dataclass
 
@@ -33,6 +34,9 @@ MAX_SAMPLE_RATE = 2**24
 
 _MOST_SAMPLES_PER_BYTE = 256
 # Real recordings stay below 64 (Opus at 6 kbit/s); digital silence in FLAC reaches thousands, and is quickly counted.
+
+_MOST_COUNTED = 2**33
+# 54 hours at 44.1 kHz, which take half a minute: a few megabytes of FLAC can be made to decode for days.
 
 _SAID = {
     7: "no audio is found in it",
@@ -167,13 +171,18 @@ def decode_count(path: str) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def _count(path: str, size: int, mtime_ns: int) -> int:
+def _count(path: str, size: int, mtime_ns: int, most: float = math.inf) -> int:
     with open_handle(path) as file:
         block = np.empty((max(4096, 2**17 // file.channels), file.channels), np.float32)
         count = 0
         try:
             while n := len(file.read(out=block)):
                 count += n
+                if count > most:
+                    raise AudioError(
+                        f"holds more than {count / file.samplerate / 3600:.0f} hours of audio in {size:,} bytes, which "
+                        "no recording does; if it is one, split it"
+                    )
         except sf.LibsndfileError as e:
             raise AudioError(reasons.cannot_decode(count, None, file.samplerate, e.error_string)) from e
         return count
@@ -216,7 +225,7 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         check_sizes(path, found.st_size, file.extra_info, frames, rate)
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
-        held = _count(path, found.st_size, found.st_mtime_ns)
+        held = _count(path, found.st_size, found.st_mtime_ns, _MOST_COUNTED)
         reason = None if unknown else reasons.too_short(held, frames, rate)
         if reason:
             raise AudioError(reason)
