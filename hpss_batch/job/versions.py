@@ -4,7 +4,7 @@ import platform
 from functools import cache
 from importlib.metadata import version
 
-PACKAGES = ("hpss-batch", "numpy", "scipy", "soundfile", "soxr", "zarr", "numba")
+PACKAGES = ("hpss-batch", "numpy", "scipy", "soundfile", "soxr", "zarr", "llvmlite")
 
 
 @cache
