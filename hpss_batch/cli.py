@@ -143,9 +143,7 @@ def plan(
 @_job_options
 @_retry
 @_stems
-def run(
-    source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool
-) -> None:
+def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was."""
     from hpss_batch import console
     from hpss_batch.job.run import run as do_run
@@ -155,6 +153,29 @@ def run(
         result = do_run(job, retry_failed=retry_failed, reporter=live)
     console.print_result(result, live)
     sys.exit(result.exit_status)
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.argument("tracks", nargs=-1, required=True, metavar="TRACK...")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Such as --set output.stems.format=wav, or output.stems.components=[residual].",
+)
+def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
+    """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
+    from hpss_batch import console
+    from hpss_batch.job.render import render_tracks
+
+    records = render_tracks(
+        out, tracks, overrides, lambda text: click.echo(console.printable(text), err=True)
+    )
+    console.print_rendered(out, records)
+    n_done = sum(record.status == "done" for record in records.values())
+    sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
 
 
 @main.command()
@@ -196,7 +217,7 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     from hpss_batch import console
     from hpss_batch.job.verify import verify as do_verify
 
-    with console.checking() as progress:
+    with console.counting("checking units") as progress:
         found = do_verify(
             out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=progress
         )
@@ -205,6 +226,35 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     else:
         console.print_verification(found)
     sys.exit(found.exit_status)
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.option("-o", "--output", metavar="FILE", help="The file to write.  [default: OUT/report.html]")
+@click.option(
+    "--tracks",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Show N tracks with pictures and sounds.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Take figures from N tracks at most, drawn at random.",
+)
+def report(out: str, output: str | None, tracks: int, sample: int) -> None:
+    """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
+    from hpss_batch import console
+    from hpss_batch.products.report import write_report
+
+    with console.counting("looking at tracks") as progress:
+        place = write_report(out, output, tracks=tracks, sample=sample, progress=progress)
+    click.echo(f"Wrote {place}")
 
 
 @main.command()
@@ -263,3 +313,19 @@ def evaluate(
     print_scores(scores, settings)
     evaluation.save(scores, settings, output)
     click.echo(f"\nSaved {output}")
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.argument("track", metavar="TRACK")
+@click.option(
+    "-o", "--output", metavar="FILE", help="A .png, .pdf or .svg; named after the track by default."
+)
+@click.option("--start", type=float, default=0.0, show_default=True, help="Seconds into the track.")
+@click.option("--duration", type=float, help="Seconds to show; to the end by default.")
+def show(out: str, track: str, output: str | None, start: float, duration: float | None) -> None:
+    """Draw a track's spectrograms: full, harmonic, percussive, and residual where there is one."""
+    from hpss_batch.products.plots import plot_track, save
+
+    figure = plot_track(out, track, start=start, duration=duration)
+    click.echo(f"Wrote {save(figure, output or f'{Path(track).stem}.png')}")

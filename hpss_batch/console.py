@@ -1,7 +1,7 @@
 """How plans, runs and states look in a terminal."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.job.cluster import describe
 from hpss_batch.job.findings import Finding, Verification
 from hpss_batch.job.plan import Plan
@@ -248,6 +249,16 @@ def print_result(result: Result, live: Live) -> None:
         out.print("Run again with --retry-failed once their files are mended.")
 
 
+def print_rendered(url: str, records: Mapping[str, StemRecord]) -> None:
+    """Which files were rendered, or why not."""
+    for record in records.values():
+        for stem in record.stems.values():
+            words = f", {stem.clipped:,} samples clipped (peak {stem.peak:.2f})" if stem.clipped else ""
+            out.print(f"{escape(printable(f'{url}/stems/{stem.name}'))}  {size(stem.n_bytes)}{words}")
+    failed = {track: record.error or "" for track, record in records.items() if record.status != "done"}
+    _print_reasons("failed", failed)
+
+
 def print_status(status: RunStatus) -> None:
     """The state of a run directory."""
     table = Table(box=None, padding=(0, 2))
@@ -266,12 +277,11 @@ def print_status(status: RunStatus) -> None:
 
 
 @contextmanager
-def checking() -> Iterator[Callable[[int, int], None]]:
-    """A bar for the units that are verified."""
-    columns = (TextColumn("checking units"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
+def counting(words: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for things that are done one by one; called with how many are done, of how many."""
+    with Progress(TextColumn(words), BarColumn(), MofNCompleteColumn(), console=err, transient=True) as progress:
         task = progress.add_task("", total=None)
-        yield lambda checked, total: progress.update(task, completed=checked, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def print_verification(found: Verification) -> None:

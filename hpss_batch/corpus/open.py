@@ -15,6 +15,7 @@ import zarr
 
 from hpss_batch.corpus.folder import Folder, open_folder
 from hpss_batch.corpus.records import STATUSES
+from hpss_batch.corpus.rendered import component_samples
 from hpss_batch.corpus.shape import COMPONENTS, MASKS, REFERENCES
 from hpss_batch.corpus.store import open_group
 from hpss_batch.errors import TrackError
@@ -41,11 +42,6 @@ def open_corpus(path: str | os.PathLike[str]) -> "Corpus":
     ------
     StoreError
         If there is no run directory.
-
-    Examples
-    --------
-    >>> corpus = open_corpus("out/")                                    # doctest: +SKIP
-    >>> corpus["album/song.flac"].harmonic_mask.mean("frame")           # doctest: +SKIP
     """
     return Corpus(open_folder(path))
 
@@ -126,6 +122,23 @@ class Corpus(Mapping[str, xr.Dataset]):
         }
         return _with_derived(view, self.dataset.attrs.get("job", {}))
 
+    def stems(self, track: str, start: int = 0, stop: int | None = None) -> xr.Dataset:
+        """A track's components as audio: float32 on (channel, sample), at the store's rate and channels.
+
+        Parameters
+        ----------
+        track : str
+            The track.
+        start, stop : int
+            Samples wanted; all by default. Only the frames that touch them are read.
+
+        Raises
+        ------
+        TrackError
+            As ``corpus[track]``, and if the store holds neither components nor spectrogram and masks.
+        """
+        return component_samples(self[track], self.dataset.attrs["job"]["stft"], start, stop)
+
     def _channels(self, source_channels: int) -> int:
         mono = self.dataset.attrs["job"]["corpus"]["channels"] == "mono"
         return 1 if mono else source_channels
@@ -150,7 +163,7 @@ class Corpus(Mapping[str, xr.Dataset]):
         words, counts = np.unique(self.tracks.status.values.astype(str), return_counts=True)
         found = ", ".join(f"{n:,} {word}" for word, n in zip(words, counts, strict=True))
         arrays = ", ".join(
-            name for name in self.dataset.data_vars if self.dataset[name].dims[-1:] == ("frequency",)
+            str(name) for name in self.dataset.data_vars if self.dataset[name].dims[-1:] == ("frequency",)
         )
         return f"<Corpus {self.path}: {found or 'no tracks'}; {arrays}>"
 

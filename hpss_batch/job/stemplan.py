@@ -87,19 +87,29 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
         sample_rate=stems.sample_rate,
         channels=stems.channels or "all",
     )
-    names = stem_names(([row.id for row in g.rows] for g in catalog.generations), recipe.pattern)
+    names = names_of(catalog, recipe.pattern)
     tasks, n_done, n_failed = list[StemTask](), 0, 0
     for row, (track, state) in enumerate(zip(catalog.rows, catalog.states, strict=True)):
         if state.status in ("superseded", "vanished") or track.error is not None:
             continue
         record = catalog.stems.get(row)
         if record is None or (record.status != "done" and retry_failed):
-            attempt = 0 if record is None else record.attempt + 1
-            tasks.append(StemTask(row, track, names[track.id], attempt))
+            tasks.append(task_of(catalog, names, row))
         n_done += record is not None and record.status == "done"
         n_failed += record is not None and record.status != "done"
     tasks.sort(key=_seconds, reverse=True)
     return StemPlan(recipe, tasks, n_done, n_failed)
+
+
+def names_of(catalog: Catalog, pattern: Pattern) -> dict[str, str]:
+    """What each track of a run directory is called in names of stems."""
+    return stem_names(([row.id for row in g.rows] for g in catalog.generations), pattern)
+
+
+def task_of(catalog: Catalog, names: Mapping[str, str], row: int) -> StemTask:
+    """The task that renders a row once more than it was rendered."""
+    track, record = catalog.rows[row], catalog.stems.get(row)
+    return StemTask(row, track, names[track.id], 0 if record is None else record.attempt + 1)
 
 
 def with_stems(job: Job) -> Job:

@@ -8,9 +8,8 @@ be written (a full disk) is no fault of the track: the task raises, and the run 
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from time import perf_counter
-from typing import Any
 
 from hpss_batch.corpus.audio import Recording
 from hpss_batch.corpus.folder import open_folder
@@ -49,7 +48,7 @@ class _TrackFailed(Exception):
 
 
 def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
-    """Render a track to files, which have their names when this returns."""
+    """Render a track's audio to files, which have their names when this returns."""
     try:
         recording = _opened(recipe, task.track)
     except MemoryError:
@@ -57,7 +56,10 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
     except Exception as error:
         raise _TrackFailed(error) from error
     with recording:
-        return _Rendering(recipe, task, recording).run()
+        stream = Stream(recording, recipe.stft, recipe.hpss, recipe.components, recipe.encoding)
+        return write_stems(
+            recipe, task, recording.sample_rate, recording.channels, _blamed(stream, task.track)
+        )
 
 
 def _opened(recipe: StemRecipe, track: Placed) -> Recording:
@@ -76,91 +78,92 @@ def _check_unchanged(track: Placed) -> None:
         raise AudioError("changed after it was listed; run again to list it anew")
 
 
-class _Rendering:
-    """A track on its way into files."""
-
-    def __init__(self, recipe: StemRecipe, task: StemTask, recording: Recording) -> None:
-        self.recipe, self.task, self.recording = recipe, task, recording
-        self.files = dict[str, StemFile]()
-        self.clipped = dict.fromkeys(recipe.components, 0)
-        self.peaks = dict.fromkeys(recipe.components, 0.0)
-        self.seconds = dict.fromkeys(("read and separate", "write"), 0.0)
-
-    def run(self) -> StemRecord:
-        """Render all of it."""
-        stream = Stream(
-            self.recording, self.recipe.stft, self.recipe.hpss, self.recipe.components, self.recipe.encoding
-        )
+def _blamed(stream: Stream, track: Placed) -> Iterator[Block]:
+    """The stream's blocks; whatever goes wrong in them is the track's fault."""
+    blocks = iter(stream)
+    while True:
         try:
-            for block in self._blocks(stream):
-                self._write(block)
-            return self._finished(stream.n_samples or 0)
-        finally:
-            for file in self.files.values():
-                file.abandon()
+            block = next(blocks, None)
+            if block is None:
+                _check_unchanged(track)
+                return
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise _TrackFailed(error) from error
+        yield block
 
-    def _blocks(self, stream: Stream) -> Iterator[Block]:
-        """The stream's blocks; whatever goes wrong in them is the track's fault."""
-        blocks = iter(stream)
-        while True:
-            started = perf_counter()
-            try:
-                block = next(blocks, None)
-                if block is None:
-                    _check_unchanged(self.task.track)
-                    return
-            except MemoryError:
-                raise
-            except Exception as error:
-                raise _TrackFailed(error) from error
-            self.seconds["read and separate"] += perf_counter() - started
-            yield block
 
-    def _write(self, block: Block) -> None:
-        started = perf_counter()
-        if not self.files:  # the first block was read, so there is something to write
-            self._open()
-        for component, samples in block.samples.items():
-            self.files[component].write(samples)
-            self.clipped[component] += block.clipped[component]
-            self.peaks[component] = max(self.peaks[component], block.peaks[component])
-        self.seconds["write"] += perf_counter() - started
+def write_stems(
+    recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int, blocks: Iterable[Block]
+) -> StemRecord:
+    """Write blocks to a file a component; when this returns, all are whole, on disk, and have their names.
 
-    def _open(self) -> None:
-        recipe, tags = self.recipe, tags_of(self.task.track.path)
-        for component in recipe.components:
-            name = recipe.pattern.name(self.task.stem, component)
-            self.files[component] = StemFile(
-                recipe.url, name, self.recording.sample_rate, self.recording.channels, recipe.encoding, tags
-            )
+    Parameters
+    ----------
+    recipe, task
+        How, and for whom.
+    sample_rate, channels : int
+        Hz of the blocks; how many channels they have.
+    blocks : iterable of Block
+        From the first sample to the last. Where there is none, no file is made.
 
-    def _finished(self, n_samples: int) -> StemRecord:
-        started = perf_counter()
-        facts = {component: file.finish() for component, file in self.files.items()}
-        for file in self.files.values():
+    Returns
+    -------
+    StemRecord
+        What to write down.
+    """
+    files = dict[str, StemFile]()
+    clipped, peaks = dict.fromkeys(recipe.components, 0), dict.fromkeys(recipe.components, 0.0)
+    n_samples, writing, started = 0, 0.0, perf_counter()
+    try:
+        for block in blocks:
+            before = perf_counter()
+            # only now: the first block could be read, so there is something to write
+            files = files or _opened_files(recipe, task, sample_rate, channels)
+            for component, samples in block.samples.items():
+                files[component].write(samples)
+                clipped[component] += block.clipped[component]
+                peaks[component] = max(peaks[component], block.peaks[component])
+            n_samples += block.n_samples
+            writing += perf_counter() - before
+        before = perf_counter()
+        facts = {component: file.finish() for component, file in files.items()}
+        for file in files.values():
             file.place()
-        self.seconds["write"] += perf_counter() - started
-        stems: Mapping[str, Stem] = {
-            component: Stem(
-                found.name,
-                found.n_bytes,
-                found.crc32c,
-                self.clipped[component],
-                round(self.peaks[component], 6),
-            )
-            for component, found in facts.items()
-        }
-        took: dict[str, Any] = {step: round(value, 3) for step, value in self.seconds.items()}
-        rate, channels = self.recording.sample_rate, self.recording.channels
-        return StemRecord(
-            row=self.task.row,
-            track=self.task.track.id,
-            status="done",
-            attempt=self.task.attempt,
-            n_samples=n_samples,
-            sample_rate=rate,
-            channels=channels,
-            stems=stems,
-            versions=versions(),
-            seconds=took,
-        )
+        writing += perf_counter() - before
+    finally:
+        for file in files.values():
+            file.abandon()
+    return StemRecord(
+        row=task.row,
+        track=task.track.id,
+        status="done",
+        attempt=task.attempt,
+        n_samples=n_samples,
+        sample_rate=sample_rate,
+        channels=channels,
+        stems={
+            name: Stem(found.name, found.n_bytes, found.crc32c, clipped[name], round(peaks[name], 6))
+            for name, found in facts.items()
+        },
+        versions=versions(),
+        seconds={
+            "read and separate": round(perf_counter() - started - writing, 3),
+            "write": round(writing, 3),
+        },
+    )
+
+
+def _opened_files(recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int) -> dict[str, StemFile]:
+    tags = tags_of(task.track.path)
+    files = dict[str, StemFile]()
+    try:
+        for component in recipe.components:
+            name = recipe.pattern.name(task.stem, component)
+            files[component] = StemFile(recipe.url, name, sample_rate, channels, recipe.encoding, tags)
+    except BaseException:
+        for file in files.values():
+            file.abandon()
+        raise
+    return files

@@ -71,6 +71,11 @@ class Block:
     clipped: dict[str, int]
     peaks: dict[str, float]
 
+    @property
+    def n_samples(self) -> int:
+        """Samples of each channel."""
+        return len(next(iter(self.samples.values())))
+
 
 class _Samples:
     """A recording's samples, of which those that are still needed are held."""

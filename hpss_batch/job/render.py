@@ -1,0 +1,153 @@
+"""How are stems of a few tracks made later, from a run directory?
+
+From the audio, with the settings that its job had: the same files, bit for bit, that `run --stems` would have made, at
+the source's own rate and channels. Where the audio is gone or has changed, from what the store holds (a spectrogram
+and masks, or components): then at the store's rate and channels, each stem rounded on its own.
+
+It happens here, one track after the other, with no cluster. What is rendered is written down like a run's stems, so
+that a run that wants the same ones finds them done.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import is_url, open_folder
+from hpss_batch.corpus.open import Corpus, open_corpus
+from hpss_batch.corpus.stemfile import STEMS
+from hpss_batch.corpus.stemrecords import StemRecord, declare, declared
+from hpss_batch.errors import StoreError, TrackError
+from hpss_batch.job.config import Job
+from hpss_batch.job.document import Override
+from hpss_batch.job.recipe import StemRecipe, StemTask
+from hpss_batch.job.stemplan import check_names, names_of, stem_plan, task_of
+from hpss_batch.job.stems import commit, run_stems, write_stems
+from hpss_batch.job.stream import Block
+from hpss_batch.job.survey import check_same, read_catalog
+
+Say = Callable[[str], None]
+
+_BLOCK_SECONDS = 3
+"""Audio that is taken from the store at a time."""
+
+
+def render_tracks(
+    url: str, tracks: Sequence[str], overrides: Sequence[Override] = (), say: Say = lambda text: None
+) -> dict[str, StemRecord]:
+    """Render tracks of a run directory.
+
+    Parameters
+    ----------
+    url : str
+        The run directory.
+    tracks : sequence of str
+        Ids of tracks.
+    overrides : sequence
+        Settings of `output.stems`, as `Job.load` takes them: "output.stems.format=wav".
+    say : callable
+        Told, in words, what is worth knowing.
+
+    Returns
+    -------
+    dict of str to StemRecord
+        What became of each track.
+
+    Raises
+    ------
+    StoreError, TrackError, ConfigError
+        If there is no run directory, no such track, or no such setting; nothing is written then.
+    """
+    folder = open_folder(url)
+    written = folder.read("job.yaml")
+    if written is None:
+        raise StoreError(
+            f"{url} is not a run directory: it has no job.yaml. Give the output.path of a job that was run"
+        )
+    job = Job.parse(written.decode(), [("output.path", url)], name=f"{url}/job.yaml")
+    if job.output.stems is None:
+        job = job.replace({"output.stems": True})
+    job = Job.parse(job.to_yaml(), overrides, name=f"{url}/job.yaml")
+    catalog = read_catalog(job, folder)
+    if catalog is None:
+        raise StoreError(f"{url} is not a run directory: it has no layout/. Give one that was run")
+    check_same(job, catalog, job.numerics())
+    plan = stem_plan(job, catalog, retry_failed=True)
+    assert plan is not None, "the job wants stems"
+    rows = {track: _row(catalog, track, url) for track in dict.fromkeys(tracks)}
+    check_names(job, declared(folder))
+    declare(folder, job.stem_settings())
+    names = names_of(catalog, plan.recipe.pattern)
+    return {
+        track: _render(catalog, plan.recipe, task_of(catalog, names, row), say) for track, row in rows.items()
+    }
+
+
+def _row(catalog: Catalog, track: str, url: str) -> int:
+    if track not in catalog.current:
+        near = difflib.get_close_matches(track, catalog.current, n=3, cutoff=0.5)
+        raise TrackError(
+            f"{url} has no track {track!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
+        )
+    return catalog.current[track]
+
+
+def _render(catalog: Catalog, recipe: StemRecipe, task: StemTask, say: Say) -> StemRecord:
+    record, track = catalog.stems.get(task.row), task.track
+    if record is not None and record.status == "done" and _is_there(recipe.url, record):
+        say(f"{track.id}: rendered before")
+        return record
+    if track.error is not None:
+        return task.record("failed", track.error)
+    made = run_stems(recipe, task)
+    if made.status == "done" or not _has_components(catalog, task.row):
+        return made
+    say(f"{track.id}: {made.error}; rendered from the store, at its rate and channels")
+    again = replace(task, attempt=task.attempt + 1)
+    return commit(recipe, from_store(open_corpus(recipe.url), recipe, again))
+
+
+def _is_there(url: str, record: StemRecord) -> bool:
+    """Whether a record's files are (still) there, as far as a look at the folder can tell."""
+    if is_url(url):
+        return True
+    paths = ((Path(url, STEMS, stem.name), stem.n_bytes) for stem in record.stems.values())
+    return all(path.is_file() and path.stat().st_size == n_bytes for path, n_bytes in paths)
+
+
+def _has_components(catalog: Catalog, row: int) -> bool:
+    arrays = set(catalog.settings["numerics"]["output"]["arrays"])
+    follows = "spectrogram" in arrays and not arrays.isdisjoint(("harmonic_mask", "percussive_mask"))
+    return catalog.states[row].status == "done" and (
+        follows or not arrays.isdisjoint(("harmonic", "percussive"))
+    )
+
+
+def from_store(corpus: Corpus, recipe: StemRecipe, task: StemTask) -> StemRecord:
+    """Render a track from what is stored of it, in blocks."""
+    view, rate = corpus[task.track.id], corpus.sample_rate
+    n_samples, channels = int(view.attrs["n_samples"]), view.sizes["channel"]
+    missing = [name for name in recipe.components if name not in view]
+    refusal = recipe.encoding.refusal(rate, channels, n_samples)
+    if missing:
+        return task.record("failed", f"the store does not say what its {', '.join(missing)} component is")
+    if refusal is not None:
+        return task.record("failed", f"as stored, {refusal}")
+    return write_stems(recipe, task, rate, channels, _stored_blocks(corpus, recipe, task.track.id, n_samples))
+
+
+def _stored_blocks(corpus: Corpus, recipe: StemRecipe, track: str, n_samples: int) -> Iterator[Block]:
+    encoding, size = recipe.encoding, _BLOCK_SECONDS * corpus.sample_rate
+    for start in range(0, n_samples, size):
+        found = corpus.stems(track, start, min(start + size, n_samples))
+        block = Block({}, {}, {})
+        for component in recipe.components:
+            samples = found[component].values
+            steps = encoding.steps(samples, np.empty(samples.shape, encoding.step_dtype))
+            block.clipped[component], block.peaks[component] = encoding.clip(steps)
+            block.samples[component] = np.empty(steps.T.shape, encoding.file_dtype)
+            encoding.coded(steps.T, block.samples[component])
+        yield block
