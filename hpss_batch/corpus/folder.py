@@ -113,7 +113,7 @@ class LocalFolder:
             return sorted(
                 e.name for e in os.scandir(self.root / prefix) if e.is_file() and PARTIAL not in e.name
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def delete(self, name: str) -> None:
