@@ -346,7 +346,7 @@ def print_demo_end(run_directory: Path) -> None:
     out.print("  python")
     out.print("  >>> import hpss_batch")
     out.print(f'  >>> corpus = hpss_batch.open_corpus("{run_directory}")')
-    out.print(f'  >>> corpus["{PIECES[0].name}"].harmonic_mask.mean("frame").plot()')
+    out.print(f'  >>> corpus["{PIECES[0].name}"].harmonic_mask')
 
 
 def _print_reasons(heading: str, reasons: dict[str, str]) -> None:
