@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpss_batch.job.plan import Plan, plan
     from hpss_batch.job.run import Result, run
     from hpss_batch.labelled import separate
+    from hpss_batch.products.plots import plot
     from hpss_batch.products.windows import TrackWindows
 
 _HOME = {
@@ -27,6 +28,7 @@ _HOME = {
     "istft": "dsp.stft",
     "open_corpus": "corpus.open",
     "plan": "job.plan",
+    "plot": "products.plots",
     "run": "job.run",
     "separate": "labelled",
     "stft": "dsp.stft",
@@ -43,6 +45,7 @@ __all__ = [
     "istft",
     "open_corpus",
     "plan",
+    "plot",
     "run",
     "separate",
     "stft",
