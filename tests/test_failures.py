@@ -121,16 +121,15 @@ import signal
 
 from hpss_batch.corpus import decode
 
-honest = decode.Decoder.__init__
+if "honest" not in globals():  # Dask may load this twice
+    honest = decode.Decoder.__init__
 
+    def deadly(self, path, **kwargs):
+        if path.endswith("killer.wav"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        honest(self, path, **kwargs)
 
-def deadly(self, path, **kwargs):
-    if path.endswith("killer.wav"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    honest(self, path, **kwargs)
-
-
-decode.Decoder.__init__ = deadly
+    decode.Decoder.__init__ = deadly
 """
 
 
