@@ -21,7 +21,7 @@ from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import check_nola, istft_samples
 from hpss_batch.errors import ParameterError
 from hpss_batch.job.plan import Plan
-from hpss_batch.products.figures import Meter
+from hpss_batch.products.meter import Meter
 
 SECONDS = 8.0
 """Length of an excerpt."""

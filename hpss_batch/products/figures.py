@@ -1,45 +1,25 @@
 """What can be said of a separation without knowing the truth?
 
-For each track of a sample, a few figures over some stretches of its stored frames: bounded work, however large the
-corpus and however long a track.
-
     percussive share     energy of the percussive component over that of both
     indecision           entropy of the masks [bit]: 0 where every bin goes to one component, 1 at half and half
     residual share       what margins above 1 leave to neither
     reconstruction       energy of spectrogram less all components over that of the spectrogram [dB]
     peak, clipping       how loud stems came out, and how many samples the format could not hold
 
-Bins count by their energy, which comes from the audio where the store holds none. Where neither is there, all bins
-count alike; the page says so.
+These figures say what was done, not how well; but a track far from all others is where to look first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-import zarr
-from numpy.typing import NDArray
 
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.layout import CHUNK_FRAMES
-from hpss_batch.corpus.shape import COMPONENTS, MASKS
 from hpss_batch.corpus.stemrecords import StemRecord
-from hpss_batch.errors import HpssBatchError
-from hpss_batch.job.plan import Plan
 from hpss_batch.products.markup import duration
-from hpss_batch.products.spectra import Spectra
-
-SPANS = 4
-"""Stretches of a track that are looked at, a chunk of frames each."""
-
-SILENCE = 1e-12
-"""Energy below which nothing can be said of shares."""
 
 FLOOR = -200.0
 """What is said of a reconstruction without any error [dB]."""
-
-Frames = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -75,6 +55,8 @@ class Figure:
         """A value with its unit."""
         if self.key == "reconstruction" and value <= FLOOR:
             return "exact"
+        if self.key == "clipped" and not value:
+            return "none"
         if self.key == "seconds":
             return duration(value)
         return f"{value * self.scale:,.{self.digits}f} {self.unit}".rstrip().replace("-", "−")
@@ -173,142 +155,6 @@ def sample_rows(catalog: Catalog, limit: int) -> list[int]:
         return rows
     drawn = np.random.default_rng(0).choice(len(rows), limit, replace=False)
     return [rows[i] for i in sorted(drawn.tolist())]
-
-
-def spans(start: int, n_frames: int) -> list[tuple[int, int]]:
-    """Stretches of the frame axis that a track's figures are made of, each within one chunk.
-
-    >>> spans(100, 5000)
-    [(512, 1024), (1536, 2048), (3072, 3584), (4096, 4608)]
-    """
-    chunks = range(start // CHUNK_FRAMES, -(-(start + n_frames) // CHUNK_FRAMES))
-    chosen = sorted({chunks[int((i + 0.5) * len(chunks) / SPANS)] for i in range(SPANS)})
-    return [(max(c * CHUNK_FRAMES, start), min((c + 1) * CHUNK_FRAMES, start + n_frames)) for c in chosen]
-
-
-class Meter:
-    """Makes figures of tracks.
-
-    Parameters
-    ----------
-    plan : Plan
-        The run directory's job and catalog.
-    group : zarr.Group
-        Its store.
-    """
-
-    def __init__(self, plan: Plan, group: zarr.Group) -> None:
-        self.catalog, self.rate = plan.catalog, plan.shape.sample_rate
-        self.spectra = Spectra(plan, group)
-        arrays = {name: group.get(name) for name in plan.shape.arrays}
-        self.arrays = {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
-        hpss = plan.job.hpss_params
-        self.complementary = hpss.margin == (1.0, 1.0) and np.isfinite(hpss.power)
-
-    def measure(self, row: int) -> Measured:
-        """The figures of one track."""
-        placed, state = self.catalog.rows[row], self.catalog.states[row]
-        sums = dict[str, float]()
-        for begin, stop in spans(placed.frame_start, state.n_frames):
-            first = begin - placed.frame_start
-            held = self.held(row, first, first + stop - begin)
-            for name, value in _sums(self._with_magnitude(held, row, first, first + stop - begin)).items():
-                sums[name] = sums.get(name, 0.0) + value
-        seconds = state.n_samples / self.rate
-        return Measured(row, self.catalog.ids[row], seconds, {"seconds": seconds} | _figures(sums))
-
-    def held(self, row: int, first: int, stop: int) -> dict[str, Frames]:
-        """Some frames of a track's arrays, shape (channel, frame, frequency), and the mask that follows; as weights."""
-        begin, channels = self.catalog.rows[row].frame_start, self.spectra.channels(row)
-        held = {
-            name: np.asarray(array[:channels, begin + first : begin + stop])
-            for name, array in self.arrays.items()
-        }
-        for name in MASKS:
-            if name in held and held[name].dtype.kind == "u":
-                held[name] = held[name] * np.float32(1 / (np.iinfo(held[name].dtype).max - 1))
-        if self.complementary:
-            for name, other in (MASKS, MASKS[::-1]):
-                if name not in held and other in held:
-                    held[name] = 1 - held[other]
-        return held
-
-    def _with_magnitude(self, held: dict[str, Frames], row: int, first: int, stop: int) -> dict[str, Frames]:
-        """What is held, and the magnitude, from wherever it can be had: weights of silence say nothing."""
-        if "magnitude" in held:
-            return held
-        if "spectrogram" in held:
-            whole = held["spectrogram"]
-        elif set(COMPONENTS) <= held.keys():
-            whole = held["harmonic"] + held["percussive"] + held["residual"]
-        else:
-            try:
-                whole = self.spectra.frames(row, first, stop)
-            except (HpssBatchError, OSError):
-                return held
-        return held | {"magnitude": np.abs(whole)}
-
-
-def _sums(held: Mapping[str, Frames]) -> dict[str, float]:
-    """What adds up over stretches and channels."""
-    found = dict[str, float]()
-    masks = [held[name] for name in MASKS if name in held]
-    energy = held["magnitude"] ** 2 if "magnitude" in held else None
-    if set(COMPONENTS[:2]) <= held.keys():
-        parts = [np.abs(held[name]) ** 2 for name in COMPONENTS[:2]]
-    elif energy is not None and len(masks) == 2:
-        parts = [energy * mask**2 for mask in masks]
-    else:
-        parts = []
-    for name, part in zip(("harmonic_energy", "percussive_energy"), parts, strict=False):
-        found[name] = float(part.sum(dtype=np.float64))
-    if energy is not None:
-        found["energy"] = float(energy.sum(dtype=np.float64))
-    if "residual" in held:
-        found["residual_energy"] = float((np.abs(held["residual"]) ** 2).sum(dtype=np.float64))
-    if len(masks) == 2:
-        found |= _mask_sums(masks, energy)
-    if {"spectrogram", "harmonic", "percussive", "residual"} <= held.keys():
-        error = held["spectrogram"] - held["harmonic"] - held["percussive"] - held["residual"]
-        found["error_energy"] = float((np.abs(error) ** 2).sum(dtype=np.float64))
-    return found
-
-
-def _mask_sums(masks: Sequence[Frames], energy: Frames | None) -> dict[str, float]:
-    rest = np.clip(1 - masks[0] - masks[1], 0, 1)
-    entropy = np.zeros_like(rest)
-    for weight in (*masks, rest):
-        entropy -= weight * np.log2(np.maximum(weight, 1e-9))
-    weights = np.ones_like(rest) if energy is None else energy
-    return {
-        "harmonic_weight": float(masks[0].sum(dtype=np.float64)),
-        "percussive_weight": float(masks[1].sum(dtype=np.float64)),
-        "rest_energy": float((rest**2 * weights).sum(dtype=np.float64)),
-        "entropy": float((entropy * weights).sum(dtype=np.float64)),
-        "weights": float(weights.sum(dtype=np.float64)),
-    }
-
-
-def _figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """Shares and means from sums; none where a track is silent."""
-    found, get = dict[str, float](), sums.get
-    both = get("harmonic_energy", 0.0) + get("percussive_energy", 0.0)
-    if both > SILENCE:
-        found["percussive_energy"] = sums["percussive_energy"] / both
-    elif "harmonic_energy" not in sums and (
-        both := get("harmonic_weight", 0.0) + get("percussive_weight", 0.0)
-    ):
-        found["percussive_weight"] = sums["percussive_weight"] / both
-    if get("weights", 0.0) > SILENCE:
-        found["entropy"] = sums["entropy"] / sums["weights"]
-    if get("energy", 0.0) > SILENCE:
-        rest = get("residual_energy", get("rest_energy", 0.0)) / sums["energy"]
-        if rest > 1e-6:  # more than rounding: some margin is above 1
-            found["residual"] = rest
-        if "error_energy" in sums:
-            ratio = sums["error_energy"] / sums["energy"]
-            found["reconstruction"] = 10 * float(np.log10(max(ratio, 10 ** (FLOOR / 10))))
-    return found
 
 
 def with_stems(measured: Measured, record: StemRecord | None) -> Measured:

@@ -1,33 +1,20 @@
 """How is a report laid out? Its sections, from what was gathered; every name goes through `markup`."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hpss_batch import __version__
-from hpss_batch.products.charts import histogram, shares
-from hpss_batch.products.excerpts import Excerpt
-from hpss_batch.products.figures import FIGURES, SPANS, Figure, Measured
-from hpss_batch.products.markup import Html, data_uri, duration, element, escape, n_bytes
+from hpss_batch.products.cards import distributions, portraits
+from hpss_batch.products.charts import shares
+from hpss_batch.products.markup import Html, duration, element, escape, n_bytes
+from hpss_batch.products.tables import LISTED, outlier_table, table, track_table
 
 if TYPE_CHECKING:
-    from hpss_batch.products.report import Findings, Portrait
-
-LISTED = 200
-"""Tracks that are listed in one table, at most."""
+    from hpss_batch.products.report import Findings
 
 STEPS = {"read": "read and decode", "stft": "transform", "hpss": "separate", "write": "compress and write"}
-VOICES = {
-    "full": "Full",
-    "harmonic": "Harmonic",
-    "percussive": "Percussive",
-    "residual": "Residual",
-    "harmonic_mask": "Harmonic mask",
-    "percussive_mask": "Percussive mask",
-}
 
 
 def render(found: "Findings") -> str:
@@ -35,11 +22,11 @@ def render(found: "Findings") -> str:
     sections = {
         "totals": ("Totals", _totals(found)),
         "failures": ("Not done", _failures(found)),
-        "tracks": ("Look and listen", _portraits(found)),
-        "distributions": ("Distributions", _distributions(found)),
-        "outliers": ("Outliers", _outliers(found)),
+        "tracks": ("Look and listen", portraits(found)),
+        "distributions": ("Distributions", distributions(found)),
+        "outliers": ("Outliers", outlier_table(found)),
         "speed": ("Speed", _speed(found)),
-        "sample": ("Tracks", _sample(found)),
+        "sample": ("Tracks", track_table(found)),
         "job": ("How it was made", _job(found)),
     }
     shown = {key: value for key, value in sections.items() if value[1] is not None}
@@ -133,17 +120,6 @@ def _key(name: str) -> Html:
     return element("svg", spot, viewBox="0 0 10 10", class_="key", aria_hidden="true")
 
 
-def _table(heads: Sequence[tuple[str, str]], rows: Sequence[Html]) -> Html:
-    """A table that may be wider than the page; heads are words and classes."""
-    head = element("tr", [element("th", words, class_=kind or None, scope="col") for words, kind in heads])
-    return element(
-        "div",
-        element("table", element("thead", head), element("tbody", rows)),
-        class_="scroll",
-        tabindex="0",
-    )
-
-
 def _failures(found: "Findings") -> Html | None:
     catalog = found.plan.catalog
     bad = [
@@ -171,149 +147,10 @@ def _failures(found: "Findings") -> Html | None:
         for track, status, error in bad[:LISTED]
     ]
     more = f"and {len(bad) - LISTED:,} more: `hpss-batch status` lists them" if len(bad) > LISTED else ""
-    table = _table([("Track", ""), ("Status", ""), ("Reason", "")], rows) if rows else None
-    return element("div", [element("p", text) for text in words], table, element("p", more) if more else None)
-
-
-def _link(measured: Measured) -> Html:
-    return element("a", measured.track, href=f"#row-{measured.row}")
-
-
-def _portraits(found: "Findings") -> Html | None:
-    if not found.portraits:
-        return None
-    about = (
-        "The middle of a few tracks. Frequencies are logarithmic, brightness is in decibels below the loudest point "
-        "of the full spectrogram, and all sounds of a track have the same gain."
-    )
-    cards = [_card(portrait) for portrait in found.portraits]
-    return element("div", element("p", about, class_="soft"), element("div", cards, class_="cards"))
-
-
-def _card(portrait: "Portrait") -> Html:
-    excerpt, measured = portrait.excerpt, portrait.measured
-    facts = [
-        f"{figure.title.lower()} {figure.words(measured.values[figure.key])}"
-        for figure in FIGURES
-        if figure.key in measured.values and figure.key not in ("seconds", "clipped")
-    ]
-    badges = [element("span", text, class_="badge") for text in (duration(measured.seconds), *facts)]
-    note = element("p", excerpt.note, class_="soft small") if excerpt.note else None
-    voices = [_voice(name, excerpt, measured.track) for name in excerpt.pictures]
+    listing = table([("Track", ""), ("Status", ""), ("Reason", "")], rows) if rows else None
     return element(
-        "article",
-        element("h3", _link(measured)),
-        element("p", portrait.why[:1].upper() + portrait.why[1:] + ".", class_="why"),
-        element("div", badges),
-        note,
-        voices,
-        class_="card",
+        "div", [element("p", text) for text in words], listing, element("p", more) if more else None
     )
-
-
-def _voice(name: str, excerpt: Excerpt, track: str) -> Html:
-    words, sound = VOICES[name], excerpt.sounds.get(name)
-    player = (
-        element(
-            "audio", controls=True, preload="metadata", src=data_uri("audio/flac", sound), aria_label=words
-        )
-        if sound
-        else None
-    )
-    picture = element(
-        "img",
-        src=data_uri("image/png", excerpt.pictures[name]),
-        alt=f"{words} spectrogram of {track}",
-        loading="lazy",
-    )
-    end = excerpt.start + excerpt.seconds
-    middle = excerpt.start + excerpt.seconds / 2
-    seconds = [element("span", f"{at:.1f} s") for at in (excerpt.start, middle, end)]
-    return element(
-        "figure",
-        element("figcaption", element("span", words), player),
-        element("div", picture, _ticks(excerpt), class_="spectrogram"),
-        element("div", seconds, class_="seconds"),
-        class_=f"voice {name.split('_')[0]}",
-    )
-
-
-def _ticks(excerpt: Excerpt) -> Iterator[Html]:
-    span = np.log(excerpt.highest / excerpt.lowest)
-    for hz, words in ((100, "100 Hz"), (1000, "1 kHz"), (10_000, "10 kHz")):
-        at = float(np.log(hz / excerpt.lowest) / span) if excerpt.lowest > 0 else -1
-        if 0.03 < at < 0.97:
-            yield element("span", words, class_="hz", style=f"bottom:{100 * at:.1f}%")
-
-
-def _distributions(found: "Findings") -> Html | None:
-    plots = [plot for figure in FIGURES if (plot := _plot(figure, found)) is not None]
-    if not plots:
-        return None
-    looked, total = len(found.measured), found.n_measurable
-    about = (
-        f"Over all {total:,} tracks that are done"
-        if looked == total
-        else (f"Over {looked:,} of {total:,} tracks that are done, drawn at random")
-    )
-    about += (
-        f", from up to {SPANS} stretches of each. No ground truth is needed for these figures, and none is "
-    )
-    about += (
-        "implied: they say what was done, not how well. The dashed line is the median; every tick is a track."
-    )
-    return element("div", element("p", about, class_="soft"), element("div", plots, class_="plots"))
-
-
-def _plot(figure: Figure, found: "Findings") -> Html | None:
-    values = [m.values[figure.key] for m in found.measured if figure.key in m.values]
-    if len(values) < 2:
-        return None
-    middle, alike = figure.words(float(np.median(values))), min(values) == max(values)
-    return element(
-        "div",
-        element("h3", figure.title),
-        element("p", middle, " ", element("small", "in all of them" if alike else "median"), class_="middle"),
-        None if alike else _histogram(figure, values, middle),
-        element("p", figure.about, class_="soft small"),
-        class_=f"card of-{figure.key.replace('_', '-')}",
-    )
-
-
-def _histogram(figure: Figure, values: Sequence[float], middle: str) -> Html:
-    low, high = figure.ends or (min(values), max(values))
-    ends = [figure.words(at) for at in (low, (low * high) ** 0.5 if figure.log else (low + high) / 2, high)]
-    label = (
-        f"{figure.title}: median {middle}, from {figure.words(min(values))} to {figure.words(max(values))}"
-    )
-    shown = [float(np.log(v)) if figure.log else v for v in (low, high, *values)]
-    return histogram(shown[2:], shown[0], shown[1], ends, label)
-
-
-def _outliers(found: "Findings") -> Html | None:
-    if not found.outliers:
-        return None
-    rows = [
-        element(
-            "tr",
-            element("td", _link(outlier.measured), class_="name"),
-            element("td", outlier.figure.title),
-            element("td", outlier.figure.words(outlier.value), class_="n"),
-            element(
-                "td",
-                f"{abs(outlier.distance):.1f} {'above' if outlier.distance > 0 else 'below'}",
-                class_="n",
-            ),
-        )
-        for outlier in found.outliers
-    ]
-    about = (
-        "Tracks more than 3.5 robust deviations from the median of a figure (1.4826 times the median absolute "
-        "deviation). Far away is not wrong: a drum solo is an outlier among string quartets. It is where to listen "
-        "first."
-    )
-    heads = [("Track", ""), ("Figure", ""), ("Value", "n"), ("Deviations", "n")]
-    return element("div", element("p", about, class_="soft"), _table(heads, rows))
 
 
 def _speed(found: "Findings") -> Html | None:
@@ -352,39 +189,8 @@ def _steps(what: str, audio: float, taken: Sequence[Mapping[str, float]]) -> Htm
     about = f"{what} took {duration(total)} of work, over all workers, for {duration(audio)} of audio."
     heads = [("Step", ""), ("Time", "n"), ("Share", "n"), ("Real time", "n")]
     return element(
-        "div", element("p", about, class_="soft"), shares(spent, "time by step"), _table(heads, rows)
+        "div", element("p", about, class_="soft"), shares(spent, "time by step"), table(heads, rows)
     )
-
-
-def _sample(found: "Findings") -> Html | None:
-    linked = {o.measured.row for o in found.outliers} | {p.measured.row for p in found.portraits}
-    chosen = [m for m in found.measured if m.row in linked]
-    chosen += [m for m in found.measured if m.row not in linked][: max(LISTED - len(chosen), 0)]
-    if not chosen:
-        return None
-    chosen.sort(key=lambda m: m.row)
-    figures = [f for f in FIGURES if f.key != "seconds" and any(f.key in m.values for m in chosen)]
-    rows = [
-        element(
-            "tr",
-            element("td", m.track, class_="name"),
-            element("td", duration(m.seconds), class_="n"),
-            [
-                element("td", f.words(m.values[f.key]) if f.key in m.values else "", class_="n")
-                for f in figures
-            ],
-            id=f"row-{m.row}",
-        )
-        for m in chosen
-    ]
-    heads = [("Track", ""), ("Length", "n"), *((f.title, "n") for f in figures)]
-    total = found.n_measurable
-    words = (
-        "All tracks that are done."
-        if len(chosen) == total
-        else f"{len(chosen):,} of {total:,} tracks that are done."
-    )
-    return element("div", element("p", words, class_="soft"), _table(heads, rows))
 
 
 def _job(found: "Findings") -> Html:

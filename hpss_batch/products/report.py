@@ -22,7 +22,8 @@ from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.survey import is_run_directory
 from hpss_batch.products.excerpts import SECONDS, Cutter, Excerpt
-from hpss_batch.products.figures import Measured, Meter, Outlier, outliers, sample_rows, with_stems
+from hpss_batch.products.figures import Measured, Outlier, outliers, sample_rows, with_stems
+from hpss_batch.products.meter import Meter
 from hpss_batch.products.page import render
 
 SAMPLE = 200
