@@ -113,9 +113,12 @@ class Corpus(Mapping[str, xr.Dataset]):
         packed = self.dataset
         names = [str(n) for n, v in packed.data_vars.items() if "frame" in v.dims]
         view = (
-            packed[names].drop_vars(["track", "track_index"], errors="ignore").isel(frame=slice(start, stop))
+            packed[names]
+            .drop_vars(["track", "track_index"], errors="ignore")
+            .isel(frame=slice(start, stop), missing_dims="ignore")  # a store of stems alone has no arrays
         )
-        view = view.isel(channel=slice(0, self._channels(int(facts["source_channels"]))))
+        channels = slice(0, self._channels(int(facts["source_channels"])))
+        view = view.isel(channel=channels, missing_dims="ignore")
         view = _decoded(view.chunk(_chunks(self._group, names)))
         view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
             name: _plain(value) for name, value in facts.items() if name not in ("track", "error", "status")

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from hpss_batch.corpus.encoding import Encoding
 from hpss_batch.corpus.folder import PARTIAL, is_url, object_store, sync
 from hpss_batch.corpus.probe import open_handle
-from hpss_batch.errors import StoreError
+from hpss_batch.errors import AudioError, StoreError
 
 STEMS = "stems"
 """The folder of a run directory that stems lie in."""
@@ -60,7 +60,7 @@ def tags_of(path: str) -> dict[str, str]:
     try:
         with open_handle(path) as file:
             found: Mapping[str, str] = file.copy_metadata()
-    except (OSError, sf.SoundFileError):
+    except (OSError, sf.SoundFileError, AudioError):
         return {}
     return {name: found[name] for name in _TAGS if found.get(name)}
 
@@ -158,7 +158,7 @@ class StemFile:
         assert self.facts is not None, "finish() comes first"
         try:
             if self.final is None:
-                object_store(f"{self.url.rstrip('/')}/{STEMS}").put(self.name, self.partial)
+                object_store(self.url.rstrip("/")).put(f"{STEMS}/{self.name}", self.partial)
                 self.partial.unlink()
             else:
                 os.replace(self.partial, self.final)

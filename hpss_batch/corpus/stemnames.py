@@ -4,7 +4,7 @@ By the track's id without its extension: `album/song.flac` gives `stems/album/so
 tracks apart wherever the files end up, so they are compared as the strictest file system would (case and Unicode
 normalisation aside), and chosen generation by generation:
 
-1. short, if no track placed earlier has that name, and no other of the same generation would;
+1. short, if no track placed earlier could have that name, and no other of the same generation would;
 2. else with the extension: `song.wav` beside `song.flac` become `song.wav.harmonic…` and `song.flac.harmonic…`;
 3. else numbered: `Song.wav` beside `song.wav` become `Song.wav…` and `song.wav (2)…`.
 
@@ -61,7 +61,7 @@ def stem_names(generations: Iterable[Sequence[str]], pattern: Pattern) -> dict[s
     Examples
     --------
     >>> names = stem_names([["a/song.flac", "a/song.wav", "b.ogg"], ["b.mp3"]], Pattern("{id}.{component}", ".flac"))
-    >>> list(names.values())
+    >>> sorted(names.values())
     ['a/song.flac', 'a/song.wav', 'b', 'b.mp3']
     """
     taken = _Taken(pattern)
@@ -84,7 +84,9 @@ def stem_names(generations: Iterable[Sequence[str]], pattern: Pattern) -> dict[s
                 number += 1
                 name = _fitted(long, f" ({number})", pattern.room)
             names[id_] = name
-    return {id_: names[id_] for id_ in names}
+        for id_ in crowded:  # nor shall a track that comes later be taken for one of these
+            taken.files |= taken.keys(short[id_])
+    return names
 
 
 @dataclass
