@@ -188,9 +188,8 @@ def _steps(what: str, audio: float, taken: Sequence[Mapping[str, float]]) -> Htm
     ]
     about = f"{what} took {duration(total)} of work, over all workers, for {duration(audio)} of audio."
     heads = [("Step", ""), ("Time", "n"), ("Share", "n"), ("Real time", "n")]
-    return element(
-        "div", element("p", about, class_="soft"), shares(spent, "time by step"), table(heads, rows)
-    )
+    words = element("p", about, class_="soft")
+    return element("div", words, shares(spent, "time by step"), table(heads, rows), class_="work")
 
 
 def _job(found: "Findings") -> Html:

@@ -1,0 +1,338 @@
+"""A report is one page that stands alone, holds what was measured, and cannot be broken by any name."""
+
+import base64
+import io
+import os
+import re
+import shutil
+import subprocess
+import zlib
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from click.testing import CliRunner
+from conftest import music, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from hpss_batch.cli import main
+from hpss_batch.corpus.folder import open_folder
+from hpss_batch.corpus.open import open_corpus
+from hpss_batch.errors import StoreError
+from hpss_batch.job.config import Job
+from hpss_batch.job.run import Result, run
+from hpss_batch.products import figures, markup
+from hpss_batch.products.excerpts import png
+from hpss_batch.products.meter import spans
+from hpss_batch.products.report import gather, write_report
+
+RunJob = Callable[..., Result]
+
+NAMES = [
+    "<script>alert(1)<%2Fscript>",
+    "a \"quoted\" & 'single'",
+    "line\nbreak",
+    "turned \u202e round",
+    "</style><b>",
+]
+"""Names that would change a page that trusts them; the last is of a file in a folder "<"."""
+
+VOID = {"img", "meta", "link"}
+
+
+class Page(HTMLParser):
+    """A page taken apart: what is open, what there is, and what it would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.text = list[str](), list[str](), list[str]()
+        self.ids, self.targets, self.fetched = set[str](), set[str](), list[str]()
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), "no script"
+            if name == "id":
+                assert value not in self.ids
+                self.ids.add(str(value))
+            elif name == "href" and str(value).startswith("#"):
+                self.targets.add(str(value)[1:])
+            elif name in ("src", "href", "srcset", "data", "action"):
+                self.fetched.append(str(value))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+
+def check_stands_alone(text: str) -> Page:
+    page = Page(text)
+    assert "script" not in page.tags
+    assert page.targets <= page.ids, "every link inside leads somewhere"
+    assert all(address.startswith("data:") for address in page.fetched)
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    for needed in ("prefers-color-scheme: dark", "@media print", "max-width"):
+        assert needed in style
+    text.encode()  # no lone surrogate is left
+    return page
+
+
+def words(page: Page) -> str:
+    return " ".join(page.text)
+
+
+def decoded(page: Page, kind: str) -> list[bytes]:
+    start = f"data:{kind};base64,"
+    return [base64.b64decode(a.removeprefix(start)) for a in page.fetched if a.startswith(start)]
+
+
+@pytest.fixture(scope="module")
+def corpus(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Music whose names are hostile, and some that cannot be read."""
+    root = tmp_path_factory.mktemp("report") / "music <i>"
+    shutil.copytree(corpus_folder, root)
+    for seed, name in enumerate(NAMES):
+        (root / name).parent.mkdir(exist_ok=True)
+        sf.write(root / f"{name}.wav", music(1.0, 22050, 1, seed), 22050)
+    (root / "broken <img src=x onerror=alert(1)>.wav").write_text("no audio <b>")
+    (root / os.fsdecode(b"caf\xe9 broken.wav")).write_bytes(b"")
+    return root
+
+
+@pytest.fixture(scope="module")
+def out(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("out") / "out"
+    run(Job.parse(settings(corpus, place, output__arrays=["harmonic_mask", "percussive_mask"])))
+    return place
+
+
+@pytest.fixture(scope="module")
+def report(out: Path) -> str:
+    return Path(write_report(out)).read_text(encoding="utf-8")
+
+
+def test_the_page_stands_alone_and_tells_everything(report: str, out: Path) -> None:
+    page = check_stands_alone(report)
+    said = words(page)
+    assert "12 of 14 tracks done" in said
+    for heading in (
+        "Totals",
+        "Not done",
+        "Look and listen",
+        "Distributions",
+        "Speed",
+        "Tracks",
+        "How it was made",
+    ):
+        assert heading in page.text
+    assert "is not audio but text" in said
+    assert "kernel_size: 17" in said
+    assert len(decoded(page, "image/png")) == 4 * 3
+    for sound in decoded(page, "audio/flac"):
+        samples, rate = sf.read(io.BytesIO(sound), always_2d=True)
+        assert rate == 22050
+        assert 0.5 < len(samples) / rate < 9
+        assert np.abs(samples).max() <= 1
+    assert page.tags.count("audio") == 4 * 3
+
+
+def test_every_name_is_text(report: str) -> None:
+    page = check_stands_alone(report)
+    said = words(page)
+    assert "<script>alert(1)<%252Fscript>.wav" in said
+    assert "a \"quoted\" & 'single'.wav" in said
+    assert "line\\nbreak.wav" in said
+    assert "turned \\u202e round.wav" in said
+    assert "</style><b>.wav" in said
+    assert "broken <img src=x onerror=alert(1)>.wav" in said
+    assert "caf%E9 broken.wav" in said
+    assert report.count("</style>") == 1
+    assert "\u202e" not in report
+
+
+def test_harmonic_and_percussive_sounds_add_up_to_the_full_one(report: str) -> None:
+    sounds = decoded(check_stands_alone(report), "audio/flac")
+    for full, harmonic, percussive in zip(sounds[::3], sounds[1::3], sounds[2::3], strict=True):
+        a, b, c = (sf.read(io.BytesIO(sound))[0] for sound in (full, harmonic, percussive))
+        assert np.abs(a - b - c).max() < 3 / 2**15
+        assert np.abs(a).max() > 0.01
+
+
+def test_without_the_audio_masks_are_shown_and_that_is_said(out: Path, tmp_path: Path, corpus: Path) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    away = corpus.rename(corpus.with_name("away"))
+    try:
+        text = Path(write_report(tmp_path / "out", tracks=2)).read_text()
+    finally:
+        away.rename(corpus)
+    page = check_stands_alone(text)
+    assert "audio" not in page.tags
+    assert "the audio cannot be read: No such file" in words(page)
+    assert len(decoded(page, "image/png")) == 2 * 2
+    assert "every bin counts alike" in words(page)
+
+
+def test_stems_components_and_margins_are_told(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+    arrays = ["spectrogram", "harmonic_mask", "percussive_mask", "harmonic", "percussive", "residual"]
+    run_job(
+        corpus_folder,
+        tmp_path / "out",
+        hpss__margin=2.0,
+        output__arrays=arrays,
+        output__stems=True,
+        corpus__channels="all",
+    )
+    said = words(check_stands_alone(Path(write_report(tmp_path / "out")).read_text()))
+    for title in ("Residual share", "Peak of stems"):
+        assert title in said
+    assert "reconstruction error exact" in said.lower() or "Reconstruction error" in said
+    assert re.search(r"The stems of \d+ tracks took", said)
+
+
+def test_a_second_stage_takes_spectrograms_from_the_first(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    run_job(corpus_folder, tmp_path / "first")
+    job = {
+        "corpus": {"path": str(tmp_path / "first")},
+        "hpss": {"kernel_size": 17},
+        "output": {"path": str(tmp_path / "second"), "arrays": ["harmonic_mask"], "mask_dtype": "uint8"},
+        "cluster": settings(corpus_folder, tmp_path)["cluster"],
+    }
+    run(Job.parse(job))
+    page = check_stands_alone(Path(write_report(tmp_path / "second", tracks=2)).read_text())
+    assert page.tags.count("audio") == 2 * 3
+
+
+def test_large_corpora_are_sampled_and_that_is_said(out: Path, tmp_path: Path) -> None:
+    text = Path(write_report(out, tmp_path / "page.html", tracks=1, sample=5)).read_text()
+    assert "Over 5 of 11 tracks that are done, drawn at random" in words(check_stands_alone(text))
+
+
+def test_nothing_done_is_a_page_too(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    sf.write(folder / "empty.wav", np.zeros(0), 22050)
+    run_job(folder, tmp_path / "out")
+    said = words(check_stands_alone(Path(write_report(tmp_path / "out")).read_text()))
+    assert "1 of 1 tracks done" in said
+    with pytest.raises(StoreError, match="not a run directory"):
+        write_report(folder)
+
+
+def test_the_command_writes_where_it_is_told(out: Path, tmp_path: Path) -> None:
+    place = tmp_path / "r.html"
+    result = CliRunner().invoke(main, ["report", str(out), "-o", str(place), "--tracks", "0"])
+    assert result.exit_code == 0, result.output
+    assert f"Wrote {place}" in result.output
+    assert "Look and listen" not in words(check_stands_alone(place.read_text()))
+    assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 2
+
+
+def test_a_browser_shows_it(report: str, tmp_path: Path) -> None:
+    """What a browser makes of the page is what was written; where there is none, the parser above has to do."""
+    place = tmp_path / "report.html"
+    place.write_text(report)
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    text = place.read_text() if browser is None else _dump(browser, place, tmp_path / "profile")
+    page = Page(text)
+    assert "<script>alert(1)<%252Fscript>.wav" in words(page)
+    assert "script" not in page.tags
+    assert page.tags.count("rect") == Page(report).tags.count("rect") > 10
+    assert page.tags.count("audio") == Page(report).tags.count("audio")
+
+
+def _dump(browser: str, place: Path, profile: Path) -> str:
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --disable-dev-shm-usage"
+    )
+    command = [browser, *flags.split(), f"--user-data-dir={profile}", "--dump-dom", place.as_uri()]
+    return subprocess.run(command, capture_output=True, timeout=120, check=True).stdout.decode()
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Z", "C", "Cs"])))
+def test_no_text_becomes_markup(text: str) -> None:
+    page = markup.element("p", text, title=text, class_=None)
+    page.encode()
+    parsed = Page(page)
+    assert parsed.tags == ["p"]
+    assert "".join(parsed.text) == markup.printable(text)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 10**5))
+def test_stretches_lie_within_their_track_and_one_chunk(start: int, n_frames: int) -> None:
+    found = spans(start, n_frames)
+    assert 1 <= len(found) <= 4
+    for begin, stop in found:
+        assert start <= begin < stop <= start + n_frames
+        assert begin // 512 == (stop - 1) // 512
+    assert found == sorted(set(found))
+
+
+def test_pictures_are_what_they_were_made_of() -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    data = png(pixels, ramp)
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, chunks = 8, {}
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        assert zlib.crc32(kind + body) == int.from_bytes(data[at + 8 + size : at + 12 + size], "big")
+        chunks[kind] = body
+        at += 12 + size
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(3, 5)
+    np.testing.assert_array_equal(lines[:, 1:], pixels)
+    assert not lines[:, 0].any()
+
+
+def test_shares_are_those_of_the_components(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+    """From stored spectrograms, and from masks and the audio: the same."""
+    masks = ["harmonic_mask", "percussive_mask"]
+    found = list[dict[str, figures.Measured]]()
+    for name, arrays in (("all", ["spectrogram", *masks]), ("masks", masks)):
+        run_job(corpus_folder, tmp_path / name, output__arrays=arrays)
+        gathered = gather(open_folder(tmp_path / name), tracks=0, sample=100)
+        found.append({measured.track: measured for measured in gathered.measured})
+    track = open_corpus(tmp_path / "all")["short.wav"].load()
+    harmonic, percussive = (
+        float((np.abs(track[name].values) ** 2).sum()) for name in ("harmonic", "percussive")
+    )
+    for measured in found:
+        assert measured["short.wav"].values["percussive_energy"] == pytest.approx(
+            percussive / (harmonic + percussive), rel=1e-4
+        )
+        weights = np.abs(track.spectrogram.values) ** 2
+        h = np.clip(track.harmonic_mask.values.astype(float), 1e-9, 1 - 1e-9)
+        entropy = -(h * np.log2(h) + (1 - h) * np.log2(1 - h))
+        assert measured["short.wav"].values["entropy"] == pytest.approx(
+            float((entropy * weights).sum() / weights.sum()), rel=1e-3
+        )
+
+
+def test_outliers_are_far_from_the_middle() -> None:
+    measured = [
+        figures.Measured(i, f"t{i}", 1.0, {"entropy": value})
+        for i, value in enumerate([0.5, 0.51, 0.49, 0.5, 0.52, 0.48, 0.505, 0.95])
+    ]
+    found = figures.outliers(measured)
+    assert [(outlier.measured.track, outlier.figure.key) for outlier in found] == [("t7", "entropy")]
+    assert found[0].distance > 10
+    assert figures.outliers(measured[:5]) == []
