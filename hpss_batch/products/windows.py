@@ -187,9 +187,10 @@ class TrackWindows:
         IndexError
             If there is no such window.
         """
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"window {index} of {len(self):,}; allowed: 0 to {len(self) - 1}")
-        index = int(index) % len(self)
+        n_windows = self._lane_stop[-1]
+        if not -n_windows <= index < n_windows:
+            raise IndexError(f"window {index} of {n_windows:,}; allowed: 0 to {n_windows - 1}")
+        index = int(index) % n_windows
         lane = bisect_right(self._lane_stop, index)
         first = (index - (self._lane_stop[lane - 1] if lane else 0)) * self.hop
         track, channel = self._lane_track[lane], self._lane_channel[lane]
@@ -210,16 +211,16 @@ class TrackWindows:
     def _read(self, name: str, begin: int, channel: int) -> Array:
         """Frames of one variable, counted on the frame axis, as a new array."""
         reader, cached = self._readers[name], self._cached[name]
+        channel, frames = channel * reader.axis, reader.frames
         out = np.empty((self.frames, *reader.tail), np.complex64 if reader.dtype.kind == "c" else np.float32)
-        at = 0
-        while at < self.frames:
-            number, offset = divmod(begin + at, reader.frames)
-            length = min(self.frames - at, reader.frames - offset)
-            out[at : at + length] = cached(number, channel if reader.axis else 0)[offset : offset + length]
-            at += length
-        if name in MASKS and reader.dtype.kind == "u":
-            top = int(np.iinfo(reader.dtype).max)
-            out *= np.float32(1 / (top - 1))
+        number, offset = divmod(begin, frames)
+        at, length = 0, min(self.frames, frames - offset)
+        while length:
+            out[at : at + length] = cached(number, channel)[offset : offset + length]
+            at, number, offset = at + length, number + 1, 0
+            length = min(self.frames - at, frames)
+        if reader.dtype.kind == "u" and name in MASKS:
+            out *= np.float32(1 / (np.iinfo(reader.dtype).max - 1))
         return out
 
     def batches(
