@@ -1,0 +1,74 @@
+"""A plan says what a run takes: bytes exactly, memory as an upper bound that real tasks are held to."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import music, settings
+
+from hpss_batch.corpus.open import open_corpus
+from hpss_batch.job.config import Job
+from hpss_batch.job.plan import plan
+from hpss_batch.job.run import run
+
+MEASURE = """
+import resource, sys
+from hpss_batch.corpus.folder import open_folder
+from hpss_batch.job.config import Job
+from hpss_batch.job.plan import plan
+from hpss_batch.job.run import run
+from hpss_batch.job.tasks import separate_unit
+
+job = Job.load(sys.argv[1])
+planned = plan(job)
+for unit in planned.pending:
+    separate_unit(planned.recipe, unit, {}, write=False)
+print(planned.task_bytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_bytes_of_arrays_are_those_of_the_finished_store(corpus_folder: Path, tmp_path: Path) -> None:
+    job = Job.parse(settings(corpus_folder, tmp_path / "out", corpus__include=["*.flac", "*.wav"]))
+    planned = plan(job)
+    run(job)
+    corpus = open_corpus(tmp_path / "out")
+    for name, n_bytes in planned.array_bytes.items():
+        assert n_bytes == sum(corpus[track][name].nbytes for track in corpus)
+
+
+@pytest.mark.parametrize("changes", [{}, {"channels": "all"}, {"sample_rate": 11025}])
+def test_a_real_task_takes_no_more_memory_than_planned(changes: dict[str, object], tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    sf.write(folder / "long.flac", np.tile(music(20.0, 44100, 2), (6, 1)), 44100)
+    job = {
+        "corpus": {"path": str(folder)} | changes,
+        "output": {
+            "path": str(tmp_path / "out"),
+            "unit_frames": 8192,
+            "arrays": ["spectrogram", "harmonic_mask"],
+        },
+    }
+    (tmp_path / "job.yaml").write_text(Job.parse(job).to_yaml())
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path / "job.yaml")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    predicted, measured = map(int, done.stdout.split())
+    assert measured <= predicted
+    assert measured > predicted / 6, "a bound that is this far off says nothing"
+
+
+def test_memory_does_not_depend_on_the_length_of_tracks(tmp_path: Path) -> None:
+    bounds = []
+    for seconds in (10.0, 200.0):
+        folder = tmp_path / f"{seconds:.0f}"
+        folder.mkdir()
+        sf.write(folder / "a.wav", music(seconds, 22050), 22050)
+        bounds.append(plan(Job.parse(settings(folder, tmp_path / "out"))).task_bytes)
+    assert bounds[0] == bounds[1]
