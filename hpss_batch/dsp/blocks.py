@@ -30,7 +30,7 @@ Float = np.dtype[np.floating[Any]]
 
 def block_length(size: int, lanes: int) -> int:
     """Windows in a block: the more, the more work is shared, but the more registers are spilled to memory."""
-    return max(lanes, 32 if size < 48 else 64 if size < 128 else 128)
+    return max(lanes, 32 if size < 80 else 64 if size < 224 else 128)
 
 
 @functools.cache
@@ -105,11 +105,18 @@ def stage_code(machine: Machine, dtype: Float, nonnegative: bool) -> str:
 
 
 def down_code(machine: Machine, dtype: Float) -> str:
-    """Rank the windows of one block of rows in `columns` columns."""
+    """Rank the windows of one block of rows in `columns` columns.
+
+    Meanwhile the rows that the next tile will stage, `ahead`, are fetched to the cache: else memory would idle while
+    values are compared, and comparing would wait while memory is read.
+    """
     parameters = ["ptr source", "ptr offsets", "i64 columns", "ptr target", "i64 stride", "ptr block"]
-    w = Writer(machine, dtype, "down", parameters)
+    w = Writer(machine, dtype, "down", [*parameters, "ptr ahead", "i64 ahead_stride", "i64 n_ahead"])
     with w.loop(w["columns"], w.lanes) as column:
         left = w.bytes(w.lower(column, w.add(w["columns"], -w.lanes)))
+        ahead = w.place(w["ahead"], left)
+        with w.loop(w["n_ahead"]) as i:
+            w.prefetch(w.place(ahead, w.multiply(i, w["ahead_stride"])))
         source, target = w.place(w["source"], left), w.place(w["target"], left)
         w.call(w["block"], source, w["offsets"], target, w["stride"])
     return w.finish()

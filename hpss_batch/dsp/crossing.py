@@ -120,12 +120,12 @@ def crossing_code(machine: Machine, name: str, what: Crossing) -> str:
         stop = w.lower(w.add(w.add(first, f["tile"]), f["reach"]), f["n_source"])
         ring = [f[field] for field in ("source", "source_stride", "ring", "slots", "ring_stride", "width")]
         w.call("stage", *ring, staged, stop, f["peaks"])
-        _tile_code(w, what, f, first)
+        _tile_code(w, what, f, first, stop)
     return joined([*parts, w.finish()])
 
 
-def _tile_code(w: Writer, what: Crossing, f: dict[str, Value], first: Value) -> None:
-    """What is done with a tile that is staged, from row `first` of the results on."""
+def _tile_code(w: Writer, what: Crossing, f: dict[str, Value], first: Value, stop: Value) -> None:
+    """What is done with a tile from row `first` of the results on, once rows of the source are staged up to `stop`."""
 
     def rows(base: str, stride: str, i: Value) -> tuple[Value, Value]:
         return w.place(f[base], w.multiply(i, f[stride])), f[stride]
@@ -136,7 +136,10 @@ def _tile_code(w: Writer, what: Crossing, f: dict[str, Value], first: Value) -> 
     if what.down:
         target = rows("medians_down", "medians_stride", w.whole(0))
         target = target if what.finish else rows("out_down", "down_stride", first)
-        w.call("down", w.place(f["ring"], f["inset"]), offsets(first), f["columns"], *target, f["block_down"])
+        ring, columns, block = w.place(f["ring"], f["inset"]), f["columns"], f["block_down"]
+        next_stop = w.lower(w.add(stop, f["tile"]), f["n_source"])
+        ahead = *rows("source", "source_stride", stop), w.binary("sub", next_stop, stop)
+        w.call("down", ring, offsets(first), columns, *target, block, *ahead)
     if not what.along:
         return
     with w.loop(f["tile"], w.lanes) as i:

@@ -145,6 +145,11 @@ class Writer:
         """Write a value to an address."""
         self._line(f"store {value}, {place}, align {1 if 'x i8' in value.type else self.itemsize}")
 
+    def prefetch(self, place: Value) -> None:
+        """Ask for a line of memory to be read into the second level of the cache; a hint, which never fails."""
+        self._declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self._line(f"call void @llvm.prefetch.p0({place}, i32 0, i32 2, i32 1)")
+
     # Lane by lane
 
     def binary(self, operation: str, a: Value, b: Value) -> Value:

@@ -4,7 +4,7 @@
     python workflows/benchmarks/kernel.py --kernels 17 31
 
 Needs librosa; compares with bottleneck and dask-image as well where they are installed. One thread, the best of
-several repeats, all in one run, by turns: nanoseconds a bin differ between machines and hours, ratios hardly do.
+several repeats, by turns in one run: nanoseconds a bin differ between machines and hours, ratios less.
 
 hpss     masks of a magnitude (4096 frames, 1025 bins) of float32, power 2, written into arrays that exist
 copy     the same bytes: one array read, two written
@@ -45,15 +45,20 @@ print(time.perf_counter() - numpy)
 """
 
 
-def best(work: Callable[[], object], seconds: float = 1.0, most: int = 30) -> float:
-    """Seconds of the fastest of several repeats, as many as a second holds; at least two."""
-    work()
-    times: list[float] = []
-    while len(times) < 2 or (sum(times) < seconds and len(times) < most):
-        started = time.perf_counter()
+def by_turns(*works: Callable[[], object], rounds: int = 3) -> list[float]:
+    """Seconds of the fastest repeat of each. They take turns, so that a busy moment is one for all of them."""
+    fastest = [math.inf] * len(works)
+    for work in works:
         work()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    for _ in range(rounds):
+        for i, work in enumerate(works):
+            spent = 0.0
+            while spent < 0.2:
+                started = time.perf_counter()
+                work()
+                spent += (took := time.perf_counter() - started)
+                fastest[i] = min(fastest[i], took)
+    return fastest
 
 
 def table(title: str, head: list[str], rows: list[list[str]]) -> None:
@@ -94,9 +99,12 @@ def separation(S: np.ndarray, kernels: list[int]) -> None:
     rows = []
     for name, parameters in cases:
         params = HpssParams.of(**parameters)
-        ours = best(lambda p=params: masks(S, p, out=outs)) / S.size
-        floor = best(copy) / S.size
-        theirs = best(lambda p=parameters: librosa.decompose.hpss(few, mask=True, **p), 0) / few.size
+        ours, floor, theirs = by_turns(
+            lambda p=params: masks(S, p, out=outs),
+            copy,
+            lambda p=parameters: librosa.decompose.hpss(few, mask=True, **p),
+        )
+        ours, floor, theirs = ours / S.size, floor / S.size, theirs / few.size
         rows.append(
             [name, f"{ours * 1e9:.2f}", f"{theirs * 1e9:.0f}", times(theirs, ours), times(ours, floor)]
         )
@@ -117,9 +125,12 @@ def calls(S: np.ndarray) -> None:
         ("components of a magnitude", S.T, False),
         ("components of a complex spectrogram", spectrum.T, False),
     ):
-        ours = best(lambda a=array, m=mask: hpss(a, mask=m)) / S.size
         part = np.copy(array[:, :few], order="K")
-        theirs = best(lambda a=part, m=mask: librosa.decompose.hpss(a, mask=m), 0) / part.size
+        ours, theirs = by_turns(
+            lambda a=array, m=mask: hpss(a, mask=m),
+            lambda a=part, m=mask: librosa.decompose.hpss(a, mask=m),
+        )
+        ours, theirs = ours / array.size, theirs / part.size
         rows.append([name, f"{ours * 1e9:.2f}", f"{theirs * 1e9:.0f}", times(theirs, ours)])
     table("hpss(), allocating its results", ["", "ns a bin", "librosa, ns", "librosa / ours"], rows)
 
@@ -142,15 +153,17 @@ def medians(S: np.ndarray, kernels: list[int]) -> None:
 
         others["dask-image"] = dask_image
     copied = np.zeros_like(S)
-    floor = best(lambda: np.copyto(copied, S)) / S.size
     rows = []
     for size in kernels:
         for axis, way in ((0, "frames"), (1, "bins")):
-            ours = best(lambda size=size, axis=axis: running_median(S, size, axis=axis)) / S.size
-            row = [f"{size} {way}", f"{ours * 1e9:.2f}", times(ours, floor)]
-            for other in others.values():
-                theirs = best(lambda o=other, size=size, axis=axis: o(size, axis), 0) / few.size
-                row += [f"{theirs * 1e9:.0f}", times(theirs, ours)]
+            ours, floor, *theirs = by_turns(
+                lambda size=size, axis=axis: running_median(S, size, axis=axis),
+                lambda: np.copyto(copied, S),
+                *(lambda o=other, size=size, axis=axis: o(size, axis) for other in others.values()),
+            )
+            row = [f"{size} {way}", f"{ours / S.size * 1e9:.2f}", times(ours, floor)]
+            for other in theirs:
+                row += [f"{other / few.size * 1e9:.0f}", times(other / few.size, ours / S.size)]
             rows.append(row)
     head = ["median of", "ns a value", "ours / copy"]
     head += [part for name in others for part in (f"{name}, ns", f"{name} / ours")]
