@@ -30,6 +30,8 @@ from hpss_batch.job.verify import verify
 
 RunJob = Callable[..., Result]
 MASK = "corpus.zarr/harmonic_mask"
+FRAMES = 1024
+"""Frames a unit."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,14 @@ def sound(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     samples[10_000] = np.nan
     sf.write(root / "music" / "nan.wav", samples, 22050, subtype="FLOAT")
     sf.write(root / "music" / "short too.wav", music(0.4, 22050, 1, 21), 22050)
-    assert run(Job.parse(settings(root / "music", root / "out", corpus__channels="all"))).exit_status == 1
+    assert (
+        run(
+            Job.parse(
+                settings(root / "music", root / "out", corpus__channels="all", output__unit_frames=FRAMES)
+            )
+        ).exit_status
+        == 1
+    )
     return root / "out"
 
 
@@ -140,7 +149,7 @@ def test_damaged_shards_are_found_named_and_healed(
 def test_values_that_decode_but_differ_are_pinned_to_their_track(out: Path) -> None:
     tracks = open_corpus(out).tracks.to_pandas()
     row = tracks.loc["short too.wav"]
-    unit = int(row.frame_start) // 512
+    unit = int(row.frame_start) // FRAMES
     array = zarr.open_group(out / "corpus.zarr", mode="r+")["percussive_mask"]
     frame = int(row.frame_start) + 3
     array[0, frame, 5] = array[0, frame, 5] / 2 + 0.1
@@ -164,7 +173,7 @@ def test_values_in_gaps_and_in_absent_channels_are_found_and_removed(out: Path) 
     shutil.copy(out / MASK / "c.0.0.0", out / MASK / f"c.1.{mono}.0")
     found = verify(out, sample=0)
     assert sorted(finding.place for finding in found.open) == sorted(
-        [f"unit {gap // 512}, spectrogram, channel 0", f"unit {mono}, harmonic_mask, channel 1"]
+        [f"unit {gap // FRAMES}, spectrogram, channel 0", f"unit {mono}, harmonic_mask, channel 1"]
     )
     assert verify(out, sample=0, heal=True).exit_status == 0
     assert shards(out) == whole
@@ -173,7 +182,7 @@ def test_values_in_gaps_and_in_absent_channels_are_found_and_removed(out: Path) 
 def test_coordinates_are_healed_without_a_source(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = shards(out)
     group = zarr.open_group(out / "corpus.zarr", mode="r+")
-    group["track_index"][700:900] = 1
+    group["track_index"][1700:1900] = 1
     (out / "corpus.zarr" / "time" / "c.3").write_bytes(b"not a shard")
     monkeypatch.setattr("hpss_batch.job.checks.separate_unit", None)
     found = verify(out, sample=0)
@@ -182,7 +191,7 @@ def test_coordinates_are_healed_without_a_source(out: Path, monkeypatch: pytest.
     assert shards(out) == whole
 
 
-@pytest.mark.parametrize("name", ["status", "error", "track", "n_samples"])
+@pytest.mark.parametrize("name", ["status", "track"])
 @pytest.mark.parametrize("damage", ["values", "bytes", "missing"])
 def test_track_variables_are_derived_again(name: str, damage: str, out: Path) -> None:
     expected = open_corpus(out).tracks.to_pandas()
@@ -287,7 +296,7 @@ def test_leftovers_are_no_fault(out: Path) -> None:
 def moving(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> tuple[Path, Path]:
     """Music that may be changed, and a run directory made of it."""
     shutil.copytree(corpus_folder, tmp_path / "music")
-    run_job(tmp_path / "music", tmp_path / "out")
+    run_job(tmp_path / "music", tmp_path / "out", output__unit_frames=FRAMES)
     return tmp_path / "music", tmp_path / "out"
 
 
@@ -306,7 +315,7 @@ def test_sources_that_changed_or_went_are_told_from_damage(moving: tuple[Path, P
 def test_what_the_source_does_not_give_is_not_healed(moving: tuple[Path, Path]) -> None:
     corpus, out = moving
     row = open_corpus(out).tracks.to_pandas().loc["album/long.flac"]
-    unit = int(row.frame_start) // 512 + 1
+    unit = int(row.frame_start) // FRAMES + 1
     (out / MASK / f"c.0.{unit}.0").unlink()
     (corpus / "album" / "long.flac").unlink()
     before = files(out)
@@ -390,14 +399,14 @@ def test_two_stages(moving: tuple[Path, Path], tmp_path: Path) -> None:
 def test_growing_keeps_everything_provable(moving: tuple[Path, Path], run_job: RunJob) -> None:
     corpus, out = moving
     sf.write(corpus / "new.wav", music(2.0, 22050, 1, 30), 22050)
-    run_job(corpus, out)
+    run_job(corpus, out, output__unit_frames=FRAMES)
     found = verify(out, sample=None)
     assert found.findings == ()
     assert found.recomputed == found.checked
 
 
 @hypothesis_settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 2**32 - 1))
 def test_any_changed_byte_of_any_shard_is_found(seed: int, sound: Path, tmp_path: Path) -> None:
@@ -420,7 +429,7 @@ def test_any_changed_byte_of_any_shard_is_found(seed: int, sound: Path, tmp_path
         new, old = (
             zarr.open_group(root / "corpus.zarr", mode="r")[path.parent.name] for root in (out, sound)
         )
-        region = slice(int(number) * 512, int(number) * 512 + 512)
+        region = slice(int(number) * FRAMES, (int(number) + 1) * FRAMES)
         np.testing.assert_array_equal(new[:, region], old[:, region])
     shutil.rmtree(out)
 
