@@ -405,6 +405,37 @@ def test_growing_keeps_everything_provable(moving: tuple[Path, Path], run_job: R
     assert found.recomputed == found.checked
 
 
+@pytest.mark.parametrize("arrays", [[], ["harmonic_mask"]])
+def test_stems_are_compared_with_their_records(
+    arrays: list[str], corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    out = tmp_path / "out"
+    wanted = {"output__arrays": arrays, "output__stems": True, "corpus__include": ["*.ogg", "short.wav"]}
+    run_job(corpus_folder, out, **wanted)
+    found = verify(out)
+    assert found.findings == ()
+    assert found.stems == 4
+    assert found.exit_status == 0
+    files = sorted(path for path in (out / "stems").rglob("*") if path.is_file())
+    whole = [path.read_bytes() for path in files]
+    flip(files[0])
+    truncate(files[1])
+    files[2].unlink()
+    found = verify(out)
+    assert found.exit_status == 1
+    said = " ".join(finding.what for finding in found.open)
+    for words in ("holds other bytes", "not the", "is missing"):
+        assert words in said
+    assert set(found.touched) == {"album/song.ogg", "short.wav"}
+    for finding in found.open:
+        record = re.search(r"delete (\S+) and", finding.cure)
+        assert record is not None
+        (out / record[1]).unlink(missing_ok=True)
+    run_job(corpus_folder, out, **wanted)
+    assert verify(out).findings == ()
+    assert [path.read_bytes() for path in files] == whole
+
+
 @hypothesis_settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

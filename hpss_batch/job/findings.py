@@ -8,7 +8,7 @@ Three levels, which are not told apart by how bad they look but by what is known
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -98,8 +98,10 @@ class Verification:
         these, units for which the source gave the same bits.
     pending : int
         Units that are not done yet, of which nothing can be said.
+    stems : int
+        Files of stems that were compared with their records.
     n_bytes : int
-        Bytes of values compared, before compression.
+        Bytes compared; of arrays, before compression.
     """
 
     url: str
@@ -108,7 +110,8 @@ class Verification:
     sampled: int = 0
     recomputed: int = 0
     pending: int = 0
-    n_bytes: int = field(default=0)
+    stems: int = 0
+    n_bytes: int = 0
 
     @cached_property
     def open(self) -> tuple[Finding, ...]:
@@ -123,7 +126,7 @@ class Verification:
         """
         if self.open:
             return 1
-        return 0 if self.checked else 2
+        return 0 if self.checked or self.stems else 2
 
     @property
     def touched(self) -> tuple[str, ...]:
@@ -146,6 +149,7 @@ class Verification:
                 "recomputed": self.recomputed,
                 "pending": self.pending,
             },
+            "stems": self.stems,
             "bytes": self.n_bytes,
             "counts": dict(self.counts),
             "findings": [asdict(finding) | {"place": finding.place} for finding in self.findings],
@@ -153,15 +157,18 @@ class Verification:
 
     def summary(self) -> str:
         """The outcome in a sentence or two."""
-        proof = f"; {self.recomputed:,} of {self.sampled:,} computed anew gave the same bits" * bool(
-            self.sampled
-        )
-        rest = f"; {self.pending:,} not done yet" * bool(self.pending)
-        words = f"{self.checked:,} units compared with their commits{proof}{rest}. "
+        words = f"{self.checked:,} units compared with their commits"
+        if self.sampled:
+            words += f"; {self.recomputed:,} of {self.sampled:,} computed anew gave the same bits"
+        if self.stems:
+            words += f"; {self.stems:,} files of stems compared with their records"
+        if self.pending:
+            words += f"; {self.pending:,} units not done yet"
         counts = self.counts
         found = [f"{counts[key]:,} {key}" for key in ("wrong", "unproven", "healed") if counts[key]]
         if found:
-            return words + ", ".join(found) + "."
-        return words + (
-            "Everything is as it was committed." if self.checked else "There is nothing to verify."
+            return f"{words}. {', '.join(found)}."
+        sound = self.checked or self.stems
+        return f"{words}. " + (
+            "Everything is as it was committed." if sound else "There is nothing to verify."
         )

@@ -3,9 +3,10 @@
 1. Records: do generations, commits and job agree with one another?
 2. Metadata: is every array there, of the type and size that the layout needs, in the consolidated metadata too?
 3. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `checks`).
-4. Tracks: do the variables on `track` say what layouts and commits add up to?
+4. Stems: are the files what their records say (see `stemcheck`)?
+5. Tracks: do the variables on `track` say what layouts and commits add up to?
 
-Healing goes through the same four in the same order. It writes what follows from the records, and units whose source
+Healing goes through the same in the same order. It writes what follows from the records, and units whose source
 gives the committed bits; it never changes a record, and never writes anything else.
 """
 
@@ -28,6 +29,7 @@ from hpss_batch.job.config import Job, differences
 from hpss_batch.job.findings import Finding, UnitCheck, Verification
 from hpss_batch.job.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
 from hpss_batch.job.plan import Plan
+from hpss_batch.job.stemcheck import check_stems
 from hpss_batch.job.survey import is_run_directory
 
 if TYPE_CHECKING:
@@ -76,7 +78,9 @@ def verify(
     """
     folder = open_folder(path)
     state = _State.read(folder, corpus)
-    findings = [*state.findings, *check_metadata(folder, state.plan, heal=heal)]
+    findings = [*state.findings]
+    if state.plan.catalog.has_units:
+        findings += check_metadata(folder, state.plan, heal=heal)
     shards = shard_names(folder, state.plan)
     findings += leftovers(folder, state.plan, shards)
     units = [unit for unit in state.plan.catalog.units if unit.number in state.plan.catalog.commits]
@@ -94,7 +98,10 @@ def verify(
                     progress(len(checks), len(units))
     checks.sort(key=lambda check: check.unit)
     findings += [finding for check in checks for finding in check.findings]
-    findings += check_tracks(folder, state.plan, heal=heal)
+    stems, n_stems, stem_bytes = check_stems(folder)
+    findings += stems
+    if state.plan.catalog.has_units:
+        findings += check_tracks(folder, state.plan, heal=heal)
     return Verification(
         folder.url,
         tuple(findings),
@@ -102,7 +109,8 @@ def verify(
         sampled=len(chosen),
         recomputed=sum(check.recomputed for check in checks if check.unit in chosen),
         pending=len(state.plan.catalog.pending_units()),
-        n_bytes=sum(check.n_bytes for check in checks),
+        stems=n_stems,
+        n_bytes=sum(check.n_bytes for check in checks) + stem_bytes,
     )
 
 

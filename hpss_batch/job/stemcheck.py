@@ -1,0 +1,79 @@
+"""Are the stems that were rendered still the files that they were?
+
+Each record of stems has the size and a CRC32C of every file. The files are read in blocks and compared; nothing is
+rendered again, since a stem is one run away: without its record, the next run makes it anew.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import google_crc32c
+
+from hpss_batch.corpus.folder import Folder, is_url, object_store
+from hpss_batch.corpus.stemfile import STEMS
+from hpss_batch.corpus.stemrecords import Stem, StemRecord, declared, read_stems
+from hpss_batch.errors import StoreError
+from hpss_batch.job.findings import Finding
+
+BLOCK = 2**20
+"""Bytes that are read at once."""
+
+
+def check_stems(folder: Folder) -> tuple[list[Finding], int, int]:
+    """What is wrong with the files of stems; how many there should be, and how many bytes were read."""
+    findings, wanted = list[Finding](), list[tuple[str, StemRecord, Stem]]()
+    for key in declared(folder):
+        try:
+            records = read_stems(folder, key)
+        except StoreError as error:
+            means = "nobody knows which stems there are of this kind"
+            findings.append(Finding("wrong", str(error), means, "do as it says, then verify again"))
+            continue
+        wanted += [
+            (key, r, stem) for r in records.values() if r.status == "done" for stem in r.stems.values()
+        ]
+    with ThreadPoolExecutor(2) as pool:
+        n_bytes = 0
+        for (key, record, stem), found in zip(
+            wanted, pool.map(lambda item: _measure(folder.url, item[2].name), wanted), strict=True
+        ):
+            size, digest = found if found is not None else (0, 0)
+            n_bytes += size
+            if (size, digest) != (stem.n_bytes, stem.crc32c):
+                findings.append(_finding(key, record, stem, None if found is None else size))
+    return findings, len(wanted), n_bytes
+
+
+def _finding(key: str, record: StemRecord, stem: Stem, size: int | None) -> Finding:
+    if size is None:
+        what = "is missing"
+    elif size != stem.n_bytes:
+        what = f"has {size:,} bytes, not the {stem.n_bytes:,} that were written"
+    else:
+        what = "holds other bytes than were written"
+    cure = f"delete {record.name(key)} and run again, which renders the track's stems anew"
+    means = "the stems of this track do not add up to it any more"
+    return Finding("wrong", f"{STEMS}/{stem.name} {what}", means, cure, tracks=(record.track,))
+
+
+def _measure(url: str, name: str) -> tuple[int, int] | None:
+    """Size and CRC32C of a file; None where there is none."""
+    size, digest = 0, 0
+    try:
+        for block in _blocks(url, f"{STEMS}/{name}"):
+            size += len(block)
+            digest = google_crc32c.extend(digest, block)
+    except FileNotFoundError:
+        return None
+    return size, digest
+
+
+def _blocks(url: str, name: str) -> Iterator[bytes]:
+    if is_url(url):
+        for block in object_store(url).get(name).stream(min_chunk_size=BLOCK):
+            yield bytes(block)
+        return
+    with Path(url, name).open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
