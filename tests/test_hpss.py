@@ -71,7 +71,7 @@ def spectrograms(draw):
     return S
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     S=spectrograms(),
     kernel_size=st.tuples(SIZES, SIZES),
