@@ -1,6 +1,7 @@
 """How long will a run take? A short measurement, on this machine, of what its units consist of."""
 
 import os
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,16 @@ from hpss_batch.job.recipe import BLOCK
 
 if TYPE_CHECKING:
     from hpss_batch.job.plan import Plan
+    from hpss_batch.job.stemplan import StemPlan
 
 SAMPLED_SECONDS = 20.0
 """Audio that is decoded to see how fast that goes."""
 
 COMPRESSED_BYTES_A_SECOND = 0.8e9
 """What one core compresses and writes of floats (measured: 1.4e9 without a disk)."""
+
+ENCODED_SECONDS = 15e-9
+"""What one core takes for a sample of FLAC (measured: 10 to 20 ns; lossy formats take several times that)."""
 
 START_SECONDS = 4.0
 """What it takes to start a local cluster and its imports."""
@@ -31,13 +36,38 @@ def estimate_seconds(plan: "Plan") -> float | None:
 
     A cluster elsewhere has other cores: the estimate then says how much work there is, not when it will be done.
     """
+    workers = int(plan.job.cluster.kwargs.get("n_workers") or len(os.sched_getaffinity(0)))
+    stems = _stem_seconds(plan.stems) if plan.stems and plan.stems.tasks else 0.0
     if not plan.pending:
-        return 0.0
+        tasks = len(plan.stems.tasks) if plan.stems else 0
+        return START_SECONDS + stems / min(workers, tasks) if tasks else 0.0
     frames = sum(unit.n_frames for unit in plan.pending)
     width = plan.shape.n_bins * sum(plan.shape.dtype(name).itemsize for name in plan.shape.arrays)
     each = _seconds_a_frame(plan) + _reading(plan) + width / COMPRESSED_BYTES_A_SECOND
-    workers = int(plan.job.cluster.kwargs.get("n_workers") or len(os.sched_getaffinity(0)))
-    return START_SECONDS + each * frames / min(workers, len(plan.pending))
+    return START_SECONDS + stems / workers + each * frames / min(workers, len(plan.pending))
+
+
+def _stem_seconds(stems: "StemPlan") -> float:
+    """Seconds that rendering takes on one core: of the first track that can be read, scaled to all."""
+    from hpss_batch.job.stream import Stream
+
+    recipe = stems.recipe
+    samples = sum(t.track.source_samples * t.track.source_channels for t in stems.tasks)
+    encoding = ENCODED_SECONDS * samples * len(recipe.components)
+    for task in stems.tasks[:3]:
+        try:
+            with Recording(
+                task.track.path, sample_rate=recipe.sample_rate, channels=recipe.channels
+            ) as recording:
+                blocks = iter(Stream(recording, recipe.stft, recipe.hpss, recipe.components, recipe.encoding))
+                next(blocks, None)  # which compiles the kernels
+                started = perf_counter()
+                done = sum(block.n_samples for block in islice(blocks, 3)) * task.track.source_channels
+                if done:
+                    return encoding + (perf_counter() - started) / done * samples
+        except (AudioError, OSError):
+            continue  # the run will say why
+    return encoding
 
 
 def _seconds_a_frame(plan: "Plan") -> float:

@@ -166,8 +166,10 @@ def _is_behind(planned: Plan, folder: Folder) -> bool:
     if refreshed(folder.url) != _mark(planned.catalog):
         return True
     # other stems than last time: statuses are about those that were wanted last
-    written = Job.parse((folder.read("job.yaml") or b"").decode(), name=f"{folder.url}/job.yaml")
-    return written.output.stems != planned.job.output.stems
+    written = folder.read("job.yaml")
+    if written is None:
+        return True
+    return Job.parse(written.decode(), name=f"{folder.url}/job.yaml").output.stems != planned.job.output.stems
 
 
 def _mark(catalog: Catalog) -> list[int]:
@@ -268,7 +270,7 @@ class _Execution:
     def _submit(self, task: Work) -> None:
         attempt = self.attempts[task.name] = self.attempts.get(task.name, 0) + 1
         function, arguments = task.call()
-        key = f"{task.name}-{attempt}-{id(self)}"
+        key = f"{task.key}-{attempt}-{id(self)}"
         future = self.client.submit(function, *arguments, key=key, pure=False)
         self.under_way[future.key] = (task, future)
         future.add_done_callback(self.finished.put)

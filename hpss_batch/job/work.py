@@ -25,14 +25,17 @@ class Work(Protocol):
 
     Attributes
     ----------
+    key : str
+        Its name for Dask, whose scheduler remembers every word before the first number for good.
     name : str
-        Its name, for keys and people: "unit 3", "stems of a/song.flac".
+        Its name for people: "unit 3", "stems of a/song.flac".
     tracks : tuple of str
         Ids of the tracks that it is about.
     seconds : float
         Audio that it works on.
     """
 
+    key: str
     name: str
     tracks: tuple[str, ...]
     seconds: float
@@ -52,7 +55,7 @@ class UnitWork:
 
     def __init__(self, plan: Plan, unit: Unit) -> None:
         self.recipe, self.unit = plan.recipe, unit
-        self.name = f"unit {unit.number}"
+        self.key, self.name = f"unit-{unit.number}", f"unit {unit.number}"
         self.tracks = tuple(piece.track.id for piece in unit.pieces)
         self.seconds = plan.seconds_of(unit)
         self.excluded: Mapping[int, Outcome] = plan.catalog.excluded(unit)
@@ -85,7 +88,7 @@ class StemWork:
 
     def __init__(self, recipe: StemRecipe, task: StemTask) -> None:
         self.recipe, self.task = recipe, task
-        self.name = f"stems of {task.track.id}"
+        self.key, self.name = f"stems-{task.row}", f"stems of {task.track.id}"
         self.tracks: tuple[str, ...] = (task.track.id,)
         self.seconds = seconds_of(task.track)
 
