@@ -204,6 +204,14 @@ def test_stems_components_and_margins_are_told(corpus_folder: Path, tmp_path: Pa
     assert re.search(r"The stems of \d+ tracks took", said)
 
 
+def test_stems_without_arrays_have_a_report(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(corpus_folder, tmp_path / "out", output__arrays=[], output__stems=True)
+    page = check_stands_alone(Path(write_report(tmp_path / "out", tracks=2)).read_text())
+    assert "7 of 7 tracks done" in words(page)
+    assert "Peak of stems" in words(page)
+    assert page.tags.count("audio") == 2 * 3
+
+
 def test_a_second_stage_takes_spectrograms_from_the_first(
     corpus_folder: Path, tmp_path: Path, run_job: RunJob
 ) -> None:

@@ -46,14 +46,14 @@ class Meter:
     ----------
     plan : Plan
         The run directory's job and catalog.
-    group : zarr.Group
-        Its store.
+    group : zarr.Group or None
+        Its store; None where only stems were made.
     """
 
-    def __init__(self, plan: Plan, group: zarr.Group) -> None:
+    def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
         self.catalog, self.rate = plan.catalog, plan.shape.sample_rate
         self.spectra = Spectra(plan, group)
-        arrays = {name: group.get(name) for name in plan.shape.arrays}
+        arrays = {name: group.get(name) for name in plan.shape.arrays} if group is not None else {}
         self.arrays = {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
         hpss = plan.job.hpss_params
         self.complementary = hpss.margin == (1.0, 1.0) and np.isfinite(hpss.power)

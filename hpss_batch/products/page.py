@@ -122,10 +122,11 @@ def _key(name: str) -> Html:
 
 def _failures(found: "Findings") -> Html | None:
     catalog = found.plan.catalog
-    bad = [
+    bad = [(track, status, error) for track, (status, error) in catalog.reasons.items()]
+    bad += [
         (track, state.status, state.error)
         for track, state in zip(catalog.ids, catalog.states, strict=True)
-        if state.status in ("failed", "quarantined", "vanished")
+        if state.status == "vanished"
     ]
     pending = catalog.counts["pending"]
     if not bad and not pending:

@@ -136,16 +136,14 @@ def gather(folder: Folder, tracks: int, sample: int, progress: Progress | None =
         raise StoreError(f"{folder.url}/job.yaml is missing; run the job again, which writes it")
     job = Job.parse(text, [("output.path", folder.url)], name="job.yaml")
     source = Catalog.read(open_folder(job.corpus.path)) if is_run_directory(job.corpus.path) else None
-    plan = Plan(job, catalog, [], None, source)
     stems = _stems(folder)
-    rows = sample_rows(catalog, sample) if catalog.commits else []
+    catalog = catalog.with_stems(stems)
+    plan = Plan(job, catalog, [], None, source)
+    rows = sample_rows(catalog, sample)
     measured, portraits = list[Measured](), list[Portrait]()
     if rows:
-        group = open_group(folder.url)
-        meter = Meter(plan, group)
-        cutter = Cutter(plan, meter)
-        chosen = list[tuple[Measured, str]]()
-        total = len(rows) + min(tracks, len(rows))
+        meter = Meter(plan, open_group(folder.url) if catalog.has_units else None)
+        cutter, total = Cutter(plan, meter), len(rows) + min(tracks, len(rows))
         for row in rows:
             measured.append(with_stems(meter.measure(row), stems.get(row)))
             if progress is not None:

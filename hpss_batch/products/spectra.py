@@ -23,11 +23,11 @@ class Spectra:
     ----------
     plan : Plan
         The run directory's job and catalog, and those of its source.
-    group : zarr.Group
-        Its store.
+    group : zarr.Group or None
+        Its store; None where only stems were made.
     """
 
-    def __init__(self, plan: Plan, group: zarr.Group) -> None:
+    def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
         self.plan, self.catalog = plan, plan.catalog
         self.stored = _spectrogram(group)
         if self.stored is None and plan.source is not None:
@@ -77,6 +77,6 @@ class Spectra:
         return ""
 
 
-def _spectrogram(group: zarr.Group) -> "zarr.Array[Any] | None":
-    array = group.get("spectrogram")
+def _spectrogram(group: zarr.Group | None) -> "zarr.Array[Any] | None":
+    array = None if group is None else group.get("spectrogram")
     return array if isinstance(array, zarr.Array) else None
