@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import music, settings
+from conftest import music
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpss_batch import TrackWindows, open_corpus
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.records import create_generation
 from hpss_batch.corpus.store import open_group
 from hpss_batch.errors import CorpusError, ParameterError, TrackError
-from hpss_batch.job.config import Job
-from hpss_batch.job.plan import plan
 from hpss_batch.products.batches import Batches
 
 SECONDS = {"a.wav": 9.0, "b.wav": 0.2, "c.wav": 2.0, "d.wav": 0.0, "e.wav": 3.1}
@@ -28,27 +23,22 @@ SECONDS = {"a.wav": 9.0, "b.wav": 0.2, "c.wav": 2.0, "d.wav": 0.0, "e.wav": 3.1}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stereo tracks of which one straddles units, one is short and one is empty."""
+    """Stereo tracks of which one straddles units, one is short and one is empty, listed with a genre and a year."""
     root = tmp_path_factory.mktemp("windows")
     for seed, (name, seconds) in enumerate(SECONDS.items()):
         sf.write(root / name, music(seconds, 22050, 2, seed), 22050)
+    lines = [f"{name},{'jazz' if name < 'c' else 'rock'},{2000 + i}" for i, name in enumerate(SECONDS)]
+    (root / "list.csv").write_text("\n".join(["path,genre,year", *lines]))
     return root
 
 
 @pytest.fixture
 def store(folder: Path, tmp_path: Path, run_job: Callable[..., Any]) -> Callable[..., Path]:
-    """Makes a run directory whose tracks have a genre and a year, as a manifest's have."""
+    """Run a job on the manifest."""
 
     def make(name: str = "out", **changes: Any) -> Path:
-        out = tmp_path / name
-        (generation,) = plan(Job.parse(settings(folder, out, **changes))).new
-        rows = [
-            replace(row, meta={"genre": "jazz" if row.id < "c" else "rock", "year": 2000 + i})
-            for i, row in enumerate(generation.rows)
-        ]
-        assert create_generation(open_folder(out), replace(generation, rows=rows))
-        run_job(folder, out, **changes)
-        return out
+        run_job(folder / "list.csv", tmp_path / name, **changes)
+        return tmp_path / name
 
     return make
 
