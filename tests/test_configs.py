@@ -1,0 +1,141 @@
+"""The jobs in `configs/`, run as they are: from a folder in which `music/` lies, as their comments say."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import THREADS, music, shards
+from distributed import Client
+
+from hpss_batch.corpus.open import Corpus, open_corpus
+from hpss_batch.job.config import Job
+from hpss_batch.job.run import run
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+N_TRACKS = 12
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `music/` in it: more tracks than a first try takes."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "music").mkdir()
+    for number in range(N_TRACKS):
+        kind = ("flac", "ogg", "wav")[number % 3]
+        sf.write(folder / "music" / f"{number:02}.{kind}", music(2.0 + number / 4, 44100, 2, number), 44100)
+    return folder
+
+
+Do = Callable[..., Corpus]
+
+
+@pytest.fixture
+def do(home: Path, monkeypatch: pytest.MonkeyPatch) -> Do:
+    """Run a config on a thread of this process, started in that folder."""
+    monkeypatch.chdir(home)
+
+    def do_it(name: str, *overrides: str) -> Corpus:
+        cluster = [(f"cluster.{key}", value) for key, value in THREADS.items()]
+        job = Job.load(CONFIGS / f"{name}.yaml", [*cluster, *overrides])
+        result = run(job)
+        assert result.exit_status == 0
+        return open_corpus(job.output.path)
+
+    return do_it
+
+
+def test_laptop_runs_from_the_command_line_as_it_stands(home: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "hpss_batch", "run", str(CONFIGS / "laptop.yaml")]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    corpus = open_corpus(home / "out")
+    assert list(corpus) == [path.name for path in sorted((home / "music").iterdir())][:10]
+    assert corpus.sample_rate == 22050
+    assert corpus["03.flac"].harmonic_mask.shape == (1, 1 + round(2.75 * 22050) // 512, 1025)
+
+
+def test_two_stages_give_librosas_masks(do: Do) -> None:
+    spectrograms = do("spectrograms")
+    assert len(spectrograms) == N_TRACKS
+    masks = do("masks_from_spectrograms")
+    other = do("masks_from_spectrograms", "hpss.margin=5", "output.path=out_margin_5/")  # as its comment says
+    for corpus, margin in ((masks, 3.0), (other, 5.0)):
+        assert list(corpus) == list(spectrograms)
+        track = "07.ogg"
+        spectrogram = spectrograms[track].spectrogram.values[0].T
+        expected = librosa.decompose.hpss(spectrogram, mask=True, margin=margin)
+        for name, mask in zip(("harmonic_mask", "percussive_mask"), expected, strict=True):
+            np.testing.assert_array_equal(corpus[track][name].values[0].T, mask)
+
+
+def test_uint8_masks_are_off_by_a_508th_and_a_third_of_the_disk(do: Do, home: Path) -> None:
+    small, exact = do("masks_uint8"), do("masks_uint8", "output.mask_dtype=float32", "output.path=out_exact/")
+    for track in exact:
+        for name in ("harmonic_mask", "percussive_mask"):
+            found = small[track][name]
+            assert found.dtype == np.float32
+            assert float(np.abs(found - exact[track][name]).max()) <= 1 / 508 + 1e-6
+    taken = [sum(map(len, shards(home / out).values())) for out in ("out_uint8", "out_exact")]
+    assert taken[0] < 0.4 * taken[1]
+
+
+@contextmanager
+def started(folder: Path, *command: str) -> Iterator[None]:
+    """A process of Dask's command line, ended at the end; what it says is in `folder`."""
+    with (folder / f"{command[0]}.log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *command], stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """The address of `dask scheduler` with two `dask worker`s, started by hand."""
+    place = tmp_path / "scheduler.json"
+    with ExitStack() as stack:
+        options = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+        stack.enter_context(started(tmp_path, "scheduler", *options, "--scheduler-file", str(place)))
+        for _ in range(600):
+            if place.exists() and place.read_text().endswith("}"):
+                break
+            time.sleep(0.1)
+        with Client(scheduler_file=str(place)) as client:
+            address = client.scheduler.address
+            for _ in range(2):
+                options = ("--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path))
+                stack.enter_context(started(tmp_path, "worker", address, *options))
+            client.wait_for_workers(2, timeout=120)
+        yield address
+
+
+def test_an_existing_scheduler_gives_the_same_bytes(scheduler: str, home: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared" / "music"
+    shutil.copytree(home / "music", shared)
+    common = [f"corpus.path={shared}", "output.unit_frames=512"]  # more tasks than workers
+    job = Job.load(
+        CONFIGS / "existing_scheduler.yaml",
+        [*common, f"output.path={tmp_path / 'by_hand'}", f"cluster.connect={scheduler}"],
+    )
+    result = run(job)
+    assert result.exit_status == 0
+    assert len(result.catalog.units) >= N_TRACKS // 2
+    local = Job.from_command_line(
+        shared, tmp_path / "local", [*common[1:], "cluster.kwargs={n_workers: 2, threads_per_worker: 1}"]
+    )
+    assert local.cluster.connect is None
+    assert run(local).exit_status == 0
+    assert shards(tmp_path / "by_hand")
+    assert shards(tmp_path / "by_hand") == shards(tmp_path / "local")
