@@ -255,12 +255,17 @@ def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
 def _healed(task: Task, findings: list[Finding], proof: _Proof | None) -> list[Finding]:
     """Step 4: do what the remedies say, look again, and mark what is sound now."""
     recipe, unit = task.recipe, task.unit
-    if proof is not None and proof.same and any(f.remedy == "source" for f in findings):
-        separate_unit(recipe, unit, task.excluded, write=True)
     out, folder = Writer(recipe.url, recipe.shape), open_folder(recipe.url)
+    if proof is not None and proof.same and any(f.remedy == "source" for f in findings):
+        # some zarr read a shard before they write it, which a damaged one does not bear
+        for finding in findings:
+            if finding.remedy == "source" and finding.array is not None and finding.channel is not None:
+                folder.delete(task.shard(finding.array, finding.channel))
+        separate_unit(recipe, unit, task.excluded, write=True)
     removed = set[tuple[str, int]]()
     for finding in findings:
         if finding.remedy == "layout" and finding.array is not None:
+            folder.delete(f"{GROUP}/{finding.array}/c.{unit.number}")
             with zarr_settings():
                 out.write(finding.array, unit.number, axis_values(recipe, unit)[finding.array])
             out.on_disk([finding.array])

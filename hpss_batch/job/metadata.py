@@ -144,6 +144,10 @@ def check_tracks(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
     findings = [*_track_findings(folder, plan)]
     if not heal or not findings:
         return findings
+    for finding in findings:  # zarr reads what is there before it writes over a part of it
+        for name in folder.names(f"{GROUP}/{finding.array}") if finding.remedy == "delete" else []:
+            if name.startswith("c"):
+                folder.delete(f"{GROUP}/{finding.array}/{name}")
     write_derived(plan, folder)
     still = {finding.place for finding in _track_findings(folder, plan)}
     done = "was written again from layouts and commits"
@@ -167,7 +171,7 @@ def _track_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
             raise
         except Exception as error:  # whatever a codec raises for bytes that it never wrote
             what = f"{GROUP}/{name} cannot be decoded ({type(error).__name__}: {error})"
-            yield Finding("wrong", what, means, cure, array=name, remedy="records")
+            yield Finding("wrong", what, means, cure, array=name, remedy="delete")
             continue
         if rows is None:
             yield Finding("wrong", f"{GROUP}/{name} is missing", means, cure, array=name, remedy="records")
