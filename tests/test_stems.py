@@ -206,17 +206,20 @@ def test_a_long_track_in_many_blocks_is_the_whole(tmp_path: Path) -> None:
         assert np.abs(found - wanted).max() < 1e-5
 
 
-def test_clipping_is_counted_and_told_and_the_others_make_up_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("components", [ALL, ALL[:2]])
+def test_clipping_is_counted_and_told_and_the_others_make_up_for_it(
+    components: list[str], tmp_path: Path
+) -> None:
     folder, out = tmp_path / "music", tmp_path / "out"
     folder.mkdir()
-    loud = 2 * music(2.0, 22050, 2, 4)
+    loud = 1.8 * music(2.0, 22050, 2, 4)
     sf.write(folder / "loud.wav", loud, 22050, subtype="FLOAT")
-    result = stems_job(folder, out, components=ALL)
+    result = stems_job(folder, out, components=components)
     record = result.catalog.stems[0]
     assert sum(stem.clipped for stem in record.stems.values()) > 0
     assert record.stems["harmonic"].peak > 1 or record.stems["percussive"].peak > 1
     assert "samples (peak " in result.clipped["loud.wav"]
-    total = sum(stem(out, f"loud.{component}.flac") for component in ALL)
+    total = sum(stem(out, f"loud.{component}.flac") for component in components)
     assert np.abs(total - loud).max() < 0.51 / 32768
 
 

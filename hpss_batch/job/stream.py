@@ -18,7 +18,7 @@ the format, and to the last bit of all where the input was no finer:
                 = round(istft(percussive_mask × spectrogram))   else
     residual    = round(input) − harmonic − percussive
 
-A sample that is clipped is so in one stem: the others make up for it.
+What is clipped of one stem, others get, as far as they have room: the sum stays.
 """
 
 from collections.abc import Iterator, Sequence
@@ -199,13 +199,33 @@ class Stream:
                 steps = self.steps[name][:n]
                 self._fill(name, steps, start, stop, first, end, n_frames)
                 clipped, peak = self.encoding.clip(steps)
+                if clipped and self._is_rest(name):
+                    self._give_back(name, n)
                 if name in self.components:
                     block.clipped[name] += clipped
                     block.peaks[name] = max(block.peaks[name], peak)
-                    self.encoding.coded(steps, block.samples[name][:, channel])
                 if name == self.last:
                     break
+            for name in self.components:
+                self.encoding.coded(self.steps[name][:n], block.samples[name][:, channel])
         return block
+
+    def _is_rest(self, name: str) -> bool:
+        """Whether a component is what others leave of the input."""
+        return name == "residual" or (name == "percussive" and self.adds_up)
+
+    def _give_back(self, name: str, n: int) -> None:
+        """Let the others have what was clipped of the component that is the rest of the input."""
+        others = _ORDER[: _ORDER.index(name)]
+        excess = self.steps["input"][:n] - self.steps[name][:n]
+        for other in others:
+            excess -= self.steps[other][:n]
+        for other in others:
+            steps = self.steps[other][:n]
+            before = steps.copy()
+            steps += excess
+            self.encoding.clip(steps)
+            excess -= steps - before
 
     @property
     def last(self) -> str:
@@ -227,7 +247,7 @@ class Stream:
     ) -> None:
         """Samples of a component of the channel that was separated last, not clipped."""
         others = _ORDER[: _ORDER.index(name)]
-        if name == "residual" or (name == "percussive" and self.adds_up):
+        if self._is_rest(name):
             np.copyto(steps, self.steps["input"][: stop - start])
             for other in others:
                 steps -= self.steps[other][: stop - start]
