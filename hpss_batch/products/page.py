@@ -205,7 +205,7 @@ def _job(found: "Findings") -> Html:
     ]
     facts = (
         f"Fingerprint {catalog.settings['fingerprint']}: any run of these settings on the same files, with the same "
-        f"packages, gives the same bits. {len(catalog.generations):,} generations, {len(catalog.commits):,} units; "
+        f"packages, gives the same bits. Generations: {len(catalog.generations):,}; units: {len(catalog.commits):,}; "
         "`hpss-batch verify` proves it."
     )
     yaml = element("pre", escape(found.job_yaml, keep="\n"))
