@@ -68,8 +68,20 @@ class Corpus(Mapping[str, xr.Dataset]):
     def tracks(self) -> xr.Dataset:
         """Everything about tracks, one row each: ``corpus.tracks.to_pandas()`` is a table.
 
-        Status is in words; `n_samples` and `n_frames` are true where it is "done".
+        Status is in words; `n_samples` and `n_frames` are true where it is "done". Summaries of features that have
+        bands take a column for each band, counted from 0: ``log_mel_harmonic_mean_17``.
         """
+        columns = {}
+        for name, variable in self.dataset.variables.items():
+            if variable.dims[:1] == ("track",) and variable.ndim == 2:
+                attributes = {key: variable.attrs[key] for key in ("units", "long_name")}
+                for band, values in enumerate(np.ascontiguousarray(variable.values.T)):
+                    columns[f"{name}_{band}"] = ("track", values, attributes | {"band": band})
+        return self._facts.assign(columns)
+
+    @cached_property
+    def _facts(self) -> xr.Dataset:
+        """What there is one value a track of."""
         names = [str(n) for n, v in self.dataset.variables.items() if v.dims == ("track",)]
         table = self.dataset[names].load().set_coords("track")
         words = np.array(STATUSES, dtype=object)[table.status.values]
@@ -77,7 +89,7 @@ class Corpus(Mapping[str, xr.Dataset]):
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        return {track: row for row, track in enumerate(self.tracks.track.values.tolist())}
+        return {track: row for row, track in enumerate(self._facts.track.values.tolist())}
 
     @property
     def sample_rate(self) -> int:
@@ -85,15 +97,15 @@ class Corpus(Mapping[str, xr.Dataset]):
         return int(self.dataset.attrs["sample_rate"])
 
     def __iter__(self) -> Iterator[str]:
-        done = self.tracks.status.values == "done"
-        yield from self.tracks.track.values[done].tolist()
+        done = self._facts.status.values == "done"
+        yield from self._facts.track.values[done].tolist()
 
     def __len__(self) -> int:
-        return int((self.tracks.status.values == "done").sum())
+        return int((self._facts.status.values == "done").sum())
 
     def __contains__(self, track: object) -> bool:
         row = self._rows.get(track) if isinstance(track, str) else None
-        return row is not None and self.tracks.status.values[row] == "done"
+        return row is not None and self._facts.status.values[row] == "done"
 
     def __getitem__(self, track: str) -> xr.Dataset:
         """A track, lazily: dims (channel, frame, frequency), `time` [s], `frequency` [Hz].
@@ -108,7 +120,7 @@ class Corpus(Mapping[str, xr.Dataset]):
             If there is no such track, or it is not done; the message has its reason.
         """
         row = self._row(track)
-        facts = {name: self.tracks[name].values[row] for name in self.tracks.variables}
+        facts = {name: self._facts[name].values[row] for name in self._facts.variables}
         start, stop = int(facts["frame_start"]), int(facts["frame_start"]) + int(facts["n_frames"])
         packed = self.dataset
         names = [str(n) for n, v in packed.data_vars.items() if "frame" in v.dims]
@@ -154,19 +166,19 @@ class Corpus(Mapping[str, xr.Dataset]):
             near = difflib.get_close_matches(track, self._rows, n=3, cutoff=0.5)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise TrackError(f"{self.path} has no track {track!r}{hint}")
-        status = self.tracks.status.values[row]
+        status = self._facts.status.values[row]
         if status != "done":
-            error = self.tracks.error.values[row]
+            error = self._facts.error.values[row]
             raise TrackError(
                 f"{track} is {status}" + (f": {error}" if error else "; `hpss-batch run` goes on")
             )
         return row
 
     def __repr__(self) -> str:
-        words, counts = np.unique(self.tracks.status.values.astype(str), return_counts=True)
+        words, counts = np.unique(self._facts.status.values.astype(str), return_counts=True)
         found = ", ".join(f"{n:,} {word}" for word, n in zip(words, counts, strict=True))
         arrays = ", ".join(
-            str(name) for name in self.dataset.data_vars if self.dataset[name].dims[-1:] == ("frequency",)
+            str(name) for name, array in self.dataset.data_vars.items() if "channel" in array.dims
         )
         return f"<Corpus {self.path}: {found or 'no tracks'}; {arrays}>"
 
@@ -179,7 +191,7 @@ def _chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
     """One Dask chunk for each Zarr chunk along frames; all bins together."""
     for name in names:
         array = group[name]
-        if isinstance(array, zarr.Array) and array.ndim == 3:
+        if isinstance(array, zarr.Array) and array.ndim >= 2:
             return {"frame": array.chunks[1]}
     return {}
 

@@ -4,10 +4,13 @@ Light on imports: planning needs it, and writing nothing.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # which imports sparse matrices
+    from hpss_batch.dsp.features import Feature
 
 MaskDtype = Literal["float32", "uint16", "uint8"]
 
@@ -43,6 +46,10 @@ class Shape:
         How masks are stored; integers are codes 0 … top − 1 for weights 0 … 1, the top code is a gap.
     n_bins, unit_frames, sample_rate : int
         Bins of a frame; frames of a unit; Hz.
+    features : tuple of Feature
+        Further arrays, on (channel, frame) and what else a feature has.
+    summaries : bool
+        Whether features are summed up for each track.
     """
 
     arrays: tuple[str, ...]
@@ -50,12 +57,43 @@ class Shape:
     n_bins: int
     unit_frames: int
     sample_rate: int
+    features: "tuple[Feature, ...]" = ()
+    summaries: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All arrays that have channels and frames."""
+        return (*self.arrays, *(feature.name for feature in self.features))
+
+    @property
+    def before(self) -> int:
+        """Frames before a frame that some feature looks back on, on top of HPSS's halo."""
+        return max((feature.before for feature in self.features), default=0)
+
+    def feature(self, name: str) -> "Feature | None":
+        """The feature of this name; None for other arrays."""
+        return next((feature for feature in self.features if feature.name == name), None)
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """An array's dimensions beyond channel and frame."""
+        feature = self.feature(name)
+        return ("frequency",) if feature is None else feature.dims
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """The sizes of `dims`."""
+        feature = self.feature(name)
+        return (self.n_bins,) if feature is None else feature.shape
+
+    def frame_bytes(self, name: str) -> int:
+        """Bytes of one frame of one channel of an array, as stored, before compression."""
+        return int(np.prod(self.sizes(name), dtype=np.int64)) * self.dtype(name).itemsize
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """The dtype of an array as stored."""
         if name in MASKS:
             return np.dtype(self.mask_dtype)
-        return np.dtype(np.float32 if name == "magnitude" else np.complex64)
+        real = name == "magnitude" or self.feature(name) is not None
+        return np.dtype(np.float32 if real else np.complex64)
 
 
 def fill_value(dtype: np.dtype[Any]) -> Any:

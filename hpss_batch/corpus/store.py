@@ -3,9 +3,11 @@
 One Zarr v3 group, whose arrays share a handful of dimensions (design: one packed `frame` axis for all tracks):
 
     spectrogram, masks, components   (channel, frame, frequency)   written by units, a whole shard in one assignment
+    features                         (channel, frame, …)           likewise; … is mel, chroma, or nothing
     time, track_index                (frame)                       written by units, likewise
-    frequency                        (frequency)                   written once
+    frequency, mel, chroma           (frequency), (mel), (chroma)  written once
     track, status, n_samples, …      (track)                       derived from layouts and commits; by anyone, any time
+    summaries of features            (track, …)                    derived from features of tracks that are done
 
 A unit is one shard of every array along `frame`, so that no two tasks ever write the same object: there are no locks.
 The last write of every change to the group is its consolidated metadata; a reader that uses it (xarray does) never
@@ -17,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import zarr
@@ -34,8 +36,16 @@ from hpss_batch.corpus.shape import LONG_NAMES, REFERENCES, Shape, fill_value
 from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError
 
+if TYPE_CHECKING:
+    from hpss_batch.dsp.features import Feature
+
 GROUP = "corpus.zarr"
-_AXES = ("time", "track_index", "frequency")
+_COORDINATES = {
+    "frequency": {"units": "Hz", "long_name": "centre frequency of the bin"},
+    "mel": {"units": "Hz", "long_name": "centre frequency of the mel band"},
+    "chroma": {"units": "1", "long_name": "pitch class, in semitones above C"},
+}
+_AXES = ("time", "track_index", *_COORDINATES)
 
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
@@ -91,7 +101,7 @@ def extend(url: str, shape: Shape, catalog: Catalog) -> None:
     ends = [row.frame_start + row.n_frames for row in catalog.rows if row.n_frames]
     n_frames = round_up(max(ends, default=0), shape.unit_frames)
     n_channels = int(catalog.settings["n_channels"])
-    for name in shape.arrays:
+    for name in shape.names:
         _frame_array(group, name, shape, n_channels, n_frames)
     axis = {"chunks": (CHUNK_FRAMES,), "shards": (shape.unit_frames,)}
     time = {"units": "s", "long_name": "time of the frame within its track", "axis": "T"}
@@ -111,24 +121,23 @@ def _group_attributes() -> dict[str, Any]:
 
 def write_frequency(url: str, frequency: NDArray[np.float64]) -> None:
     """Write the centre frequencies of the bins, in Hz, shape (frequency,)."""
-    array = _array(
-        open_group(url, "r+"),
-        "frequency",
-        frequency.shape,
-        ("frequency",),
-        np.dtype("f8"),
-        np.nan,
-        {"units": "Hz", "long_name": "centre frequency of the bin"},
-        chunks=frequency.shape,
-    )
-    array[:] = frequency
+    write_coordinates(url, {"frequency": frequency})
+
+
+def write_coordinates(url: str, coordinates: Mapping[str, NDArray[np.float64]]) -> None:
+    """Write the values along `frequency` and `mel`, in Hz, and `chroma`, in semitones above C, by name."""
+    group = open_group(url, "r+")
+    for name, values in coordinates.items():
+        size, described = values.shape, _COORDINATES[name]
+        array = _array(group, name, size, (name,), np.dtype("f8"), np.nan, described, chunks=size)
+        array[:] = values
 
 
 def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_frames: int) -> None:
-    dtype = shape.dtype(name)
+    dtype, feature, sizes = shape.dtype(name), shape.feature(name), shape.sizes(name)
     attributes: dict[str, Any] = {
-        "units": "1",
-        "long_name": LONG_NAMES[name],
+        "units": feature.units if feature else "1",
+        "long_name": feature.long_name if feature else LONG_NAMES[name],
         "coordinates": "time track_index",
         "references": REFERENCES,
     }
@@ -138,13 +147,13 @@ def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_
     _array(
         group,
         name,
-        (n_channels, n_frames, shape.n_bins),
-        ("channel", "frame", "frequency"),
+        (n_channels, n_frames, *sizes),
+        ("channel", "frame", *shape.dims(name)),
         dtype,
         fill_value(dtype),
         attributes,
-        chunks=(1, CHUNK_FRAMES, shape.n_bins),
-        shards=(1, shape.unit_frames, shape.n_bins),
+        chunks=(1, CHUNK_FRAMES, *sizes),
+        shards=(1, shape.unit_frames, *sizes),
     )
 
 
@@ -211,8 +220,25 @@ def write_tracks(
         fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
         array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
         array[: len(values)] = values
-    names = [*shape.arrays, *_AXES, *variables]
+    names = [*shape.names, *_AXES, *variables, *_summaries(group, shape, catalog)]
     consolidate(url, names, _group_attributes() | dict(attributes) | {"refreshed": list(mark)})
+
+
+def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
+    """Bring summaries of features up to date; their names."""
+    if not shape.summaries:
+        return []
+    from hpss_batch.corpus.summaries import attributes, write_summaries
+
+    def create(name: str, feature: "Feature", statistic: str) -> zarr.Array[Any]:
+        size = (len(catalog.rows), *feature.shape)
+        chunks = (max(1, TRACK_CHUNK // max(1, *feature.shape, 1)), *feature.shape)
+        described = attributes(feature, statistic)
+        dims = ("track", *feature.dims)
+        return _array(group, name, size, dims, np.dtype("f4"), np.nan, described, chunks=chunks)
+
+    with zarr_settings():
+        return write_summaries(group, shape, catalog, create)
 
 
 def refreshed(url: str) -> list[int] | None:
@@ -245,6 +271,12 @@ def consolidate(url: str, names: Iterable[str], attributes: Mapping[str, Any]) -
     folder.replace(f"{GROUP}/zarr.json", json.dumps(group, indent=2).encode())
 
 
+def shard_key(unit: int, channel: int | None, n_dims: int) -> str:
+    """A shard's name in its array's folder; `n_dims` are the dimensions beyond channel and frame."""
+    place = (unit,) if channel is None else (channel, unit)
+    return ".".join(["c", *map(str, place), *("0" for _ in range(n_dims))])
+
+
 class Writer:
     """A process's handle on the arrays of a store; opening them costs more than writing them, so it is kept."""
 
@@ -263,7 +295,7 @@ class Writer:
         unit : int
             The unit's number.
         values : ndarray
-            Shape (unit_frames,) or (unit_frames, frequency).
+            Shape (unit_frames,) or (unit_frames, …), as the array has it.
         channel : int, optional
             The channel, for arrays that have them.
         """
@@ -276,8 +308,7 @@ class Writer:
         region: Any = slice(unit * frames, (unit + 1) * frames)
         array[region if channel is None else (channel, region)] = values
         if not is_url(self.url):
-            key = f"c.{unit}" if channel is None else f"c.{channel}.{unit}.0"
-            shard = Path(self.url, GROUP, name, key)
+            shard = Path(self.url, GROUP, name, shard_key(unit, channel, values.ndim - 1))
             if shard.exists():  # a shard that holds nothing but gaps has no file
                 sync(shard)
 

@@ -10,12 +10,13 @@ librosa's defaults for these depend on the whole of what is passed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpss_batch.dsp.bands import FilterBanks, Float32, band_sums
+from hpss_batch.dsp.bands import FilterBanks, Float32, band_sums, filter_banks
 from hpss_batch.dsp.framing import StftParams, integer
 from hpss_batch.errors import ParameterError
 
@@ -71,6 +72,19 @@ class FeatureParams:
                 f"fmin={self.fmin} and fmax={self.fmax} are not allowed: give 0 <= fmin < fmax"
             )
 
+    def banks(self, stft: StftParams, sample_rate: float) -> FilterBanks:
+        """The filter banks for frames of a sample rate [Hz]; errors as `filter_banks`."""
+        bands = {"n_mels": self.n_mels, "n_chroma": self.n_chroma}
+        with warnings.catch_warnings():  # of empty bands, which `empty_bands` counts
+            warnings.filterwarnings("ignore", "Empty filters", UserWarning)
+            return filter_banks(stft, sample_rate, fmin=self.fmin, fmax=self.fmax, **bands)
+
+    def empty_bands(self, banks: FilterBanks) -> int:
+        """How many mel bands lie between two bins, so that nothing falls into them; 0 if none are wanted."""
+        if set(self.kinds).isdisjoint({"mel", "log_mel", "onset"}):
+            return 0
+        return int((abs(banks.mel).sum(axis=1) == 0).sum())
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -79,7 +93,7 @@ class Feature:
     Attributes
     ----------
     name : str
-        The kind, and the component where there may be several.
+        The kind, and the component where there may be several or the dimension has the kind's name.
     kind, component : str
         One of `KINDS`; the component that it describes.
     dims : tuple of str
@@ -121,7 +135,8 @@ def list_features(params: FeatureParams, stft: StftParams) -> tuple[Feature, ...
             ]
         elif kind == "chroma":
             said = "energy by pitch class, of the harmonic component, relative to the strongest"
-            found.append(Feature(kind, kind, "harmonic", *chroma, "1", said))
+            # not "chroma", which is what its bands are called
+            found.append(Feature("chroma_harmonic", kind, "harmonic", *chroma, "1", said))
         elif kind == "onset":
             said = "onset strength of the percussive component: mean rise over the mel bands"
             before = ONSET_LAG + _onset_delay(stft)

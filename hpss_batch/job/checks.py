@@ -18,7 +18,7 @@ import zarr
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.store import GROUP, Writer, open_group, zarr_settings
+from hpss_batch.corpus.store import GROUP, Writer, open_group, shard_key, zarr_settings
 from hpss_batch.job.findings import Finding, UnitCheck
 from hpss_batch.job.metadata import read_array
 from hpss_batch.job.reading import Reading, axis_values, read_shard
@@ -65,7 +65,8 @@ class Task:
 
     def shard(self, name: str, channel: int) -> str:
         """A shard's name in the run directory, whether or not it exists."""
-        return f"{GROUP}/{name}/{self.present.get((name, channel), f'c.{channel}.{self.unit.number}.0')}"
+        key = shard_key(self.unit.number, channel, len(self.recipe.shape.dims(name)))
+        return f"{GROUP}/{name}/{self.present.get((name, channel), key)}"
 
 
 def check_unit(task: Task) -> UnitCheck:

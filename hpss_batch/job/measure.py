@@ -42,7 +42,7 @@ def estimate_seconds(plan: "Plan") -> float | None:
         tasks = len(plan.stems.tasks) if plan.stems else 0
         return START_SECONDS + stems / min(workers, tasks) if tasks else 0.0
     frames = sum(unit.n_frames for unit in plan.pending)
-    width = plan.shape.n_bins * sum(plan.shape.dtype(name).itemsize for name in plan.shape.arrays)
+    width = sum(map(plan.shape.frame_bytes, plan.shape.names))
     each = _seconds_a_frame(plan) + _reading(plan) + width / COMPRESSED_BYTES_A_SECOND
     return START_SECONDS + stems / workers + each * frames / min(workers, len(plan.pending))
 
@@ -81,7 +81,7 @@ def _seconds_a_frame(plan: "Plan") -> float:
     for _ in range(3):
         started = perf_counter()
         spectrogram = stft_frames(samples, offset, None, first, first + n_frames, stft)
-        if not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
+        if plan.shape.features or not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
             masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK)
         best = min(best, perf_counter() - started)
     return best / BLOCK

@@ -16,6 +16,7 @@ import zarr
 from hpss_batch.corpus.folder import PARTIAL, Folder, is_url
 from hpss_batch.corpus.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.corpus.store import GROUP, open_group, refreshed
+from hpss_batch.corpus.summaries import missing_rows, summary_names
 from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
@@ -68,10 +69,10 @@ def _metadata_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
     expected: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
         name: (
             shape.dtype(name),
-            (n_channels, n_frames, shape.n_bins),
-            (1, shape.unit_frames, shape.n_bins),
+            (n_channels, n_frames, *shape.sizes(name)),
+            (1, shape.unit_frames, *shape.sizes(name)),
         )
-        for name in shape.arrays
+        for name in shape.names
     }
     expected["time"] = (np.dtype("f8"), (n_frames,), (shape.unit_frames,))
     expected["track_index"] = (np.dtype("i4"), (n_frames,), (shape.unit_frames,))
@@ -80,12 +81,14 @@ def _metadata_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
         if what:
             means = "its frames cannot be read, or not as what they are"
             yield Finding("wrong", f"{GROUP}/{name} {what}", means, cure, array=name, remedy="records")
-    frequency = read_array(group, "frequency")
-    if frequency is None or not np.array_equal(
-        np.asarray(frequency[:]), plan.stft.frequencies(shape.sample_rate)
-    ):
-        what, means = f"{GROUP}/frequency is missing or wrong", "bins are given to wrong frequencies"
-        yield Finding("wrong", what, means, cure, array="frequency", remedy="records")
+    for name, values in plan.coordinates.items():
+        held = read_array(group, name)
+        if held is None or not np.array_equal(np.asarray(held[:]), values):
+            what, means = (
+                f"{GROUP}/{name} is missing or wrong",
+                "bins or bands are given to wrong frequencies",
+            )
+            yield Finding("wrong", what, means, cure, array=name, remedy="records")
 
 
 def _difference(
@@ -105,7 +108,7 @@ def _difference(
 
 def shard_names(folder: Folder, plan: Plan) -> Shards:
     """The shards that exist of arrays with channels, by unit."""
-    arrays = dict.fromkeys(plan.shape.arrays)
+    arrays = dict.fromkeys(plan.shape.names)
     for commit in plan.catalog.commits.values():
         arrays |= dict.fromkeys(commit.digests)
     found = Shards()
@@ -177,6 +180,13 @@ def _track_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
             yield Finding("wrong", f"{GROUP}/{name} is missing", means, cure, array=name, remedy="records")
         elif rows:
             what = f"{GROUP}/{name} is out of date for {len(rows):,} tracks"
+            tracks = tuple(catalog.ids[row] for row in rows)
+            yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
+    for name in summary_names(plan.shape):
+        array = read_array(group, name)
+        rows = [] if array is None else missing_rows(array, catalog)
+        if array is None or rows or array.shape[0] < len(catalog.rows):
+            what = f"{GROUP}/{name} " + (f"lacks {len(rows):,} tracks" if rows else "is missing or too short")
             tracks = tuple(catalog.ids[row] for row in rows)
             yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
     mark = [len(catalog.generations), len(catalog.commits)]

@@ -5,7 +5,7 @@ init`) and what is allowed (the errors) stand where the key is declared.
 """
 
 import string
-from typing import Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -14,6 +14,9 @@ from hpss_batch.corpus.layout import CHUNK_FRAMES
 from hpss_batch.job.complaints import Complaints, key, names
 from hpss_batch.job.dialect import show
 from hpss_batch.job.fields import Block, Flag, Listed, Location, Number, Once, OrNone, Positive, Text
+
+if TYPE_CHECKING:  # which imports sparse matrices
+    from hpss_batch.dsp.features import FeatureParams
 
 ArrayName = Literal[
     "spectrogram", "magnitude", "harmonic_mask", "percussive_mask", "harmonic", "percussive", "residual"
@@ -146,6 +149,13 @@ class Features(Block):
                 [("fmax", f"fmax is {self.fmax:g}; allowed: above fmin, which is {self.fmin:g}, or null")]
             )
         return self
+
+    @property
+    def params(self) -> "FeatureParams":
+        """The block, as `hpss_batch.dsp` takes it."""
+        from hpss_batch.dsp.features import FeatureParams
+
+        return FeatureParams(**self.model_dump(exclude={"summaries"}))
 
 
 class Output(Block):

@@ -5,8 +5,13 @@ memory is an upper bound that holds for every task of the run, whatever the leng
 workers to it.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import open_folder
@@ -21,10 +26,16 @@ from hpss_batch.job.recipe import BLOCK, Recipe
 from hpss_batch.job.stemplan import StemPlan, check_names, stem_plan
 from hpss_batch.job.survey import Progress, survey
 
+if TYPE_CHECKING:  # which imports sparse matrices
+    from hpss_batch.dsp.features import Feature, FeatureParams
+
 MiB = 2**20
 
 INTERPRETER_BYTES = 330 * MiB
 """A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 250 to 300)."""
+
+LIBROSA_BYTES = 64 * MiB
+"""What importing librosa for its filter banks adds to a worker."""
 
 DECODER_BYTES = 96 * MiB
 """Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 80)."""
@@ -76,13 +87,38 @@ class Plan:
     def shape(self) -> Shape:
         """The store's arrays."""
         settings, output = self.catalog.settings, self.job.output
+        found: tuple[Feature, ...] = ()
+        if self.features is not None:
+            from hpss_batch.dsp.features import list_features
+
+            found = list_features(self.features, self.stft)
         return Shape(
             arrays=output.arrays,
             mask_dtype=output.mask_dtype,
             n_bins=self.stft.n_bins,
             unit_frames=settings["unit_frames"],
             sample_rate=settings["sample_rate"],
+            features=found,
+            summaries=output.features is not None and output.features.summaries,
         )
+
+    @cached_property
+    def features(self) -> "FeatureParams | None":
+        """How features are computed; None where the job wants none."""
+        return self.job.output.features.params if self.job.output.features is not None else None
+
+    @cached_property
+    def coordinates(self) -> dict[str, NDArray[np.float64]]:
+        """Values along `frequency` [Hz] and, where there are such features, `mel` [Hz] and `chroma` [semitones]."""
+        found = {"frequency": self.stft.frequencies(self.shape.sample_rate)}
+        dims = {dim for feature in self.shape.features for dim in feature.dims}
+        if self.features is not None and "mel" in dims:
+            found["mel"] = self.features.banks(self.stft, self.shape.sample_rate).mel_frequencies
+        if self.features is not None and "chroma" in dims:
+            found["chroma"] = np.arange(self.features.n_chroma, dtype=np.float64) * (
+                12 / self.features.n_chroma
+            )
+        return found
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -96,6 +132,7 @@ class Plan:
             channels=self.job.corpus.channels,
             n_channels=self.catalog.settings["n_channels"],
             generation=self.catalog.generations[-1].number,
+            features=self.features,
         )
 
     @cached_property
@@ -146,9 +183,7 @@ class Plan:
         """Bytes of each array of the finished store, before compression; gaps and absent channels take none."""
         mono = self.job.corpus.channels == "mono"
         frames = sum(row.n_frames * (1 if mono else row.source_channels) for row in self.tracks)
-        return {
-            name: frames * self.shape.n_bins * self.shape.dtype(name).itemsize for name in self.shape.arrays
-        }
+        return {name: frames * self.shape.frame_bytes(name) for name in self.shape.names}
 
     @property
     def task_bytes(self) -> int:
@@ -162,6 +197,20 @@ class Plan:
         """Source samples held for each sample at the store's rate, at most."""
         rate = self.shape.sample_rate
         return max((row.source_rate / rate for row in self.tracks if not row.error), default=1.0)
+
+
+def check_features(planned: Plan) -> None:
+    """Refuse features that workers could not compute, before anything is written; warn of those that are empty."""
+    features = planned.features
+    if features is None or not planned.pending:
+        return
+    empty = features.empty_bands(features.banks(planned.stft, planned.shape.sample_rate))
+    if empty:
+        warnings.warn(
+            f"{empty} of the {features.n_mels} mel bands lie between two bins and stay empty, as librosa's would: "
+            "lower output.features.n_mels, or raise stft.n_fft or output.features.fmin",
+            stacklevel=3,
+        )
 
 
 def task_bytes(recipe: Recipe, source_ratio: float = 1.0) -> int:
@@ -183,18 +232,22 @@ def task_bytes(recipe: Recipe, source_ratio: float = 1.0) -> int:
     - the largest shard once more, twice: its compressed chunks, and these joined into one object;
     - the audio of the unit's frames and their halo, once as wanted and once as decoded (or the stored spectrogram);
     - the window that moves over the frames: a block and two halos, complex and real, and the masks of a block;
-    - what a decoder holds.
+    - what a decoder holds;
+    - with features, librosa, the magnitudes of the components of a block, and their power.
     """
-    shape, halo = recipe.shape, recipe.hpss.halo
+    shape, halo = recipe.shape, recipe.reach
     row = shape.n_bins
-    shards = [shape.unit_frames * row * shape.dtype(name).itemsize for name in shape.arrays]
+    shards = [shape.unit_frames * shape.frame_bytes(name) for name in shape.names]
     frames = shape.unit_frames + 2 * halo
     if recipe.source is not None:
         held = frames * row * 8 * recipe.n_channels * 2
     else:
         held = int(frames * recipe.stft.hop_length * 4 * recipe.n_channels * (1 + max(source_ratio, 1.0)))
     window = (min(BLOCK, shape.unit_frames) + 2 * halo) * row * (8 + 4)
-    block = min(BLOCK, shape.unit_frames) * row * (3 * 4 + 2 * 8)
+    rows = min(BLOCK, shape.unit_frames) + shape.before
+    block = rows * row * (3 * 4 + 2 * 8)
+    if shape.features:
+        block += LIBROSA_BYTES + rows * (4 * row * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
     largest = max(shards, default=0)
     return INTERPRETER_BYTES + DECODER_BYTES + sum(shards) + 2 * largest + held + window + block
 
@@ -221,8 +274,12 @@ def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = No
         If there is nothing to work on.
     StoreError
         If the run directory was made by another job.
+    ParameterError
+        If there is no librosa for the features that are wanted, or they do not fit the sample rate.
     """
     found = survey(job, retry_failed=retry_failed, progress=progress)
     if found.job.output.stems is not None:
         check_names(found.job, declared(open_folder(found.job.output.path)))
-    return Plan(found.job, found.catalog, found.new, found.listing, found.source, retry_failed)
+    planned = Plan(found.job, found.catalog, found.new, found.listing, found.source, retry_failed)
+    check_features(planned)
+    return planned

@@ -11,6 +11,7 @@ from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.dsp.framing import StftParams
 
 if TYPE_CHECKING:  # importing kernels is for those who separate
+    from hpss_batch.dsp.features import FeatureParams
     from hpss_batch.dsp.hpss import HpssParams
 
 BLOCK = 256
@@ -37,6 +38,8 @@ class Recipe:
         Width of the store's channel axis.
     generation : int
         The newest generation; a store opened before it may be too short.
+    features : FeatureParams or None
+        How the features in `shape` are computed.
     """
 
     url: str
@@ -47,6 +50,12 @@ class Recipe:
     channels: Literal["mono", "all"]
     n_channels: int
     generation: int
+    features: "FeatureParams | None" = None
+
+    @property
+    def reach(self) -> int:
+        """Frames that a frame's results depend on, on each side at most: HPSS's halo, and what features look back."""
+        return self.hpss.halo + self.shape.before
 
 
 @dataclass(frozen=True)

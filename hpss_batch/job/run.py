@@ -194,10 +194,10 @@ def _attributes(planned: Plan) -> dict[str, Any]:
 
 def write_derived(planned: Plan, folder: Folder) -> None:
     """Write all of the store that follows from its records: arrays as long as needed, axes, variables, metadata."""
-    from hpss_batch.corpus.store import extend, write_frequency, write_tracks
+    from hpss_batch.corpus.store import extend, write_coordinates, write_tracks
 
     extend(folder.url, planned.shape, planned.catalog)
-    write_frequency(folder.url, planned.stft.frequencies(planned.shape.sample_rate))
+    write_coordinates(folder.url, planned.coordinates)
     write_tracks(folder.url, planned.shape, planned.catalog, _mark(planned.catalog), _attributes(planned))
 
 

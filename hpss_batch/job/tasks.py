@@ -6,7 +6,7 @@ in blocks that stay in the processor's cache:
 
     for each channel
       for each piece:   read its samples and its halo's, once
-        for each block: spectrogram → magnitude → masks → components, straight into the shards
+        for each block: spectrogram → magnitude → masks → components → features, straight into the shards (`bench`)
       write each array's shard in one assignment
     when all shards are on disk, commit
 
@@ -16,23 +16,20 @@ other tracks are done.
 
 import threading
 from collections.abc import Mapping
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
 import google_crc32c
 import numpy as np
-from numpy.typing import NDArray
 
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Piece, Unit
 from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.shape import COMPONENTS, MASKS, Shape, fill_value, quantise
 from hpss_batch.corpus.store import writer, zarr_settings
-from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.errors import AudioError
+from hpss_batch.job.bench import bench
 from hpss_batch.job.recipe import BLOCK, Recipe
-from hpss_batch.job.sources import AudioSource, Source, StoredSource, Window
+from hpss_batch.job.sources import AudioSource, Source, StoredSource
 from hpss_batch.job.versions import versions
 
 
@@ -82,10 +79,10 @@ class _Work:
 
     def __init__(self, recipe: Recipe, unit: Unit, outcomes: dict[int, Outcome]) -> None:
         self.recipe, self.unit, self.outcomes = recipe, unit, outcomes
-        self.bench = _bench(threading.get_ident(), recipe.shape, recipe.hpss)
+        self.bench = bench(threading.get_ident(), recipe)
         self.sources = dict[int, Source]()
         self.digests: dict[str, list[int | None]] = {
-            n: [None] * recipe.n_channels for n in recipe.shape.arrays
+            n: [None] * recipe.n_channels for n in recipe.shape.names
         }
         self.seconds = dict.fromkeys(("read", "stft", "hpss", "write"), 0.0)
 
@@ -114,10 +111,10 @@ class _Work:
             source: Source
             if recipe.source is not None:
                 n_channels = 1 if recipe.channels == "mono" else piece.track.source_channels
-                source = StoredSource(piece, recipe.hpss.halo, recipe.stft, recipe.source, n_channels)
+                source = StoredSource(piece, recipe.reach, recipe.stft, recipe.source, n_channels)
             else:
                 rate = recipe.shape.sample_rate
-                source = AudioSource(piece, recipe.hpss.halo, recipe.stft, rate, recipe.channels)
+                source = AudioSource(piece, recipe.reach, recipe.stft, rate, recipe.channels)
                 if source.n_channels > recipe.n_channels:
                     raise AudioError(
                         f"has {source.n_channels} channels, more than its header had when it was listed; "
@@ -158,57 +155,19 @@ class _Work:
         window.start(source, channel)
         for first in range(piece.first, piece.first + n_frames, BLOCK):
             stop = min(first + BLOCK, piece.first + n_frames)
-            begin, end = max(first - halo, 0), min(stop + halo, source.n_frames)
+            lead = min(first, self.recipe.shape.before)
+            begin, end = max(first - lead - halo, 0), min(stop + halo, source.n_frames)
             started = perf_counter()
             spectrogram, magnitude = window.move(begin, end)
             moved = perf_counter()
             at = piece.offset + first - piece.first
             rows = slice(at, at + stop - first)
-            self._block(spectrogram, magnitude, first - begin, stop - begin, rows)
+            self.bench.fill(spectrogram, magnitude, first - begin, stop - begin, rows, lead)
             for name, shard in self.bench.shards.items():
                 block = shard.values[rows].reshape(-1).view(np.uint8)
                 self.digests[name][channel] = google_crc32c.extend(self.digests[name][channel] or 0, block)
             self.seconds["stft"] += moved - started
             self.seconds["hpss"] += perf_counter() - moved
-
-    def _block(
-        self,
-        spectrogram: NDArray[np.complex64],
-        magnitude: NDArray[np.float32],
-        start: int,
-        stop: int,
-        rows: slice,
-    ) -> None:
-        """Fill `rows` of each shard from frames `start … stop` of a window; the frames around them are halo."""
-        shards, bench = self.bench.shards, self.bench
-        if "spectrogram" in shards:
-            shards["spectrogram"].values[rows] = spectrogram[start:stop]
-        if "magnitude" in shards:
-            shards["magnitude"].values[rows] = magnitude[start:stop]
-        if not bench.separates:
-            return
-        weights = [
-            shard.values[rows]
-            if (shard := shards.get(name)) is not None and shard.is_float
-            else scratch[: stop - start]
-            for name, scratch in zip(MASKS, bench.masks, strict=True)
-        ]
-        masks(magnitude, self.recipe.hpss, start=start, stop=stop, out=(weights[0], weights[1]))
-        for name, weight in zip(MASKS, weights, strict=True):
-            if name in shards and not shards[name].is_float:
-                quantise(weight, shards[name].values[rows], bench.scratch[: stop - start])
-        if bench.components:
-            whole = spectrogram[start:stop]
-            parts = [part[: stop - start] for part in bench.components]
-            for part, weight in zip(parts, weights, strict=True):
-                np.multiply(_pairs(whole), weight[..., None], out=_pairs(part))
-            for name, part in zip(COMPONENTS, parts, strict=False):
-                if name in shards:
-                    shards[name].values[rows] = part
-            if "residual" in shards:
-                residual = shards["residual"].values[rows]
-                np.subtract(whole, parts[0], out=residual)
-                np.subtract(residual, parts[1], out=residual)
 
     def write(self, channel: int) -> None:
         """Write a channel of every array, a whole shard at a time."""
@@ -232,7 +191,7 @@ class _Work:
         with zarr_settings():
             out.write("time", self.unit.number, time)
             out.write("track_index", self.unit.number, index)
-        out.on_disk([*shape.arrays, "time", "track_index"])
+        out.on_disk([*shape.names, "time", "track_index"])
         self.seconds["write"] += perf_counter() - started
 
     def _writer(self) -> Any:
@@ -252,47 +211,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or error}"
     return f"unexpected {type(error).__name__}: {error}. Please report it, with the file if you can"
-
-
-def _pairs(values: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """Complex values as pairs of floats, shape (…, 2): a weight times both is half the work of a complex product."""
-    return values.view(np.float32).reshape(*values.shape, 2)
-
-
-class _Shard:
-    """A unit's values of one array; rows that no piece fills hold the fill value."""
-
-    def __init__(self, dtype: np.dtype[Any], rows: int, n_bins: int) -> None:
-        self.fill = fill_value(dtype)
-        self.values = np.full((rows, n_bins), self.fill, dtype)
-        self.is_float = dtype.kind == "f"
-        self.dirty = list[tuple[int, int]]()
-
-    def close_gaps(self, filled: list[tuple[int, int]]) -> None:
-        """Put the fill value wherever the last unit left something that this one did not fill."""
-        borders = [0, *(border for span in filled for border in span), len(self.values)]
-        for begin, end in zip(borders[::2], borders[1::2], strict=True):
-            for dirty_begin, dirty_end in self.dirty:
-                self.values[max(begin, dirty_begin) : max(begin, min(end, dirty_end))] = self.fill
-        self.dirty = filled
-
-
-class _Bench:
-    """The arrays that a thread works with, allocated once: fresh memory costs more than arithmetic."""
-
-    def __init__(self, shape: Shape, hpss: HpssParams) -> None:
-        rows = min(BLOCK, shape.unit_frames)
-        self.window = Window(rows + 2 * hpss.halo, shape.n_bins)
-        self.shards = {
-            name: _Shard(shape.dtype(name), shape.unit_frames, shape.n_bins) for name in shape.arrays
-        }
-        self.masks = [np.empty((rows, shape.n_bins), np.float32) for _ in MASKS]
-        self.scratch = np.empty((rows, shape.n_bins), np.float32)
-        wants_components = not set(COMPONENTS).isdisjoint(shape.arrays)
-        self.separates = wants_components or not set(MASKS).isdisjoint(shape.arrays)
-        self.components = [np.empty((rows, shape.n_bins), np.complex64) for _ in MASKS if wants_components]
-
-
-@lru_cache(maxsize=2)
-def _bench(thread: int, shape: Shape, hpss: HpssParams) -> _Bench:
-    return _Bench(shape, hpss)

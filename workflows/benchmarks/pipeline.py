@@ -86,7 +86,7 @@ def stub_settings(out: Path, arrays: list[str], folder: Path) -> list[str]:
     program = f"""
         import itertools
         import numpy as np
-        import hpss_batch.job.sources, hpss_batch.job.tasks
+        import hpss_batch.job.bench, hpss_batch.job.sources
 
         frames = [np.load(f"{folder}/{{name}}.npy") for name in {arrays!r}]
         position = itertools.count(step=61)
@@ -103,7 +103,7 @@ def stub_settings(out: Path, arrays: list[str], folder: Path) -> list[str]:
         def stft_frames(samples, offset, n_samples, first, stop, params, out=None):
             return copy([out]) if frames[0].dtype.kind == "c" else out
 
-        hpss_batch.job.tasks.masks = masks
+        hpss_batch.job.bench.masks = masks
         hpss_batch.job.sources.stft_frames = stft_frames
     """
     preload = folder / "stub.py"

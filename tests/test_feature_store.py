@@ -1,0 +1,293 @@
+"""Features computed in a run: librosa's numbers, the same bits however it is cut, labelled, summed up, verified."""
+
+import builtins
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import soundfile as sf
+import xarray as xr
+from conftest import music, settings, shards
+
+from hpss_batch.corpus.open import open_corpus
+from hpss_batch.errors import ParameterError
+from hpss_batch.job.config import Job
+from hpss_batch.job.plan import plan
+from hpss_batch.job.run import Result, run
+from hpss_batch.job.verify import verify
+
+RunJob = Callable[..., Result]
+
+FEATURES: dict[str, Any] = {
+    "kinds": ["mel", "log_mel", "chroma", "onset", "rms", "harmonic_ratio"],
+    "components": ["harmonic", "percussive", "residual"],
+    "n_mels": 8,
+    "fmin": 100.0,
+}
+STFT = {"n_fft": 512, "hop_length": 64}
+"""An onset strength that looks five frames back."""
+
+
+def job_settings(corpus: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    wanted = {"stft": dict(STFT), "hpss__margin": 1.5, "output__features": FEATURES} | changes
+    stft = wanted.pop("stft")
+    return settings(corpus, out, **wanted) | {"stft": stft}
+
+
+def features(out: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Values of everything but arrays over bins, by track."""
+    corpus = open_corpus(out)
+    return {
+        track: {
+            str(name): array.values
+            for name, array in corpus[track].data_vars.items()
+            if "frequency" not in array.dims
+        }
+        for track in corpus
+    }
+
+
+def assert_same(a: dict[str, dict[str, np.ndarray]], b: dict[str, dict[str, np.ndarray]]) -> None:
+    assert a.keys() == b.keys()
+    for track in a:
+        assert a[track].keys() == b[track].keys()
+        for name, values in a[track].items():
+            np.testing.assert_array_equal(values, b[track][name], err_msg=f"{track} {name}")
+
+
+@pytest.fixture(scope="module")
+def reference(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of components and features in units of 512 frames, all channels kept."""
+    out = tmp_path_factory.mktemp("features") / "out"
+    arrays = ["harmonic_mask", "harmonic", "percussive", "residual"]
+    changes = {"corpus__channels": "all", "output__arrays": arrays}
+    assert run(Job.parse(job_settings(corpus_folder, out, **changes))).exit_status == 0
+    return out
+
+
+def expected(track: xr.Dataset) -> dict[str, np.ndarray]:
+    """librosa's features of a track's stored components, one channel, (frame, ...)."""
+    sr, parts = 22050, ("harmonic", "percussive", "residual")
+    magnitude = {part: np.abs(track[part].values).T for part in parts}
+    mel = {
+        part: librosa.feature.melspectrogram(S=values**2, sr=sr, n_mels=8, fmin=100.0)
+        for part, values in magnitude.items()
+    }
+    log_mel = {part: librosa.power_to_db(values, ref=1.0, top_db=None) for part, values in mel.items()}
+    rms = {part: librosa.feature.rms(S=values, frame_length=512)[0] for part, values in magnitude.items()}
+    found = {f"mel_{part}": values.T for part, values in mel.items()}
+    found |= {f"log_mel_{part}": values.T for part, values in log_mel.items()}
+    found |= {f"rms_{part}": values for part, values in rms.items()}
+    chroma = librosa.feature.chroma_stft(S=magnitude["harmonic"] ** 2, sr=sr, n_fft=512, tuning=0)
+    found["chroma_harmonic"] = chroma.T
+    found["onset"] = librosa.onset.onset_strength(
+        S=log_mel["percussive"], sr=sr, n_fft=512, hop_length=64, center=True
+    )
+    energy = {part: values**2 for part, values in rms.items()}
+    found["harmonic_ratio"] = energy["harmonic"] / (energy["harmonic"] + energy["percussive"])
+    return found
+
+
+def test_features_are_librosas_of_the_stored_components(reference: Path) -> None:
+    corpus = open_corpus(reference)
+    for name in ("album/long.flac", "talk.mp3"):
+        track = corpus[name].load()
+        assert track.sizes["frame"] > 3 * 512
+        for channel in range(track.sizes["channel"]):
+            for feature, values in expected(track.isel(channel=channel)).items():
+                found = track[feature].values[channel]
+                assert found.dtype == np.float32
+                # relative to what the feature may be: linear power has no bound
+                scale = max(1.0, float(np.abs(values).max())) if feature.startswith("mel") else 1.0
+                np.testing.assert_allclose(
+                    found, values, rtol=0, atol=1e-4 * scale, err_msg=f"{name} {feature}"
+                )
+
+
+@pytest.mark.parametrize("unit_frames", [512, 1536, None])
+def test_every_cutting_gives_the_same_bits_and_needs_no_arrays(
+    unit_frames: int | None, reference: Path, corpus_folder: Path, tmp_path: Path
+) -> None:
+    changes = {"corpus__channels": "all", "output__arrays": [], "output__unit_frames": unit_frames}
+    assert run(Job.parse(job_settings(corpus_folder, tmp_path / "out", **changes))).exit_status == 0
+    assert_same(features(tmp_path / "out"), features(reference))
+    assert not {name.split("/")[0] for name in shards(tmp_path / "out")} & {"harmonic", "harmonic_mask"}
+
+
+def test_stored_spectrograms_give_the_same_bits_as_audio(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    spectrograms, one, two = tmp_path / "spectrograms", tmp_path / "one", tmp_path / "two"
+    run_job(corpus_folder, spectrograms, output__arrays=["spectrogram"])
+    changes = {"output__arrays": [], "output__features": FEATURES}
+    run_job(corpus_folder, one, **changes)
+    again = settings(spectrograms, two, **changes)
+    del again["stft"], again["corpus"]["sample_rate"], again["output"]["unit_frames"]
+    run(Job.parse(again))
+    assert_same(features(one), features(two))
+
+
+def test_features_do_not_change_the_arrays_beside_them(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    for dtype in ("float32", "uint8"):
+        changes = {
+            "output__arrays": ["harmonic_mask", "percussive_mask", "residual"],
+            "output__mask_dtype": dtype,
+        }
+        plain, featured = tmp_path / f"plain {dtype}", tmp_path / f"featured {dtype}"
+        run_job(corpus_folder, plain, **changes)
+        run_job(corpus_folder, featured, **changes, output__features=FEATURES)
+        found = shards(featured)
+        assert {name: found[name] for name in shards(plain)} == shards(plain)
+
+
+def test_a_track_shows_its_features_with_coordinates(reference: Path) -> None:
+    track = open_corpus(reference)["album/long.flac"]
+    assert track.log_mel_percussive.dims == ("channel", "frame", "mel")
+    assert track.chroma_harmonic.dims == ("channel", "frame", "chroma")
+    assert track.onset.dims == ("channel", "frame")
+    assert track.onset.attrs["units"] == "dB"
+    assert all(track[name].attrs["long_name"] for name in track.variables)
+    expected_mel = librosa.mel_frequencies(n_mels=10, fmin=100.0, fmax=11025)[1:-1]
+    np.testing.assert_allclose(track.mel.values, expected_mel)
+    assert track.mel.attrs["units"] == "Hz"
+    assert track.time.dims == ("frame",)
+    assert track.log_mel_percussive.chunks[1][0] <= 512
+
+
+def test_shards_are_units_and_chunks_are_512_frames(reference: Path) -> None:
+    for name, across in (("log_mel_harmonic", [8]), ("rms_residual", [])):
+        metadata = json.loads((reference / "corpus.zarr" / name / "zarr.json").read_text())
+        assert metadata["chunk_grid"]["configuration"]["chunk_shape"] == [1, 512, *across]
+        inner = metadata["codecs"][0]["configuration"]["chunk_shape"]
+        assert inner == [1, 512, *across]
+
+
+def test_the_table_of_tracks_has_summaries_of_all_frames_and_goes_to_pandas(reference: Path) -> None:
+    corpus = open_corpus(reference)
+    table = corpus.tracks.to_pandas()
+    assert len(table) == 7
+    for name in ("album/long.flac", "short.wav", "other rate.wav"):
+        track = corpus[name].load()
+        rms = track.rms_harmonic.values.ravel()
+        assert table.rms_harmonic_mean[name] == pytest.approx(rms.mean(dtype=float), rel=1e-6)
+        assert table.rms_harmonic_deviation[name] == pytest.approx(rms.std(dtype=float), rel=1e-5)
+        band = track.log_mel_percussive.values[..., 6].ravel()
+        assert table.log_mel_percussive_p75_6[name] == pytest.approx(np.percentile(band, 75), rel=1e-5)
+    assert np.isnan(table.rms_harmonic_mean["no samples.wav"])
+    packed = xr.open_zarr(reference / "corpus.zarr")
+    assert packed.log_mel_percussive_p75.dims == ("track", "mel")
+    assert packed.rms_harmonic_mean.attrs["cell_methods"] == "frame: mean"
+    numbers = table.drop(columns=["status", "error"])
+    assert all(dtype.kind in "fiu" for dtype in numbers.dtypes)
+
+
+def test_long_tracks_are_summed_up_some_bands_at_a_time(
+    reference: Path, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpss_batch.corpus.summaries.VALUES", 16384)
+    monkeypatch.setattr("hpss_batch.corpus.summaries.TRACKS", 3)
+    changes = {"corpus__channels": "all", "output__arrays": []}
+    run(Job.parse(job_settings(corpus_folder, tmp_path / "out", **changes)))
+    xr.testing.assert_identical(
+        open_corpus(tmp_path / "out").tracks.drop_attrs(), open_corpus(reference).tracks.drop_attrs()
+    )
+
+
+def test_summaries_can_be_left_out(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+    wanted = {"kinds": ["rms"], "summaries": False}
+    run_job(corpus_folder, tmp_path / "out", output__arrays=[], output__features=wanted)
+    assert not [name for name in open_corpus(tmp_path / "out").tracks if str(name).startswith("rms")]
+
+
+def test_a_grown_corpus_gets_the_summaries_of_its_new_tracks(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    folder = tmp_path / "music"
+    shutil.copytree(corpus_folder, folder)
+    changes = {"output__arrays": [], "output__features": {"kinds": ["rms", "log_mel"], "n_mels": 8}}
+    run_job(folder, tmp_path / "out", **changes)
+    before = open_corpus(tmp_path / "out").tracks.to_pandas()
+    sf.write(folder / "new.wav", music(2.0, 22050, 1, 9), 22050)
+    run_job(folder, tmp_path / "out", **changes)
+    after = open_corpus(tmp_path / "out").tracks.to_pandas()
+    assert after.rms_harmonic_mean["new.wav"] > 0
+    assert before.equals(after.loc[before.index])
+    assert verify(tmp_path / "out").findings == ()
+
+
+def test_verify_proves_features_and_heals_them(reference: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(reference, out)
+    good = shards(out)
+    assert verify(out, sample=None, corpus=None).findings == ()
+    (out / "corpus.zarr" / "rms_harmonic" / "c.0.2").unlink()
+    (out / "corpus.zarr" / "chroma_harmonic" / "c.0.1.0").unlink(missing_ok=True)
+    for name in ("onset_mean", "rms_harmonic_p50"):
+        shutil.rmtree(out / "corpus.zarr" / name)
+    (out / "corpus.zarr" / "mel" / "zarr.json").unlink()
+    found = verify(out)
+    assert {finding.array for finding in found.findings} >= {
+        "rms_harmonic",
+        "onset_mean",
+        "rms_harmonic_p50",
+        "mel",
+    }
+    healed = verify(out, heal=True)
+    assert healed.findings
+    assert all(finding.healed for finding in healed.findings)
+    assert shards(out) == good
+    assert verify(out, sample=None).findings == ()
+
+
+def test_a_file_too_loud_for_its_energy_fails_alone(tmp_path: Path, run_job: RunJob) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    sf.write(folder / "loud.wav", music(1.0, 22050) * 1e20, 22050, subtype="FLOAT")
+    sf.write(folder / "song.wav", music(1.0, 22050), 22050)
+    changes = {"output__arrays": [], "output__features": {"kinds": ["rms"]}}
+    result = run_job(folder, tmp_path / "out", **changes)
+    assert result.exit_status == 1
+    assert list(open_corpus(tmp_path / "out")) == ["song.wav"]
+
+
+def test_plans_count_the_bytes_of_features(corpus_folder: Path, tmp_path: Path) -> None:
+    planned = plan(Job.parse(job_settings(corpus_folder, tmp_path / "out", output__arrays=["harmonic_mask"])))
+    frames = planned.array_bytes["rms_harmonic"] // 4
+    assert planned.array_bytes["log_mel_residual"] == frames * 8 * 4
+    assert planned.array_bytes["harmonic_mask"] == frames * 257 * 4
+    assert planned.recipe.reach == 15 + 5 if planned.recipe.hpss.halo == 15 else planned.recipe.hpss.halo + 5
+    plain = plan(Job.parse(settings(corpus_folder, tmp_path / "out", output__arrays=["harmonic_mask"])))
+    assert planned.task_bytes > plain.task_bytes
+
+
+def test_without_librosa_the_error_says_what_to_install(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.split(".")[0] == "librosa":
+            raise ImportError("no librosa here")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ParameterError, match=r"pip install 'hpss-batch\[features\]'"):
+        run(Job.parse(job_settings(corpus_folder, tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_mel_bands_beyond_the_sample_rate_of_the_corpus_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    sf.write(folder / "song.wav", music(1.0, 22050), 22050)
+    job = job_settings(folder, tmp_path / "out", corpus__sample_rate=None)
+    job["output"]["features"] = FEATURES | {"fmax": 16000.0}
+    with pytest.raises(ParameterError, match=r"fmax=16000.0 do not fit a sample rate of 22050"):
+        plan(Job.parse(job))
