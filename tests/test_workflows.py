@@ -1,0 +1,104 @@
+"""Every workflow as a newcomer would start it: one command, on small made audio, without a warning."""
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import music
+
+from hpss_batch.job.config import Job
+
+WORKFLOWS = Path(__file__).parents[1] / "workflows"
+COMMANDS = sorted(path.parent.name for path in WORKFLOWS.glob("*/run.py"))
+
+
+def start(workflow: str, out: Path, *arguments: str) -> str:
+    """What its one command prints."""
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        str(WORKFLOWS / workflow / "run.py"),
+        *arguments,
+        "-o",
+        str(out),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_there_is_a_folder_for_each_and_all_that_belongs_into_it() -> None:
+    assert COMMANDS == ["long_recording", "ml_features", "parameter_sweep", "stem_extraction"]
+    for workflow in COMMANDS:
+        readme = (WORKFLOWS / workflow / "README.md").read_text()
+        assert f"python workflows/{workflow}/run.py" in readme
+        for job in (WORKFLOWS / workflow).glob("*.yaml"):
+            made = Job.load(job)
+            assert Job.parse(made.to_yaml()) == made
+            assert job.name in readme
+            assert job.read_text().startswith("# ")
+
+
+def test_stems_of_a_folder_add_up_to_it(tmp_path: Path) -> None:
+    folder = tmp_path / "my music"
+    (folder / "album").mkdir(parents=True)
+    sf.write(folder / "album" / "song.ogg", music(3.0, 44100, 2, 1), 44100)
+    sf.write(folder / "talk.wav", music(2.0, 22050, 1, 2), 22050)
+    said = start("stem_extraction", tmp_path, str(folder))
+    assert re.search(r"talk\.wav +1 +22050 +2\.0 +exactly 0", said)
+    error = re.search(r"album/song\.ogg +2 +44100 +3\.0 +(-[\d.]+) dB", said)
+    assert error is not None
+    assert float(error[1]) < -130  # 24 bit
+    stems = tmp_path / "out" / "stems"
+    names = [
+        f"{track}.{c}.flac"
+        for track in ("album/song", "talk")
+        for c in ("harmonic", "percussive", "residual")
+    ]
+    assert sorted(str(path.relative_to(stems)) for path in stems.rglob("*.flac")) == names
+
+
+def test_a_sweep_compares_settings_on_one_spectrogram(tmp_path: Path) -> None:
+    arguments = ("--margins", "1", "3", "--powers", "2", "inf")
+    said = start("parameter_sweep", tmp_path, *arguments)
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["margin"], row["power"]) for row in rows] == [
+        ("1", "2"),
+        ("1", "inf"),
+        ("3", "2"),
+        ("3", "inf"),
+    ]
+    residual = [float(row["residual_share"]) for row in rows]
+    assert max(residual[:2]) < 1e-3  # what uint8 leaves, and ties
+    assert min(residual[2:]) > 0.05
+    assert all(float(row["harmonic_dB"]) > 0 for row in rows)
+    assert len(said.splitlines()) == 1 + len(rows) + 1
+
+
+def test_a_long_recording_takes_no_more_memory_than_planned(tmp_path: Path) -> None:
+    lines = start("long_recording", tmp_path, "--hours", "0.4").splitlines()
+    figures = {line.split()[0]: [float(word) for word in line.split()[1:]] for line in lines[-2:]}
+    assert list(figures) == ["short", "long"]
+    (hours, units, planned, most, _), (long_hours, long_units, long_planned, long_most, _) = figures.values()
+    assert long_hours > 3 * hours
+    assert long_units > units
+    assert long_planned == planned
+    assert 50 < most <= planned
+    assert 50 < long_most <= planned
+
+
+def test_a_model_learns_from_windows_of_tracks(tmp_path: Path) -> None:
+    said = start("ml_features", tmp_path)
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", said)]
+    assert losses[0] == pytest.approx(np.log(3), abs=1e-3)
+    assert losses[-1] < 0.5 * losses[0]
+    told = re.search(r"Told right on tracks not trained on: ([\d.]+)%", said)
+    assert told is not None
+    assert float(told[1]) > 80

@@ -1,0 +1,141 @@
+"""Does training take it from here? Computes features of a manifest's tracks, and trains a small model on their windows.
+
+    python workflows/ml_features/run.py [MANIFEST.csv] [-o FOLDER] [--label COLUMN]
+
+A softmax regression in NumPy tells labels apart by windows of a second and a half, for one epoch. Every fourth track
+of each label is kept back to test it: windows of one track never are on both sides.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import hpss_batch
+
+FRAMES = 64
+RATE = 22_050
+LABELS = ("chords", "drums", "both")
+
+
+def made_corpus(folder: Path, tracks: int = 24, seconds: float = 12.0) -> Path:
+    """Tracks of chords, of drums and of both, where they are not there yet, and a manifest of which is which."""
+    folder.mkdir(parents=True, exist_ok=True)
+    t = np.arange(round(seconds * RATE)) / RATE
+    rows = []
+    for number in range(tracks):
+        label, rng = LABELS[number % len(LABELS)], np.random.default_rng(number)
+        samples = 0.01 * rng.standard_normal(len(t))
+        if label != "drums":
+            for frequency in rng.uniform(110, 880, 4):
+                samples += sum(0.08 / k * np.sin(2 * np.pi * k * frequency * t) for k in range(1, 6))
+        if label != "chords":
+            beat = rng.uniform(0.2, 0.4)
+            samples += 0.4 * rng.standard_normal(len(t)) * np.exp(-np.mod(t, beat) / 0.03)
+        name = f"{number:02}.flac"
+        if not (folder / name).exists():
+            soundfile.write(folder / name, samples.clip(-1, 1), RATE)
+        rows.append((name, label))
+    manifest = folder / "manifest.csv"
+    with manifest.open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *rows])
+    return manifest
+
+
+def split(corpus: hpss_batch.Corpus, column: str) -> tuple[list[str], list[str]]:
+    """Tracks to train on and tracks to test on: every fourth of each label."""
+    train, test = [], []
+    seen: dict[str, int] = {}
+    for name in corpus:
+        label = str(corpus[name].attrs[column])
+        seen[label] = seen.get(label, 0) + 1
+        (test if seen[label] % 4 == 0 else train).append(name)
+    return train, test
+
+
+def described(batch: list[dict], variables: tuple[str, ...]) -> np.ndarray:
+    """Each window as one row of numbers: mean and deviation of each column over its frames, and a one."""
+    parts = [np.ones((len(batch), 1), np.float32)]
+    for name in variables:
+        frames = np.stack([window[name] for window in batch]).reshape(len(batch), FRAMES, -1)
+        parts += [frames.mean(axis=1), frames.std(axis=1)]
+    return np.concatenate(parts, axis=1)
+
+
+class Softmax:
+    """Softmax regression, trained by gradient descent; columns are scaled by what the first batch looks like."""
+
+    def __init__(self, classes: list[str], rate: float = 0.5) -> None:
+        self.classes, self.rate = classes, rate
+        self.weights: np.ndarray | None = None
+
+    def probabilities(self, rows: np.ndarray) -> np.ndarray:
+        if self.weights is None:
+            self.centre, self.scale = rows.mean(axis=0), rows.std(axis=0) + 1e-3
+            self.centre[0], self.scale[0] = 0, 1  # the column of ones
+            self.scale *= np.sqrt(rows.shape[1])
+            self.weights = np.zeros((rows.shape[1], len(self.classes)))
+        scores = (rows - self.centre) / self.scale @ self.weights
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    def learn(self, rows: np.ndarray, labels: list[str]) -> float:
+        """One step; the mean loss before it."""
+        wanted = np.array(labels)[:, None] == np.array(self.classes)
+        found = self.probabilities(rows)
+        self.weights -= (
+            self.rate * ((rows - self.centre) / self.scale).T @ (found - wanted) / np.sqrt(len(rows))
+        )
+        return float(-np.log(found[wanted]).mean())
+
+    def right(self, rows: np.ndarray, labels: list[str]) -> int:
+        """How many rows are told right."""
+        return int((np.array(self.classes)[self.probabilities(rows).argmax(axis=1)] == labels).sum())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train a small model for an epoch on windows of a corpus.")
+    parser.add_argument(
+        "manifest", nargs="?", type=Path, help="a CSV file; one is made, with music, if left out"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("ml_features"), help="where to put it")
+    parser.add_argument("--label", default="label", help="the column to learn (default: label)")
+    given = parser.parse_args()
+
+    manifest, out = given.manifest or made_corpus(given.output / "music"), given.output / "out"
+    paths = [("corpus.path", str(manifest)), ("output.path", str(out))]
+    result = hpss_batch.run(hpss_batch.Job.load(Path(__file__).with_name("job.yaml"), paths))
+    for track, reason in result.failed.items():
+        print(f"{track}: {reason}")
+
+    column = f"meta_{given.label}"
+    corpus = hpss_batch.open_corpus(out)
+    train, test = split(corpus, column)
+    training = hpss_batch.TrackWindows(
+        out, frames=FRAMES, hop=FRAMES // 4, tracks=train, labels=[given.label], seed=1
+    )
+    testing = hpss_batch.TrackWindows(out, frames=FRAMES, tracks=test, labels=[given.label], seed=None)
+    print(
+        f"{len(training):,} windows of {len(train)} tracks to train on, {len(testing):,} of {len(test)} to test on"
+    )
+
+    model = Softmax(sorted({str(label) for label in corpus.tracks[column].values}))
+    for step, numbers in enumerate(training.batches(32)):  # one epoch
+        batch = [training[i] for i in numbers]
+        loss = model.learn(described(batch, training.variables), [str(window[column]) for window in batch])
+        if step % 4 == 0:
+            print(f"  step {step:4}: loss {loss:.3f}", flush=True)
+    right = 0
+    for numbers in testing.batches(32):
+        batch = [testing[i] for i in numbers]
+        right += model.right(described(batch, testing.variables), [str(window[column]) for window in batch])
+    print(
+        f"Told right on tracks not trained on: {right / len(testing):.1%} (by chance {1 / len(model.classes):.1%})"
+    )
+    return result.exit_status
+
+
+if __name__ == "__main__":  # worker processes import this file, too
+    raise SystemExit(main())

@@ -1,0 +1,100 @@
+"""Which margin, which power? Separates the same stored spectrograms with many settings, and compares them in a table.
+
+    python workflows/parameter_sweep/run.py [MUSIC] [-o FOLDER] [--margins 1 2 3 1,5] [--powers 1 2 inf]
+
+Audio is decoded and transformed once. Each setting is a run of its own, so that a sweep that was interrupted goes on
+where it was, and one that was widened does what is new.
+"""
+
+import argparse
+import csv
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from distributed import LocalCluster
+
+import hpss_batch
+from hpss_batch.products import demo
+
+HERE = Path(__file__).parent
+COLUMNS = (
+    "margin",
+    "power",
+    "harmonic_share",
+    "percussive_share",
+    "residual_share",
+    "harmonic_dB",
+    "percussive_dB",
+)
+
+
+def shares(spectrograms: hpss_batch.Corpus, masks: hpss_batch.Corpus) -> list[float]:
+    """The corpus's energy in harmonic, percussive and residual; they interfere, and need not add up to 1."""
+    energy = np.zeros(4)
+    for name in masks:
+        whole, weights = spectrograms[name].spectrogram, masks[name]
+        harmonic, percussive = whole * weights.harmonic_mask, whole * weights.percussive_mask
+        parts = xr.Dataset({"h": harmonic, "p": percussive, "r": whole - harmonic - percussive, "all": whole})
+        sums = (abs(parts) ** 2).sum().compute()  # chunk by chunk, however long the track is
+        energy += [float(sums[part]) for part in parts]
+    return list(energy[:3] / energy[3])
+
+
+def gains(masks: hpss_batch.Corpus, truth: dict) -> list[float]:
+    """Where stems are known: by how many dB each component comes nearer to its stem than the mixture is; the mean."""
+    scores = [demo.score(masks, piece, truth[piece.name]) for piece in demo.PIECES if truth]
+    return [float(np.mean([s[i].after - s[i].before for s in scores])) for i in (0, 1)] if scores else []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compare margins and powers on the same spectrograms.")
+    parser.add_argument(
+        "music", nargs="?", type=Path, help="a folder; three pieces are made if it is left out"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("parameter_sweep"), help="where to put it")
+    parser.add_argument(
+        "--margins", nargs="+", default=["1", "2", "4", "1,5"], help="a number, or harmonic,percussive"
+    )
+    parser.add_argument("--powers", nargs="+", default=["1", "2", "inf"])
+    given = parser.parse_args()
+
+    music, truth = given.music, {}
+    if music is None:
+        music = given.output / "music"
+        truth = demo.make_corpus(music)
+        (music / demo.DAMAGED).unlink()
+    stored = given.output / "spectrograms"
+    table = []
+    with LocalCluster(threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:  # one, for all runs
+        workers = ("cluster.connect", cluster.scheduler_address)
+
+        def run(stage: str, source: Path, out: Path, *settings: str) -> hpss_batch.Corpus:
+            paths = [("corpus.path", str(source)), ("output.path", str(out))]
+            result = hpss_batch.run(hpss_batch.Job.load(HERE / stage, [*settings, *paths, workers]))
+            for track, reason in result.failed.items():
+                print(f"{track}: {reason}")
+            return hpss_batch.open_corpus(out)
+
+        spectrograms = run("spectrograms.yaml", music, stored)
+        print("".join(f"{name:>18}" for name in COLUMNS))
+        for margin, power in product(given.margins, given.powers):
+            out = given.output / f"margin_{margin}_power_{power}"
+            value = f"[{margin}]" if "," in margin else margin
+            masks = run("masks.yaml", stored, out, f"hpss.margin={value}", f"hpss.power={power}")
+            row = [margin, power, *shares(spectrograms, masks), *gains(masks, truth)]
+            print(
+                "".join(f"{cell:>18}" if isinstance(cell, str) else f"{cell:18.3f}" for cell in row),
+                flush=True,
+            )
+            table.append(row)
+
+    with (given.output / "results.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS[: len(table[0])], *table])
+    print(f"Saved {file.name}")
+    return 0
+
+
+if __name__ == "__main__":  # worker processes import this file, too
+    raise SystemExit(main())

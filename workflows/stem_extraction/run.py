@@ -1,0 +1,67 @@
+"""Do the stems add up to the music? Renders them as job.yaml says, then adds the files up again and compares.
+
+python workflows/stem_extraction/run.py [MUSIC] [-o FOLDER]
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import hpss_batch
+from hpss_batch.products.demo import DAMAGED, make_corpus
+
+BLOCK = 65_536
+
+
+def made_music(folder: Path) -> Path:
+    """Three short pieces, for a first try."""
+    make_corpus(folder)
+    (folder / DAMAGED).unlink()
+    return folder
+
+
+def error_of_sum(source: Path, stems: list[Path]) -> str:
+    """Loudest sample of source minus stems, in dB of full scale; read in blocks, however long they are."""
+    loudest = 0.0
+    blocks = [soundfile.blocks(path, BLOCK, dtype="float64", always_2d=True) for path in (source, *stems)]
+    for whole, *parts in zip(*blocks, strict=True):
+        loudest = max(loudest, float(np.abs(whole - sum(parts)).max()))
+    return f"{20 * np.log10(loudest):.1f} dB" if loudest else "exactly 0"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Render stems, and check that they add up to the music.")
+    parser.add_argument(
+        "music", nargs="?", type=Path, help="a folder; three pieces are made if it is left out"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("stem_extraction"), help="where to put it")
+    given = parser.parse_args()
+
+    music = given.music or made_music(given.output / "music")
+    out = given.output / "out"
+    job = hpss_batch.Job.load(
+        Path(__file__).with_name("job.yaml"), [("corpus.path", str(music)), ("output.path", str(out))]
+    )
+    result = hpss_batch.run(job)
+
+    print(f"{'track':32}{'channels':>8}{'Hz':>8}{'seconds':>9}   source - stems")
+    for row, record in result.catalog.stems.items():
+        files = [out / "stems" / stem.name for stem in record.stems.values()]
+        if not files:  # not rendered (see below), or no samples
+            continue
+        error = error_of_sum(Path(result.catalog.rows[row].path), files)
+        seconds = record.n_samples / record.sample_rate
+        print(
+            f"{record.track:32}{record.channels:8}{record.sample_rate:8}{seconds:9.1f}   {error}"
+            + (f"   clipped: {record.clipping}" if record.clipping else "")
+        )
+    for track, reason in result.failed.items():
+        print(f"{track}: {reason}")
+    print(f"Listen to {out / 'stems'}")
+    return result.exit_status
+
+
+if __name__ == "__main__":  # worker processes import this file, too
+    raise SystemExit(main())
