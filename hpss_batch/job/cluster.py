@@ -6,6 +6,7 @@ LocalCluster have one thread a process, so that one that hangs or dies takes not
 
 import importlib
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 KEPT_BYTES = 2**32
 """Memory that a worker of ours keeps for its next unit: by default it returns every shard's to the system, and touching
 fresh memory costs a run a third of its time."""
+
+PATIENCE_SECONDS = 120
+"""How long a local cluster may be without any worker: one starts in two to ten seconds."""
 
 LOCAL = "distributed.LocalCluster"
 
@@ -107,6 +111,30 @@ def _start(cluster: Cluster) -> Any:
             f"{cluster.class_name} could not be started with cluster.kwargs={cluster.kwargs}: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+class Watch:
+    """Looks whether a cluster can still do anything, so that a run ends rather than waits for ever.
+
+    Workers of a queueing system may take hours to come; those of this machine are back in seconds, or never.
+    """
+
+    def __init__(self, client: "Client") -> None:
+        self.client, self.seen = client, time.monotonic()
+
+    def look(self) -> None:
+        """Raise ClusterError if the scheduler is gone, or the workers of a local cluster are."""
+        from distributed import LocalCluster
+
+        if self.client.status not in ("running", "connecting"):
+            raise ClusterError("the Dask scheduler is gone; what is committed is safe: run again")
+        if not isinstance(self.client.cluster, LocalCluster) or self.client.nthreads():
+            self.seen = time.monotonic()
+        elif time.monotonic() - self.seen > PATIENCE_SECONDS:
+            raise ClusterError(
+                f"no worker has been alive for {PATIENCE_SECONDS} s; what is committed is safe. Look at the memory of "
+                "this machine, start fewer workers (cluster.kwargs.n_workers), and run again"
+            )
 
 
 def describe(cluster: Cluster) -> str:

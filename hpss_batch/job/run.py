@@ -26,7 +26,7 @@ from hpss_batch.corpus.records import committed_units, create_generation, read_c
 from hpss_batch.corpus.stemfile import STEMS
 from hpss_batch.corpus.stemrecords import declare, read_stems
 from hpss_batch.errors import ClusterError
-from hpss_batch.job.cluster import open_client
+from hpss_batch.job.cluster import Watch, open_client
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan, plan
 from hpss_batch.job.survey import Progress
@@ -241,6 +241,7 @@ class _Execution:
 
     def __init__(self, client: "Client", reporter: Reporter) -> None:
         self.client, self.reporter = client, reporter
+        self.watch = Watch(client)
         self.finished: SimpleQueue[Any] = SimpleQueue()
         self.under_way = dict[Any, tuple[Work, Any]]()
         self.attempts = dict[str, int]()
@@ -280,10 +281,7 @@ class _Execution:
         try:
             yield self.finished.get(timeout=5)
         except Empty:
-            if self.client.status not in ("running", "connecting"):
-                raise ClusterError(
-                    "the Dask scheduler is gone; what is committed is safe: run again"
-                ) from None
+            self.watch.look()
 
     def _settle(self, task: Work, future: Any) -> bool:
         """Take note of what became of a task; whether it is to be tried again."""

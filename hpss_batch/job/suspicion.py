@@ -11,11 +11,12 @@ kill a worker with nobody else around:
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Outcome
-from hpss_batch.job.cluster import DEATHS
+from hpss_batch.job.cluster import DEATHS, Watch
 from hpss_batch.job.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -78,11 +79,17 @@ def _allowed_failures(dask_scheduler: object) -> int:
 
 def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...], rounds: int) -> bool:
     """Whether a worker survives a call in at least one of so many rounds."""
-    from distributed import KilledWorker
+    from distributed import KilledWorker, wait
 
+    watch = Watch(client)
     for _ in range(rounds):
+        future = client.submit(function, *arguments, pure=False)
+        while not future.done():
+            with suppress(TimeoutError):
+                wait(future, timeout=5)
+            watch.look()
         try:
-            client.submit(function, *arguments, pure=False).result()
+            future.result()
         except KilledWorker:
             continue
         except Exception:
