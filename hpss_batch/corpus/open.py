@@ -132,8 +132,11 @@ class Corpus(Mapping[str, xr.Dataset]):
         channels = slice(0, self._channels(int(facts["source_channels"])))
         view = view.isel(channel=channels, missing_dims="ignore")
         view = _decoded(view.chunk(_chunks(self._group, names)))
+        summaries = tuple(f"{name}_" for name in names)
         view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
-            name: _plain(value) for name, value in facts.items() if name not in ("track", "error", "status")
+            str(name): _plain(value)
+            for name, value in facts.items()
+            if name not in ("track", "error", "status") and not str(name).startswith(summaries)
         }
         return _with_derived(view, self.dataset.attrs.get("job", {}))
 

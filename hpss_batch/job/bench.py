@@ -9,6 +9,7 @@ again for each block, so that no state is kept from one block to the next and ev
 """
 
 from functools import lru_cache
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,12 +65,15 @@ class Bench:
         One of each array that the job wants, features included.
     window : Window
         Over the frames, with room for a block, its lead and halos.
+    seconds : float
+        Spent on features since it was last set to 0.
     """
 
     def __init__(
         self, shape: Shape, hpss: HpssParams, stft: StftParams, features: "FeatureParams | None"
     ) -> None:
         self.shape, self.hpss, self.stft, self.features = shape, hpss, stft, features
+        self.seconds = 0.0
         rows = min(BLOCK, shape.unit_frames) + shape.before
         self.window = Window(rows + 2 * hpss.halo, shape.n_bins)
         self.shards = {
@@ -156,6 +160,7 @@ class Bench:
         from hpss_batch.dsp.features import frame_features
 
         assert self.features is not None
+        started = perf_counter()
         parts = {name: part[: len(magnitude)] for name, part in self.parts.items()}
         for name, weight in zip(COMPONENTS, weights, strict=False):
             if name in parts:
@@ -169,6 +174,7 @@ class Bench:
             if not np.isfinite(values).all():
                 raise AudioError("is so loud that the energy of a frame is beyond float32: scale it down")
             self.shards[name].values[rows] = values
+        self.seconds += perf_counter() - started
 
 
 def bench(thread: int, recipe: Recipe) -> Bench:

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpss_batch.corpus.audio import Recording
 from hpss_batch.corpus.shape import COMPONENTS, MASKS
@@ -83,8 +84,21 @@ def _seconds_a_frame(plan: "Plan") -> float:
         spectrogram = stft_frames(samples, offset, None, first, first + n_frames, stft)
         if plan.shape.features or not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
             masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK)
+        if plan.features is not None:
+            magnitude = np.abs(spectrogram[halo : halo + BLOCK])
+            parts = dict.fromkeys(COMPONENTS, magnitude)
+            _features(plan, parts)
         best = min(best, perf_counter() - started)
     return best / BLOCK
+
+
+def _features(plan: "Plan", parts: "dict[str, NDArray[np.float32]]") -> None:
+    """Compute features, with filter banks that the plan has made once."""
+    from hpss_batch.dsp.features import frame_features
+
+    assert plan.features is not None
+    assert plan.banks is not None
+    frame_features(parts, plan.features, plan.stft, plan.banks)
 
 
 def _reading(plan: "Plan") -> float:

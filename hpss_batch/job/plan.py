@@ -27,6 +27,7 @@ from hpss_batch.job.stemplan import StemPlan, check_names, stem_plan
 from hpss_batch.job.survey import Progress, survey
 
 if TYPE_CHECKING:  # which imports sparse matrices
+    from hpss_batch.dsp.bands import FilterBanks
     from hpss_batch.dsp.features import Feature, FeatureParams
 
 MiB = 2**20
@@ -108,12 +109,19 @@ class Plan:
         return self.job.output.features.params if self.job.output.features is not None else None
 
     @cached_property
+    def banks(self) -> "FilterBanks | None":
+        """The filter banks of features; None where the job wants none."""
+        if self.features is None:
+            return None
+        return self.features.banks(self.stft, self.shape.sample_rate)
+
+    @cached_property
     def coordinates(self) -> dict[str, NDArray[np.float64]]:
         """Values along `frequency` [Hz] and, where there are such features, `mel` [Hz] and `chroma` [semitones]."""
         found = {"frequency": self.stft.frequencies(self.shape.sample_rate)}
         dims = {dim for feature in self.shape.features for dim in feature.dims}
-        if self.features is not None and "mel" in dims:
-            found["mel"] = self.features.banks(self.stft, self.shape.sample_rate).mel_frequencies
+        if self.banks is not None and "mel" in dims:
+            found["mel"] = self.banks.mel_frequencies
         if self.features is not None and "chroma" in dims:
             found["chroma"] = np.arange(self.features.n_chroma, dtype=np.float64) * (
                 12 / self.features.n_chroma
@@ -204,7 +212,8 @@ def check_features(planned: Plan) -> None:
     features = planned.features
     if features is None or not planned.pending:
         return
-    empty = features.empty_bands(features.banks(planned.stft, planned.shape.sample_rate))
+    assert planned.banks is not None
+    empty = features.empty_bands(planned.banks)
     if empty:
         warnings.warn(
             f"{empty} of the {features.n_mels} mel bands lie between two bins and stay empty, as librosa's would: "

@@ -162,12 +162,15 @@ class _Work:
             moved = perf_counter()
             at = piece.offset + first - piece.first
             rows = slice(at, at + stop - first)
+            self.bench.seconds = 0.0
             self.bench.fill(spectrogram, magnitude, first - begin, stop - begin, rows, lead)
             for name, shard in self.bench.shards.items():
                 block = shard.values[rows].reshape(-1).view(np.uint8)
                 self.digests[name][channel] = google_crc32c.extend(self.digests[name][channel] or 0, block)
             self.seconds["stft"] += moved - started
-            self.seconds["hpss"] += perf_counter() - moved
+            self.seconds["hpss"] += perf_counter() - moved - self.bench.seconds
+            if self.recipe.features is not None:
+                self.seconds["features"] = self.seconds.get("features", 0.0) + self.bench.seconds
 
     def write(self, channel: int) -> None:
         """Write a channel of every array, a whole shard at a time."""
