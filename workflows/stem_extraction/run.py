@@ -4,6 +4,7 @@ python workflows/stem_extraction/run.py [MUSIC] [-o FOLDER]
 """
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,15 @@ def made_music(folder: Path) -> Path:
 def error_of_sum(source: Path, stems: list[Path]) -> str:
     """Loudest sample of source minus stems, in dB of full scale; read in blocks, however long they are."""
     loudest = 0.0
-    blocks = [soundfile.blocks(path, BLOCK, dtype="float64", always_2d=True) for path in (source, *stems)]
-    for whole, *parts in zip(*blocks, strict=True):
-        loudest = max(loudest, float(np.abs(whole - sum(parts)).max()))
-    return f"{20 * np.log10(loudest):.1f} dB" if loudest else "exactly 0"
+    with ExitStack() as stack:
+        opened = [stack.enter_context(soundfile.SoundFile(path)) for path in (source, *stems)]
+        while True:
+            whole, *parts = (file.read(BLOCK, dtype="float64", always_2d=True) for file in opened)
+            if any(part.shape != whole.shape for part in parts):
+                return "of another length"
+            if not len(whole):
+                return f"{20 * np.log10(loudest):.1f} dB" if loudest else "exactly 0"
+            loudest = max(loudest, float(np.abs(whole - sum(parts)).max()))
 
 
 def main() -> int:
@@ -46,7 +52,8 @@ def main() -> int:
     )
     result = hpss_batch.run(job)
 
-    print(f"{'track':32}{'channels':>8}{'Hz':>8}{'seconds':>9}   source - stems")
+    width = max((len(record.track) for record in result.catalog.stems.values()), default=5)
+    print(f"{'track':{width}}{'channels':>10}{'Hz':>8}{'seconds':>9}   source - stems")
     for row, record in result.catalog.stems.items():
         files = [out / "stems" / stem.name for stem in record.stems.values()]
         if not files:  # not rendered (see below), or no samples
@@ -54,7 +61,7 @@ def main() -> int:
         error = error_of_sum(Path(result.catalog.rows[row].path), files)
         seconds = record.n_samples / record.sample_rate
         print(
-            f"{record.track:32}{record.channels:8}{record.sample_rate:8}{seconds:9.1f}   {error}"
+            f"{record.track:{width}}{record.channels:10}{record.sample_rate:8}{seconds:9.1f}   {error}"
             + (f"   clipped: {record.clipping}" if record.clipping else "")
         )
     for track, reason in result.failed.items():
