@@ -15,7 +15,7 @@ import soundfile as sf
 import zarr
 from click.testing import CliRunner
 from conftest import music, settings, shards
-from distributed import Client
+from distributed import Client, LocalCluster
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -36,7 +36,10 @@ FRAMES = 1024
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+    with (
+        LocalCluster(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         yield client
 
 

@@ -58,9 +58,9 @@ def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"
         if cluster.connect is not None:
             try:
                 client = (
-                    Client(scheduler_file=cluster.connect)
+                    Client(scheduler_file=cluster.connect, set_as_default=False)
                     if cluster.scheduler_file
-                    else Client(cluster.connect)
+                    else Client(cluster.connect, set_as_default=False)
                 )
             except (OSError, ValueError) as error:
                 raise ClusterError(
@@ -74,7 +74,7 @@ def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"
             _call(started.scale, cluster.scale, "scale")
         if cluster.adapt is not None:
             _call(started.adapt, cluster.adapt, "adapt")
-        yield stack.enter_context(Client(started))
+        yield stack.enter_context(Client(started, set_as_default=False))
 
 
 def _call(method: Any, argument: Any, key: str) -> None:
