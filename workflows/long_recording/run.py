@@ -85,7 +85,7 @@ def watched(recording: Path, out: Path) -> tuple[int, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run a long recording in memory that does not grow with it.")
     parser.add_argument("recording", nargs="?", type=Path, help="a file; one is made if it is left out")
-    parser.add_argument("-o", "--output", type=Path, default=Path("long_recording"), help="where to put it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("hpss-batch-long"), help="where to put it")
     parser.add_argument(
         "--hours", type=float, default=10.0, help="of the recording that is made (default: 10)"
     )

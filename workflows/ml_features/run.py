@@ -100,7 +100,9 @@ def main() -> int:
     parser.add_argument(
         "manifest", nargs="?", type=Path, help="a CSV file; one is made, with music, if left out"
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("ml_features"), help="where to put it")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("hpss-batch-training"), help="where to put it"
+    )
     parser.add_argument("--label", default="label", help="the column to learn (default: label)")
     given = parser.parse_args()
 

@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument(
         "music", nargs="?", type=Path, help="a folder; three pieces are made if it is left out"
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("parameter_sweep"), help="where to put it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("hpss-batch-sweep"), help="where to put it")
     parser.add_argument(
         "--margins", nargs="+", default=["1", "2", "4", "1,5"], help="a number, or harmonic,percussive"
     )

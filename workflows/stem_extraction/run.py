@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument(
         "music", nargs="?", type=Path, help="a folder; three pieces are made if it is left out"
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("stem_extraction"), help="where to put it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("hpss-batch-stems"), help="where to put it")
     given = parser.parse_args()
 
     music = given.music or made_music(given.output / "music")
