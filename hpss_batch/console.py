@@ -60,6 +60,15 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
 
 
+def counted(n: int, thing: str) -> str:
+    """A number of things, in the singular where it is one.
+
+    >>> counted(1, "unit"), counted(1200, "unit")
+    ('1 unit', '1,200 units')
+    """
+    return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
 @contextmanager
 def opening() -> Iterator[Callable[[int, int], None]]:
     """A bar for the tracks that are opened while planning."""
@@ -119,10 +128,12 @@ class Live:
         self.total = sum(task.seconds for task in work)
         self.began = self.spoke = time.monotonic()
         done = len(plan.catalog.commits)
-        stems = f"stems of {len(plan.stems.tasks):,} tracks" if plan.stems and plan.stems.tasks else ""
-        units = f"{len(plan.pending):,} units" if plan.pending else ""
+        stems = (
+            f"stems of {counted(len(plan.stems.tasks), 'track')}" if plan.stems and plan.stems.tasks else ""
+        )
+        units = counted(len(plan.pending), "unit") if plan.pending else ""
         words = f"{' and '.join(filter(None, (units, stems)))}, {clock(self.total)} of audio" + (
-            f"; {done:,} units done" if done else ""
+            f"; {counted(done, 'unit')} done" if done else ""
         )
         out.print(f"{words}. Dashboard: {dashboard}")
         if err.is_terminal:
@@ -241,7 +252,7 @@ def print_result(result: Result, live: Live) -> None:
     nothing = "" if live.n_tasks or result.broken else "Nothing to do: "
     out.print(f"{nothing}{words or 'no tracks'}. Results: {escape(url)}")
     _print_reasons("failed", result.failed)
-    _print_reasons("tracks with clipped stems", result.clipped)
+    _print_reasons("with clipped stems", result.clipped)
     _print_reasons("not done", result.broken)
     if result.broken:
         out.print("Run the same command again to try these again.")
@@ -279,7 +290,9 @@ def print_status(status: RunStatus) -> None:
 @contextmanager
 def counting(words: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for things that are done one by one; called with how many are done, of how many."""
-    with Progress(TextColumn(words), BarColumn(), MofNCompleteColumn(), console=err, transient=True) as progress:
+    with Progress(
+        TextColumn(words), BarColumn(), MofNCompleteColumn(), console=err, transient=True
+    ) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

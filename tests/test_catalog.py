@@ -146,5 +146,5 @@ def test_a_format_of_the_future_is_refused(tmp_path: Path) -> None:
 
     folder = open_folder(tmp_path)
     folder.create("layout/0000.jsonl.gz", gzip.compress(b'{"format": 99}\n'))
-    with pytest.raises(StoreError, match="format 99.*Upgrade"):
+    with pytest.raises(StoreError, match=r"format 99.*Upgrade"):
         read_generations(folder)

@@ -151,7 +151,9 @@ class Catalog:
             row: Outcome(record.status, record.error) for row, record in records if record.status != "done"
         }
         lengths = {
-            row: -(-record.n_samples * rate // record.sample_rate) for row, record in records if row not in bad
+            row: -(-record.n_samples * rate // record.sample_rate)
+            for row, record in records
+            if row not in bad
         }
         return bad, lengths
 
