@@ -11,11 +11,11 @@ kill a worker with nobody else around:
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Outcome
+from hpss_batch.errors import ClusterError
 from hpss_batch.job.cluster import DEATHS, Watch
 from hpss_batch.job.recipe import Recipe
 
@@ -79,20 +79,28 @@ def _allowed_failures(dask_scheduler: object) -> int:
 
 def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...], rounds: int) -> bool:
     """Whether a worker survives a call in at least one of so many rounds."""
-    from distributed import KilledWorker, wait
+    from distributed import KilledWorker
 
     watch = Watch(client)
     for _ in range(rounds):
-        future = client.submit(function, *arguments, pure=False)
-        while not future.done():
-            with suppress(TimeoutError):
-                wait(future, timeout=5)
-            watch.look()
         try:
-            future.result()
+            _result(client.submit(function, *arguments, pure=False), watch)
         except KilledWorker:
             continue
+        except ClusterError:
+            raise
         except Exception:
             return True  # it raised: the worker is alive, and the run itself will say what is wrong
         return True
     return False
+
+
+def _result(future: Any, watch: Watch) -> Any:
+    """A future's result, waited for as long as there may be a worker."""
+    while True:
+        try:
+            return future.result(timeout=5)
+        except TimeoutError:
+            if future.done():
+                raise
+            watch.look()

@@ -126,7 +126,7 @@ def _gather(client: "Client", tasks: Iterable[Task], total: int) -> Iterator[Uni
         return future
 
     width = WINDOW * max(sum(client.nthreads().values()), 1)
-    running = as_completed([submit(task) for task in islice(queue, min(width, total))])
+    running = as_completed([submit(task) for task in islice(queue, min(width, total))], loop=client.loop)
     for future in running:
         number = unit_of.pop(future.key)
         try:
