@@ -74,7 +74,7 @@ def run_job() -> Callable[..., Result]:
     return run_it
 
 
-def shards(out: Path) -> Mapping[str, bytes]:
+def shards(out: Path, *, without: tuple[str, ...] = ()) -> Mapping[str, bytes]:
     """Every file of a store's arrays along frames, by name: what must be the same byte for byte."""
     root = out / "corpus.zarr"
     metadata = {path.parent.name: json.loads(path.read_text()) for path in root.glob("*/zarr.json")}
@@ -82,6 +82,7 @@ def shards(out: Path) -> Mapping[str, bytes]:
     return {
         f"{name}/{file.name}": file.read_bytes()
         for name in sorted(frames)
+        if name not in without
         for file in sorted((root / name).iterdir())
         if file.name.startswith("c.") and not file.name.endswith(".partial")  # what a crash leaves
     }

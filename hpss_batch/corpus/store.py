@@ -119,6 +119,11 @@ def _group_attributes() -> dict[str, Any]:
     }
 
 
+def write_frequency(url: str, frequency: NDArray[np.float64]) -> None:
+    """Write the centre frequencies of the bins, in Hz, shape (frequency,)."""
+    write_coordinates(url, {"frequency": frequency})
+
+
 def write_coordinates(url: str, coordinates: Mapping[str, NDArray[np.float64]]) -> None:
     """Write the values along `frequency` and `mel`, in Hz, and `chroma`, in semitones above C, by name."""
     group = open_group(url, "r+")

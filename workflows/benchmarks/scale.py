@@ -25,7 +25,7 @@ from hpss_batch.corpus.layout import default_unit_frames
 from hpss_batch.corpus.open import open_corpus
 from hpss_batch.corpus.records import Commit, Generation, Outcome
 from hpss_batch.corpus.shape import Shape
-from hpss_batch.corpus.store import extend, write_coordinates, write_tracks
+from hpss_batch.corpus.store import extend, write_frequency, write_tracks
 from hpss_batch.corpus.tracks import Track
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.job.config import Job
@@ -82,7 +82,7 @@ def tracks(n_tracks: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shape = Shape(("harmonic_mask",), "float32", stft.n_bins, settings["unit_frames"], 44100)
         extend(folder, shape, done)
-        write_coordinates(folder, {"frequency": stft.frequencies(44100)})
+        write_frequency(folder, stft.frequencies(44100))
         attributes = {"sample_rate": 44100, "job": {"corpus": {"channels": "mono"}}}
         timed("write the variables on track", lambda: write_tracks(folder, shape, done, [1, 1], attributes))
         corpus = timed("open the corpus and count what is done", lambda: _opened(folder))

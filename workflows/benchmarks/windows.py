@@ -32,7 +32,7 @@ from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Placed, place
 from hpss_batch.corpus.records import Commit, Generation, Outcome, create_generation
 from hpss_batch.corpus.shape import Shape
-from hpss_batch.corpus.store import extend, open_group, write_coordinates, write_tracks, writer, zarr_settings
+from hpss_batch.corpus.store import extend, open_group, write_frequency, write_tracks, writer, zarr_settings
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.job.config import Job
 
@@ -87,7 +87,7 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
     create_generation(open_folder(out), generation)
     catalog = Catalog([generation], {})
     extend(str(out), shape, catalog)
-    write_coordinates(str(out), {"frequency": StftParams(**stft_block).frequencies(SAMPLE_RATE)})
+    write_frequency(str(out), StftParams(**stft_block).frequencies(SAMPLE_RATE))
     store = writer(str(out), shape, 0)
     for unit in catalog.units:
         values = np.full((shape.unit_frames, BANDS), np.nan, np.float32)
