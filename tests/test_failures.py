@@ -150,19 +150,20 @@ def test_a_track_that_kills_workers_is_found_and_quarantined(tmp_path: Path) -> 
 def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
     corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_job: RunJob
 ) -> None:
-    from hpss_batch.corpus.store import Writer
+    from hpss_batch.corpus.folder import LocalFile
 
-    honest = Writer.write
+    honest = LocalFile.write
 
-    def full_disk(self: Writer, name: str, unit: int, *rest: object) -> None:
-        if unit == 1:
+    def full_disk(self: LocalFile, data: bytes) -> None:
+        if self.final.name.startswith("c.0.1."):
             raise OSError(28, "No space left on device")
-        honest(self, name, unit, *rest)  # type: ignore[arg-type]
+        honest(self, data)
 
-    monkeypatch.setattr(Writer, "write", full_disk)
+    monkeypatch.setattr(LocalFile, "write", full_disk)
     result = run_job(corpus_folder, tmp_path / "out")
     assert result.exit_status == 1
     assert "No space left on device" in result.broken["unit 1"]
     assert result.catalog.counts["pending"] > 0
-    monkeypatch.setattr(Writer, "write", honest)
+    assert not [*(tmp_path / "out").rglob("*.partial*")]
+    monkeypatch.setattr(LocalFile, "write", honest)
     assert run_job(corpus_folder, tmp_path / "out").exit_status == 0

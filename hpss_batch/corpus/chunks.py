@@ -2,13 +2,8 @@
 
 Reading a chunk through zarr costs a few times what decompressing it costs: planning, an event loop, and the shard's
 index, which is read again each time. Training reads chunks in random order by the million, so here a shard is opened
-once, its index is kept, and a chunk is one `pread` and one call of Blosc:
-
-    shard file   | chunk 3 | chunk 0 | chunk 1 | …    | index: offset and size of each chunk, uint64 | crc32c |
-
-That is Zarr v3's `sharding_indexed` codec (https://zarr-specs.readthedocs.io, "sharding-indexed", version 1.0) with
-the codecs that `store` writes, on a local disk. Any other array, by another codec or on an object store, is read
-through zarr: the same values, slower.
+once, its index is kept (see `shard`), and a chunk is one `pread` and one call of Blosc. Any array that was not written
+by this package, or lies on an object store, is read through zarr: the same values, slower.
 """
 
 import os
@@ -17,20 +12,17 @@ from pathlib import Path
 from threading import local
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import zarr
 from numcodecs import blosc
 from numpy.typing import NDArray
 
 from hpss_batch.corpus.folder import is_url
-from hpss_batch.corpus.store import GROUP, zarr_settings
+from hpss_batch.corpus.shard import ABSENT, GROUP, ShardReader
+from hpss_batch.corpus.store import zarr_settings
 from hpss_batch.errors import StoreError
 
 Array = NDArray[Any]
-
-_ABSENT = 2**64 - 1
-"""Offset and size, in a shard's index, of a chunk that holds nothing but fill values."""
 
 OPEN_SHARDS = 64
 """Shards of one array that are kept open."""
@@ -105,8 +97,8 @@ class ChunkReader:
         shard, place = divmod(number, self._shard_chunks)
         opened = self._shard(shard, channel if self.axis else 0)
         out = np.empty((self.frames, *self.tail), self.dtype)
-        offset, size = opened.index[place] if opened is not None else (_ABSENT, _ABSENT)
-        if opened is None or offset == _ABSENT:
+        offset, size = opened.index[place] if opened is not None else (ABSENT, ABSENT)
+        if opened is None or offset == ABSENT:
             out[...] = self.array.fill_value
             return out
         try:
@@ -117,7 +109,7 @@ class ChunkReader:
             ) from error
         return out
 
-    def _pread(self, opened: "_Shard", size: int, offset: int) -> memoryview:
+    def _pread(self, opened: ShardReader, size: int, offset: int) -> memoryview:
         """Bytes of a shard, in memory that this thread uses again for the next chunk: fresh memory is dear."""
         buffer = getattr(self._compressed, "buffer", b"")
         if len(buffer) < size:
@@ -135,39 +127,15 @@ class ChunkReader:
         out[: len(found)] = found
         return out
 
-    def _open_shard(self, number: int, channel: int) -> "_Shard | None":
+    def _open_shard(self, number: int, channel: int) -> ShardReader | None:
         """A shard's file and index; None if there is no file, since it would hold nothing but fill values."""
         assert self._folder is not None
         place = (channel, number) if self.axis else (number,)
         key = self.array.metadata.encode_chunk_key((*place, *(0 for _ in self.tail)))
         try:
-            return _Shard(self._folder / key, self._shard_chunks)
+            return ShardReader(self._folder / key, self._shard_chunks)
         except FileNotFoundError:
             return None
-
-
-class _Shard:
-    """An open shard: its descriptor, which is closed with it, and (offset, size) of its chunks in bytes."""
-
-    def __init__(self, path: Path, n_chunks: int) -> None:
-        self.path = path
-        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        length = 16 * n_chunks + 4
-        size = os.fstat(self.descriptor).st_size
-        data = os.pread(self.descriptor, length, max(size - length, 0))
-        index, checksum = data[:-4], int.from_bytes(data[-4:], "little")
-        if len(data) != length or google_crc32c.value(index) != checksum:
-            raise StoreError(
-                f"{path} is damaged: its index does not match its checksum. `hpss-batch verify --heal` computes it "
-                "again"
-            )
-        self.index: list[tuple[int, int]] = list(
-            map(tuple, np.frombuffer(index, "<u8").reshape(-1, 2).tolist())
-        )
-
-    def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
 
 
 def _as_written_here(array: "zarr.Array[Any]") -> bool:

@@ -7,8 +7,8 @@ on disk when it returns, or says that somebody was first; no reader ever sees ha
 
 import contextlib
 import os
+import tempfile
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,10 +21,29 @@ PARTIAL = ".partial"
 """What a name holds while its file is being written; what a crash leaves behind can be told by it."""
 
 
+class NewFile(Protocol):
+    """A file under way, which nobody sees before it is whole."""
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+
+    def cut(self, size: int) -> None:
+        """Forget all bytes but the first `size`."""
+
+    def finish(self) -> None:
+        """Take the place of what is there under this name, at once; it is on disk when this returns."""
+
+    def abandon(self) -> None:
+        """Leave no trace."""
+
+
 class Folder(Protocol):
     """The files below one place, by POSIX names relative to it."""
 
     url: str
+
+    def begin(self, name: str) -> NewFile:
+        """Begin a file of which parts come one by one."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Make a file; False, and nothing changes, if it exists already."""
@@ -76,29 +95,25 @@ class LocalFolder:
         self.root = root
         self.url = str(root)
 
+    def begin(self, name: str) -> "LocalFile":
+        """Begin a file of which parts come one by one."""
+        return LocalFile(self.root / name)
+
     def create(self, name: str, data: bytes) -> bool:
         """Make a file; False, and nothing changes, if it exists already."""
-        with self._written(name, data) as (partial, final):
-            try:
-                os.link(partial, final)
-            except FileExistsError:
-                return False
-            except (
-                OSError
-            ):  # no hard links here (FAT, some network file systems): whoever makes the name first
-                try:
-                    os.close(os.open(final, os.O_CREAT | os.O_EXCL))
-                except FileExistsError:
-                    return False
-                os.replace(partial, final)
-            sync(final.parent)
-        return True
+        file = self._written(name, data)
+        try:
+            return file.finish_if_new()
+        finally:
+            file.abandon()
 
     def replace(self, name: str, data: bytes) -> None:
         """Make a file or take the place of what is there, at once."""
-        with self._written(name, data) as (partial, final):
-            os.replace(partial, final)
-            sync(final.parent)
+        file = self._written(name, data)
+        try:
+            file.finish()
+        finally:
+            file.abandon()
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, or None if there is none."""
@@ -120,19 +135,66 @@ class LocalFolder:
         """Remove a file, if it is there."""
         (self.root / name).unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def _written(self, name: str, data: bytes) -> Iterator[tuple[Path, Path]]:
-        final = self.root / name
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
+    def _written(self, name: str, data: bytes) -> "LocalFile":
+        file = LocalFile(self.root / name)
         try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            yield partial, final
-        finally:
-            partial.unlink(missing_ok=True)
+            file.write(data)
+        except BaseException:
+            file.abandon()
+            raise
+        return file
+
+
+class LocalFile:
+    """A file under way on a file system, under another name; see `NewFile`."""
+
+    def __init__(self, final: Path) -> None:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self.final = final
+        self.partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
+        self.file = self.partial.open("xb")
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        self.file.write(data)
+
+    def cut(self, size: int) -> None:
+        """Forget all bytes but the first `size`."""
+        self.file.seek(size)
+        self.file.truncate()
+
+    def finish(self) -> None:
+        """Take the place of what is there under this name, at once; it is on disk when this returns."""
+        self._sync()
+        os.replace(self.partial, self.final)
+        sync(self.final.parent)
+
+    def finish_if_new(self) -> bool:
+        """Get the name, or return False and change nothing if it exists already."""
+        self._sync()
+        try:
+            os.link(self.partial, self.final)
+        except FileExistsError:
+            return False
+        except OSError:  # no hard links here (FAT, some network file systems): whoever makes the name first
+            try:
+                os.close(os.open(self.final, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return False
+            os.replace(self.partial, self.final)
+        sync(self.final.parent)
+        return True
+
+    def abandon(self) -> None:
+        """Leave no trace, unless it was finished."""
+        with contextlib.suppress(OSError):  # a full disk lets go of what is buffered with one more complaint
+            self.file.close()
+        self.partial.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
 
 
 class ObjectFolder:
@@ -141,6 +203,10 @@ class ObjectFolder:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.store: ObjectStore = object_store(self.url)
+
+    def begin(self, name: str) -> "ObjectFile":
+        """Begin an object of which parts come one by one."""
+        return ObjectFile(self.store, name)
 
     def create(self, name: str, data: bytes) -> bool:
         """Make an object; False, and nothing changes, if it exists already."""
@@ -172,6 +238,32 @@ class ObjectFolder:
         """Remove an object, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             self.store.delete(name)
+
+
+class ObjectFile:
+    """An object under way, in a nameless file where the system keeps such (`TMPDIR`); see `NewFile`."""
+
+    def __init__(self, store: "ObjectStore", name: str) -> None:
+        self.store, self.name, self.file = store, name, tempfile.TemporaryFile()  # noqa: SIM115
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        self.file.write(data)
+
+    def cut(self, size: int) -> None:
+        """Forget all bytes but the first `size`."""
+        self.file.seek(size)
+        self.file.truncate()
+
+    def finish(self) -> None:
+        """Take the place of what is there under this name, at once."""
+        self.file.seek(0)
+        self.store.put(self.name, self.file)
+        self.file.close()
+
+    def abandon(self) -> None:
+        """Leave no trace, unless it was finished."""
+        self.file.close()
 
 
 def object_store(url: str) -> "ObjectStore":

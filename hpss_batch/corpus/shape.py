@@ -33,6 +33,12 @@ LONG_NAMES = {
 MASKS = ("harmonic_mask", "percussive_mask")
 COMPONENTS = ("harmonic", "percussive", "residual")
 
+AXES: dict[str, tuple[np.dtype[Any], Any]] = {
+    "time": (np.dtype(np.float64), np.nan),
+    "track_index": (np.dtype(np.int32), -1),
+}
+"""The coordinates along frames, and what they hold in gaps."""
+
 
 @dataclass(frozen=True)
 class Shape:

@@ -2,7 +2,7 @@
 
 One Zarr v3 group, whose arrays share a handful of dimensions (design: one packed `frame` axis for all tracks):
 
-    spectrogram, masks, components   (channel, frame, frequency)   written by units, a whole shard in one assignment
+    spectrogram, masks, components   (channel, frame, frequency)   written by units, a whole shard each (see `shard`)
     features                         (channel, frame, …)           likewise; … is mel, chroma, or nothing
     time, track_index                (frame)                       written by units, likewise
     frequency, mel, chroma           (frequency), (mel), (chroma)  written once
@@ -17,8 +17,6 @@ sees arrays of different lengths.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,22 +28,23 @@ from numpy.typing import NDArray
 
 from hpss_batch import __version__
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import is_url, object_store, open_folder, sync
+from hpss_batch.corpus.folder import is_url, object_store, open_folder
 from hpss_batch.corpus.layout import CHUNK_FRAMES, round_up
-from hpss_batch.corpus.shape import LONG_NAMES, REFERENCES, Shape, fill_value
+from hpss_batch.corpus.shape import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
+from hpss_batch.corpus.shard import CLEVEL, CNAME, GROUP
 from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.features import Feature
 
-GROUP = "corpus.zarr"
 _COORDINATES = {
+    "time": {"units": "s", "long_name": "time of the frame within its track", "axis": "T"},
+    "track_index": {"units": "1", "long_name": "row on track that the frame belongs to; -1 between tracks"},
     "frequency": {"units": "Hz", "long_name": "centre frequency of the bin"},
     "mel": {"units": "Hz", "long_name": "centre frequency of the mel band"},
     "chroma": {"units": "1", "long_name": "pitch class, in semitones above C"},
 }
-_AXES = ("time", "track_index", *_COORDINATES)
 
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
@@ -104,10 +103,8 @@ def extend(url: str, shape: Shape, catalog: Catalog) -> None:
     for name in shape.names:
         _frame_array(group, name, shape, n_channels, n_frames)
     axis = {"chunks": (CHUNK_FRAMES,), "shards": (shape.unit_frames,)}
-    time = {"units": "s", "long_name": "time of the frame within its track", "axis": "T"}
-    index = {"units": "1", "long_name": "row on track that the frame belongs to; -1 between tracks"}
-    _array(group, "time", (n_frames,), ("frame",), np.dtype("f8"), np.nan, time, **axis)
-    _array(group, "track_index", (n_frames,), ("frame",), np.dtype("i4"), -1, index, **axis)
+    for name, (dtype, fill) in AXES.items():
+        _array(group, name, (n_frames,), ("frame",), dtype, fill, _COORDINATES[name], **axis)
 
 
 def _group_attributes() -> dict[str, Any]:
@@ -177,7 +174,7 @@ def _array(
         if grown != array.shape:
             array.resize(grown)
         return array
-    codec = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
+    codec = zarr.codecs.BloscCodec(cname=CNAME, clevel=CLEVEL, shuffle="bitshuffle")
     try:
         return group.create_array(
             name,
@@ -220,7 +217,7 @@ def write_tracks(
         fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
         array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
         array[: len(values)] = values
-    names = [*shape.names, *_AXES, *variables, *_summaries(group, shape, catalog)]
+    names = [*shape.names, *_COORDINATES, *variables, *_summaries(group, shape, catalog)]
     consolidate(url, names, _group_attributes() | dict(attributes) | {"refreshed": list(mark)})
 
 
@@ -269,64 +266,3 @@ def consolidate(url: str, names: Iterable[str], attributes: Mapping[str, Any]) -
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": arrays},
     }
     folder.replace(f"{GROUP}/zarr.json", json.dumps(group, indent=2).encode())
-
-
-def shard_key(unit: int, channel: int | None, n_dims: int) -> str:
-    """A shard's name in its array's folder; `n_dims` are the dimensions beyond channel and frame."""
-    place = (unit,) if channel is None else (channel, unit)
-    return ".".join(["c", *map(str, place), *("0" for _ in range(n_dims))])
-
-
-class Writer:
-    """A process's handle on the arrays of a store; opening them costs more than writing them, so it is kept."""
-
-    def __init__(self, url: str, shape: Shape) -> None:
-        self.url, self.shape = url, shape
-        self.group = open_group(url, "r+")
-        self.arrays: dict[str, zarr.Array[Any]] = {}
-
-    def write(self, name: str, unit: int, values: NDArray[Any], channel: int | None = None) -> None:
-        """Write a unit's whole shard of one array, and of one channel where it has channels; then it is on disk.
-
-        Parameters
-        ----------
-        name : str
-            The array.
-        unit : int
-            The unit's number.
-        values : ndarray
-            Shape (unit_frames,) or (unit_frames, …), as the array has it.
-        channel : int, optional
-            The channel, for arrays that have them.
-        """
-        array = self._array(name)
-        frames = self.shape.unit_frames
-        if len(values) != frames:
-            raise StoreError(
-                f"{name}: a unit's shard has {frames} frames, not {len(values)}; it is written whole or not"
-            )
-        region: Any = slice(unit * frames, (unit + 1) * frames)
-        array[region if channel is None else (channel, region)] = values
-        if not is_url(self.url):
-            shard = Path(self.url, GROUP, name, shard_key(unit, channel, values.ndim - 1))
-            if shard.exists():  # a shard that holds nothing but gaps has no file
-                sync(shard)
-
-    def on_disk(self, names: Sequence[str]) -> None:
-        """Return when the names of new shards are on disk too."""
-        if not is_url(self.url):
-            for name in names:
-                sync(Path(self.url, GROUP, name))
-
-    def _array(self, name: str) -> zarr.Array[Any]:
-        if name not in self.arrays:
-            array = self.group[name]
-            assert isinstance(array, zarr.Array)
-            self.arrays[name] = array
-        return self.arrays[name]
-
-
-@lru_cache(maxsize=4)
-def writer(url: str, shape: Shape, generation: int) -> Writer:
-    """The process's writer of a store as it is since the given generation."""
-    return Writer(url, shape)

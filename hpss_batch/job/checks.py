@@ -8,6 +8,7 @@ A unit is checked in up to four steps, each of which needs more than the one bef
 4. Heal, if asked: where 2 gave the committed digests, the unit is written again, to the same bits, and read again.
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,12 +19,14 @@ import zarr
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.store import GROUP, Writer, open_group, shard_key, zarr_settings
+from hpss_batch.corpus.shard import GROUP, shard_key
+from hpss_batch.corpus.store import open_group, zarr_settings
+from hpss_batch.job.bench import bench
 from hpss_batch.job.findings import Finding, UnitCheck
 from hpss_batch.job.metadata import read_array
-from hpss_batch.job.reading import Reading, axis_values, read_shard
+from hpss_batch.job.reading import Reading, read_shard
 from hpss_batch.job.recipe import Recipe
-from hpss_batch.job.tasks import separate_unit
+from hpss_batch.job.tasks import separate_unit, write_axes
 from hpss_batch.job.versions import versions
 
 Readings = dict[tuple[str, int], Reading]
@@ -142,7 +145,7 @@ def _strays(task: Task) -> Iterator[Finding]:
 
 def _axis_findings(task: Task, group: zarr.Group) -> Iterator[Finding]:
     frames, number = task.recipe.shape.unit_frames, task.unit.number
-    for name, expected in axis_values(task.recipe, task.unit).items():
+    for name, expected in task.recipe.axis_values(task.unit).items():
         array = read_array(group, name)
         try:
             found = None if array is None else np.asarray(array[number * frames : (number + 1) * frames])
@@ -256,20 +259,13 @@ def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
 def _healed(task: Task, findings: list[Finding], proof: _Proof | None) -> list[Finding]:
     """Step 4: do what the remedies say, look again, and mark what is sound now."""
     recipe, unit = task.recipe, task.unit
-    out, folder = Writer(recipe.url, recipe.shape), open_folder(recipe.url)
+    folder = open_folder(recipe.url)
     if proof is not None and proof.same and any(f.remedy == "source" for f in findings):
-        # some zarr read a shard before they write it, which a damaged one does not bear
-        for finding in findings:
-            if finding.remedy == "source" and finding.array is not None and finding.channel is not None:
-                folder.delete(task.shard(finding.array, finding.channel))
         separate_unit(recipe, unit, task.excluded, write=True)
     removed = set[tuple[str, int]]()
     for finding in findings:
         if finding.remedy == "layout" and finding.array is not None:
-            folder.delete(f"{GROUP}/{finding.array}/c.{unit.number}")
-            with zarr_settings():
-                out.write(finding.array, unit.number, axis_values(recipe, unit)[finding.array])
-            out.on_disk([finding.array])
+            write_axes(bench(threading.get_ident(), recipe), unit, [finding.array])
         elif finding.remedy == "delete" and finding.array is not None and finding.channel is not None:
             folder.delete(task.shard(finding.array, finding.channel))
             removed.add((finding.array, finding.channel))

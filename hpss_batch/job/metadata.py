@@ -15,7 +15,8 @@ import zarr
 
 from hpss_batch.corpus.folder import PARTIAL, Folder, is_url
 from hpss_batch.corpus.layout import CHUNK_FRAMES, end_of, round_up
-from hpss_batch.corpus.store import GROUP, open_group, refreshed
+from hpss_batch.corpus.shard import GROUP
+from hpss_batch.corpus.store import open_group, refreshed
 from hpss_batch.corpus.summaries import missing_rows, summary_names
 from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.layout import Placed, Unit
+from hpss_batch.corpus.layout import CHUNK_FRAMES, Placed, Unit
 from hpss_batch.corpus.records import Generation
 from hpss_batch.corpus.shape import Shape
 from hpss_batch.corpus.stemrecords import declared
@@ -32,14 +32,14 @@ if TYPE_CHECKING:  # which imports sparse matrices
 
 MiB = 2**20
 
-INTERPRETER_BYTES = 330 * MiB
-"""A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 250 to 300)."""
+INTERPRETER_BYTES = 192 * MiB
+"""A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 130 to 140)."""
 
 LIBROSA_BYTES = 64 * MiB
 """What importing librosa for its filter banks adds to a worker."""
 
-DECODER_BYTES = 96 * MiB
-"""Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 80)."""
+DECODER_BYTES = 32 * MiB
+"""Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 8)."""
 
 
 @dataclass(frozen=True)
@@ -196,15 +196,9 @@ class Plan:
     @property
     def task_bytes(self) -> int:
         """Upper bound on the memory of a worker's thread, the interpreter included."""
-        arrays = task_bytes(self.recipe, self._widest_ratio) if self.catalog.has_units else 0
+        arrays = task_bytes(self.recipe) if self.catalog.has_units else 0
         stems = self.stems.task_bytes if self.stems else 0
         return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems
-
-    @property
-    def _widest_ratio(self) -> float:
-        """Source samples held for each sample at the store's rate, at most."""
-        rate = self.shape.sample_rate
-        return max((row.source_rate / rate for row in self.tracks if not row.error), default=1.0)
 
 
 def check_features(planned: Plan) -> None:
@@ -222,43 +216,43 @@ def check_features(planned: Plan) -> None:
         )
 
 
-def task_bytes(recipe: Recipe, source_ratio: float = 1.0) -> int:
-    """Upper bound on what one unit's task needs, in bytes.
+def task_bytes(recipe: Recipe) -> int:
+    """Upper bound on what a thread that does units needs, in bytes, however long units and tracks are.
 
     Parameters
     ----------
     recipe : Recipe
         What the task does.
-    source_ratio : float
-        Sample rate of the corpus over that of the store, at most.
 
     Notes
     -----
     It is the sum of
 
-    - the interpreter;
-    - one shard of every array, kept from unit to unit;
-    - the largest shard once more, twice: its compressed chunks, and these joined into one object;
-    - the audio of the unit's frames and their halo, once as wanted and once as decoded (or the stored spectrogram);
-    - the window that moves over the frames: a block and two halos, complex and real, and the masks of a block;
-    - what a decoder holds;
-    - with features, librosa, the magnitudes of the components of a block, and their power.
+    - the interpreter, and what a decoder and a resampler hold;
+    - for each channel, a window over frames, complex and real: a block and what it depends on to both sides; the
+      samples of these frames, twice while they move on, or else the two stored chunks that they lie in, and two more
+      while they do;
+    - for each array and channel, two chunks, and one as it is compressed;
+    - the masks and components of a block, and with features, librosa, the components' magnitudes and their power.
     """
-    shape, halo = recipe.shape, recipe.reach
-    row = shape.n_bins
-    shards = [shape.unit_frames * shape.frame_bytes(name) for name in shape.names]
-    frames = shape.unit_frames + 2 * halo
+    shape, stft, bins = recipe.shape, recipe.stft, recipe.shape.n_bins
+    rows = BLOCK + shape.before
+    window = rows + 2 * recipe.hpss.halo
     if recipe.source is not None:
-        held = frames * row * 8 * recipe.n_channels * 2
+        held = 4 * CHUNK_FRAMES * bins * 8
     else:
-        held = int(frames * recipe.stft.hop_length * 4 * recipe.n_channels * (1 + max(source_ratio, 1.0)))
-    window = (min(BLOCK, shape.unit_frames) + 2 * halo) * row * (8 + 4)
-    rows = min(BLOCK, shape.unit_frames) + shape.before
-    block = rows * row * (3 * 4 + 2 * 8)
+        begin, end = stft.sample_span(0, window)
+        held = 2 * (end - begin + 2 * stft.n_fft) * 4
+    chunks = CHUNK_FRAMES * sum(map(shape.frame_bytes, shape.names))
+    block = rows * bins * (3 * 4 + 2 * 8)
     if shape.features:
-        block += LIBROSA_BYTES + rows * (4 * row * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
-    largest = max(shards, default=0)
-    return INTERPRETER_BYTES + DECODER_BYTES + sum(shards) + 2 * largest + held + window + block
+        block += LIBROSA_BYTES + rows * (4 * bins * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
+    return (
+        INTERPRETER_BYTES
+        + DECODER_BYTES
+        + recipe.n_channels * (window * bins * (8 + 4) + held + 3 * chunks)
+        + block
+    )
 
 
 def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Plan:

@@ -154,14 +154,3 @@ def _is_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
 def _equal(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = np.isnan(values) if np.isnan(fill) else values == fill
     return found
-
-
-def axis_values(recipe: Recipe, unit: Unit) -> dict[str, NDArray[Any]]:
-    """What a unit's frames of `time` and `track_index` hold, by name; both follow from the layout."""
-    frames = recipe.shape.unit_frames
-    time, index = np.full(frames, np.nan), np.full(frames, -1, np.int32)
-    for piece in unit.pieces:
-        rows = slice(piece.offset, piece.offset + piece.n_frames)
-        time[rows] = recipe.stft.times(piece.first, piece.stop, recipe.shape.sample_rate)
-        index[rows] = piece.index
-    return {"time": time, "track_index": index}

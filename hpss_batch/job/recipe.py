@@ -1,11 +1,14 @@
 """What does a task need to know besides its unit, or its track?"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hpss_batch.corpus.encoding import Encoding
-from hpss_batch.corpus.layout import Placed
-from hpss_batch.corpus.shape import Shape
+from hpss_batch.corpus.layout import Placed, Unit
+from hpss_batch.corpus.shape import AXES, Shape
 from hpss_batch.corpus.stemnames import Pattern
 from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.dsp.framing import StftParams
@@ -37,7 +40,7 @@ class Recipe:
     n_channels : int
         Width of the store's channel axis.
     generation : int
-        The newest generation; a store opened before it may be too short.
+        The newest generation; a source opened before it may be too short.
     features : FeatureParams or None
         How the features in `shape` are computed.
     """
@@ -56,6 +59,15 @@ class Recipe:
     def reach(self) -> int:
         """Frames that a frame's results depend on, on each side at most: HPSS's halo, and what features look back."""
         return self.hpss.halo + self.shape.before
+
+    def axis_values(self, unit: Unit) -> dict[str, NDArray[Any]]:
+        """What a unit's frames of the coordinates hold, by name; both follow from the layout."""
+        found = {name: np.full(self.shape.unit_frames, fill, dtype) for name, (dtype, fill) in AXES.items()}
+        for piece in unit.pieces:
+            rows = slice(piece.offset, piece.offset + piece.n_frames)
+            found["time"][rows] = self.stft.times(piece.first, piece.stop, self.shape.sample_rate)
+            found["track_index"][rows] = piece.index
+        return found
 
 
 @dataclass(frozen=True)

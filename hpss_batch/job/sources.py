@@ -1,8 +1,11 @@
 """Where do the frames of a piece come from: from audio, or from spectrograms that are stored already?
 
-Either source is opened for one piece and answers the same three questions: how long is the track (as far as can
-be seen from here), how many channels has it, and what are its frames `first … stop` of one channel. Both give
-the same bits, so that what is computed from them does not depend on which it was.
+Either source is opened for one piece and moves forward along it, holding what the next frames need and no more:
+
+    hold      have frames `first … stop` of all channels at hand, or say where the track ends before
+    frames    frames that are at hand, of one channel
+
+Both give the same bits, so that what is computed from them does not depend on which it was.
 """
 
 import os
@@ -10,18 +13,22 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.layout import Piece, Placed
-from hpss_batch.corpus.store import open_group
+from hpss_batch.corpus.layout import CHUNK_FRAMES, Piece, Placed
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
-from hpss_batch.errors import AudioError
+from hpss_batch.errors import AudioError, StoreError
 
+if TYPE_CHECKING:  # whoever reads audio needs no zarr
+    import zarr
+
+    from hpss_batch.corpus.chunks import ChunkReader
+
+Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 
 
@@ -32,26 +39,87 @@ class Source(Protocol):
     ----------
     n_channels : int
         Channels of the track, as arrays hold them.
-    n_samples : int or None
-        The track's true length at the store's rate, if that can be seen from this piece.
-    n_frames : int
-        The track's true number of frames; where it cannot be seen from this piece, at least as many as the piece
-        and its halo reach.
     reading : float
         Seconds spent on reading so far.
     """
 
     n_channels: int
-    n_samples: int | None
-    n_frames: int
     reading: float
 
+    @property
+    def n_samples(self) -> int | None:
+        """The track's true length at the store's rate, if that has been seen."""
+
+    def hold(self, first: int, stop: int) -> int:
+        """Have frames `first … stop` at hand, counted within the track; neither may decrease from call to call.
+
+        Returns
+        -------
+        int
+            `stop`, or where the track ends before; `first` or less where it ends before that.
+        """
+
     def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
-        """Write frames `first … stop` of a channel, counted within the track, to `out`, shape (frame, frequency)."""
+        """Write frames that are held, of one channel, to `out`, shape (frame, frequency)."""
+
+
+class Samples:
+    """A recording's samples, of which those that are still needed are held.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    stft : StftParams
+        How frames are cut.
+    start : int
+        The first sample that will be needed.
+
+    Attributes
+    ----------
+    start, stop : int
+        The samples that are held.
+    n_samples : int or None
+        The true length, once the end of decoding has been met.
+    """
+
+    def __init__(self, recording: Recording, stft: StftParams, start: int = 0) -> None:
+        self.recording, self.stft = recording, stft
+        self.start = self.stop = start
+        self.n_samples = recording.n_samples
+        self.held: Float32 = np.empty((recording.channels, 0), np.float32)
+
+    def hold(self, start: int, stop: int) -> int:
+        """Hold samples `start … stop`, as far as there are any; `start` never decreases. Returns where they end."""
+        start = max(start, self.start)
+        if self.n_samples is not None:
+            stop = min(stop, self.n_samples)
+        if stop <= self.stop:
+            return stop
+        kept = self.held[:, start - self.start : self.stop - self.start]
+        if stop - start > self.held.shape[1]:
+            self.held = np.empty((len(self.held), stop - start), np.float32)
+        self.held[:, : kept.shape[1]] = kept
+        self.start = start
+        n = self.recording.read(self.stop, stop, self.held[:, self.stop - start :]).shape[1]
+        self.stop += n
+        self.n_samples = self.recording.n_samples
+        if self.n_samples is None and n and self.stop == self.recording.bound:
+            self.n_samples = self.stop  # everything that was announced, and nothing is read behind it
+        return self.stop
+
+    def of(self, channel: int, start: int, stop: int) -> Float32:
+        """Samples of a channel that are held."""
+        return self.held[channel, start - self.start : stop - self.start]
+
+    def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
+        """Frames of a channel whose samples are held."""
+        held = self.of(channel, self.start, self.stop)
+        stft_frames(held, self.start, self.n_samples, first, stop, self.stft, out)
 
 
 class AudioSource:
-    """Frames computed from the samples that a piece and its halo touch; see `Source`."""
+    """Frames computed from samples; see `Source`."""
 
     def __init__(
         self,
@@ -62,37 +130,40 @@ class AudioSource:
         channels: Literal["mono", "all"],
     ) -> None:
         started = perf_counter()
-        self.stft = stft
-        track = piece.track
-        begin, end = max(piece.first - halo, 0), min(piece.stop + halo, track.n_frames)
-        start, stop = stft.sample_span(begin, end)
-        start = max(start - context(stft), 0)
-        # the last frames' piece reads to the very end, wherever that is: only then is the length known
-        stop = max(stop + context(stft), track.n_samples) if end == track.n_frames else stop + context(stft)
+        self.stft, self.track = stft, piece.track
+        recording = _open.get(piece.track, sample_rate, channels)
+        first, _ = stft.sample_span(max(piece.first - halo, 0), piece.stop)
+        self.samples = Samples(recording, stft, max(first - context(stft), 0))
+        self.n_channels = recording.channels
+        self.reading = perf_counter() - started
+
+    @property
+    def n_samples(self) -> int | None:
+        """See `Source`."""
+        return self.samples.n_samples
+
+    def hold(self, first: int, stop: int) -> int:
+        """Read on; see `Source`."""
+        started = perf_counter()
+        begin, end = self.stft.sample_span(first, stop)
+        end += context(self.stft)
+        if stop == self.track.n_frames:  # to the very end, wherever that is: only then is the length known
+            end = max(end, self.track.n_samples)
         try:
-            recording = _open.get(track, sample_rate, channels)
-            self.samples = recording.read(start, stop)
+            reached = self.samples.hold(begin - context(self.stft), end)
         except BaseException:
             _open.close()
             raise
-        self.n_channels = recording.channels
-        self.n_samples = recording.n_samples
-        if self.n_samples is None and start < recording.bound == start + self.samples.shape[1]:
-            self.n_samples = recording.bound  # everything that was announced, and nothing is read behind it
-        if end == track.n_frames:
+        if stop == self.track.n_frames:
             _open.close()
-        self.offset = start
+        self.reading += perf_counter() - started
         if self.n_samples is not None:
-            self.n_frames = stft.n_frames(self.n_samples)
-        elif self.samples.shape[1]:
-            self.n_frames = end
-        else:  # the track ends before anything that this piece touches
-            self.n_frames = begin
-        self.reading = perf_counter() - started
+            return min(stop, self.stft.n_frames(self.n_samples))
+        return stop if reached == end else first
 
     def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
         """Transform the samples held; see `Source`."""
-        stft_frames(self.samples[channel], self.offset, self.n_samples, first, stop, self.stft, out)
+        self.samples.frames(channel, first, stop, out)
 
 
 class _Open(threading.local):
@@ -132,33 +203,62 @@ class StoredSource:
     The piece's track has its true length, since it is done there.
     """
 
-    def __init__(self, piece: Piece, halo: int, stft: StftParams, url: str, n_channels: int) -> None:
-        started = perf_counter()
-        track = piece.track
+    def __init__(self, piece: Piece, stft: StftParams, url: str, generation: int, n_channels: int) -> None:
+        self.url, self.track = url, piece.track
+        self.reader = _reader(url, generation)
         self.n_channels = n_channels
-        self.n_samples: int | None = track.n_samples
-        self.n_frames = stft.n_frames(track.n_samples)
-        self.start = max(piece.first - halo, 0)
-        stop = max(min(piece.stop + halo, self.n_frames), self.start)
-        array = _spectrogram(url)
-        begin = track.frame_start
-        self.held: Complex64 = np.asarray(array[:n_channels, begin + self.start : begin + stop])
-        self.reading = perf_counter() - started
-        if np.isnan(self.held.real).any():
+        self.n_samples: int | None = piece.track.n_samples
+        self.n_frames = stft.n_frames(piece.track.n_samples)
+        self.chunks = dict[tuple[int, int], Complex64]()
+        self.reading = 0.0
+
+    def hold(self, first: int, stop: int) -> int:
+        """Read the chunks that the frames lie in; see `Source`."""
+        started = perf_counter()
+        stop = min(stop, self.n_frames)
+        start = self.track.frame_start
+        numbers = range((start + first) // CHUNK_FRAMES, -(-(start + stop) // CHUNK_FRAMES))
+        self.chunks = {at: chunk for at, chunk in self.chunks.items() if at[1] in numbers}
+        for channel in range(self.n_channels):
+            for number in numbers:
+                if (channel, number) not in self.chunks:
+                    self.chunks[channel, number] = self._chunk(number, channel)
+        self.reading += perf_counter() - started
+        return stop
+
+    def _chunk(self, number: int, channel: int) -> Complex64:
+        try:
+            return self.reader.read(number, channel)
+        except StoreError as error:  # what is wrong with a source is the track's affair
+            raise AudioError(str(error)) from error
+
+    def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
+        """Copy frames out of the chunks; see `Source`."""
+        at, end = first, stop
+        while at < end:
+            number, row = divmod(self.track.frame_start + at, CHUNK_FRAMES)
+            n = min(CHUNK_FRAMES - row, end - at)
+            np.copyto(out[at - first : at - first + n], self.chunks[channel, number][row : row + n])
+            at += n
+        if np.isnan(out[:, 0].real).any():  # what is computed is never NaN, so that one bin tells
             raise AudioError(
-                f"the spectrogram stored in {url} has gaps where this track should be; "
+                f"the spectrogram stored in {self.url} has gaps where this track should be; "
                 "`hpss-batch verify` on that run directory says more"
             )
 
-    def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
-        """Copy the frames held; see `Source`."""
-        np.copyto(out, self.held[channel, first - self.start : stop - self.start])
+
+def _reader(url: str, generation: int) -> "ChunkReader":
+    """A reader that has no shard open yet: what was there a task ago may have been healed since."""
+    from hpss_batch.corpus.chunks import ChunkReader
+
+    return ChunkReader(url, _spectrogram(url, generation))
 
 
 @lru_cache(maxsize=4)
-def _spectrogram(url: str) -> "zarr.Array[Any]":
-    array = open_group(url)["spectrogram"]
-    assert isinstance(array, zarr.Array)
+def _spectrogram(url: str, generation: int) -> "zarr.Array[Any]":
+    from hpss_batch.corpus.store import open_group
+
+    array: zarr.Array[Any] = open_group(url)["spectrogram"]  # type: ignore[assignment]
     return array
 
 

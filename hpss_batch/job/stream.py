@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from hpss_batch.corpus.audio import Recording
 from hpss_batch.corpus.encoding import Encoding
 from hpss_batch.dsp.hpss import HpssParams, masks
-from hpss_batch.dsp.stft import StftParams, context, istft_samples, stft_frames
-from hpss_batch.job.sources import Window
+from hpss_batch.dsp.stft import StftParams, context, istft_samples
+from hpss_batch.job.sources import Samples, Window
 
 Float32 = NDArray[np.float32]
 
@@ -77,41 +77,6 @@ class Block:
         return len(next(iter(self.samples.values())))
 
 
-class _Samples:
-    """A recording's samples, of which those that are still needed are held."""
-
-    def __init__(self, recording: Recording, stft: StftParams) -> None:
-        self.recording, self.stft = recording, stft
-        self.start = self.stop = 0
-        self.n_samples: int | None = 0 if recording.bound == 0 else None
-        self.held: Float32 = np.empty((recording.channels, 0), np.float32)
-
-    def hold(self, start: int, stop: int) -> None:
-        """Hold samples `start … stop`, as far as there are any; `start` never decreases."""
-        start = max(start, 0)
-        if self.n_samples is not None or stop <= self.stop:
-            return
-        kept = self.held[:, start - self.start : self.stop - self.start]
-        if stop - start > self.held.shape[1]:
-            self.held = np.empty((len(self.held), stop - start), np.float32)
-        self.held[:, : kept.shape[1]] = kept
-        self.start = start
-        wanted = stop - self.stop
-        n = self.recording.read(self.stop, stop, self.held[:, self.stop - start :]).shape[1]
-        self.stop += n
-        if n < wanted:
-            self.n_samples = self.stop
-
-    def of(self, channel: int, start: int, stop: int) -> Float32:
-        """Samples of a channel that are held."""
-        return self.held[channel, start - self.start : stop - self.start]
-
-    def frames(self, channel: int, first: int, stop: int, out: NDArray[np.complex64]) -> None:
-        """Frames of a channel whose samples are held."""
-        held = self.of(channel, self.start, self.stop)
-        stft_frames(held, self.start, self.n_samples, first, stop, self.stft, out)
-
-
 class Stream:
     """A recording's components in blocks.
 
@@ -141,7 +106,7 @@ class Stream:
         encoding: Encoding,
     ) -> None:
         self.stft, self.hpss, self.components, self.encoding = stft, hpss, components, encoding
-        self.samples = _Samples(recording, stft)
+        self.samples = Samples(recording, stft)
         rows = block_frames(stft)
         # frames that touch a block: one a hop, and those that reach in from before
         most = rows + -(-stft.n_fft // stft.hop_length) + 1

@@ -1,13 +1,13 @@
 """What does a worker do with one unit? Everything: read, transform, separate, write, commit. And nothing else.
 
-A unit's task is a pure function of the recipe, the unit, and the audio (or stored spectrograms) that it names. It
-holds one shard of each array, whose buffers live as long as the worker's thread; the frames in between pass through
-in blocks that stay in the processor's cache:
+A unit's task is a pure function of the recipe, the unit, and the audio (or stored spectrograms) that it names. Frames
+pass through in blocks that stay in the processor's cache, so that what a task holds does not depend on how long units
+are:
 
-    for each channel
-      for each piece:   read its samples and its halo's, once
-        for each block: spectrogram → magnitude → masks → components → features, straight into the shards (`bench`)
-      write each array's shard in one assignment
+    for each piece
+      for each block:     read its samples and its halo's
+        for each channel: spectrogram → magnitude → masks → components → features, into chunks of shards (`bench`)
+                          each chunk, once full, is compressed and written (`corpus.shard`)
     when all shards are on disk, commit
 
 A piece that cannot be read fails alone: its frames hold the fill value, its track gets a reason, and the unit's
@@ -15,9 +15,9 @@ other tracks are done.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from time import perf_counter
-from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -25,12 +25,15 @@ import numpy as np
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Piece, Unit
 from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.store import writer, zarr_settings
-from hpss_batch.errors import AudioError
-from hpss_batch.job.bench import bench
+from hpss_batch.corpus.shape import AXES
+from hpss_batch.corpus.shard import GROUP, shard_key
+from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.job.bench import Bench, bench
 from hpss_batch.job.recipe import BLOCK, Recipe
 from hpss_batch.job.sources import AudioSource, Source, StoredSource
 from hpss_batch.job.versions import versions
+
+Digests = dict[str, list[int | None]]
 
 
 def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> Commit:
@@ -65,140 +68,111 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
     Commit
         What to commit.
     """
-    work = _Work(recipe, unit, dict(excluded))
-    for channel in range(recipe.n_channels):
-        if work.fill(channel) and write:
-            work.write(channel)
-    if write:
-        work.write_axis()
+    work = _Work(recipe, unit, excluded)
+    try:
+        work.do(write=write)
+    finally:
+        work.bench.abandon()
     return work.commit()
+
+
+def write_axes(bench: Bench, unit: Unit, names: Iterable[str]) -> None:
+    """Write a unit's frames of coordinates; when it returns, they are on disk."""
+    folder, values = open_folder(bench.recipe.url), bench.recipe.axis_values(unit)
+    for name in names:
+        writer = bench.axes[name]
+        writer.begin(partial(folder.begin, f"{GROUP}/{name}/{shard_key(unit.number, None, 0)}"))
+        for piece in unit.pieces:
+            writer.write(piece.offset, values[name][piece.offset : piece.offset + piece.n_frames])
+        writer.finish()
 
 
 class _Work:
     """A unit under way."""
 
-    def __init__(self, recipe: Recipe, unit: Unit, outcomes: dict[int, Outcome]) -> None:
-        self.recipe, self.unit, self.outcomes = recipe, unit, outcomes
+    def __init__(self, recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> None:
+        self.recipe, self.unit, self.outcomes = recipe, unit, dict(excluded)
         self.bench = bench(threading.get_ident(), recipe)
-        self.sources = dict[int, Source]()
-        self.digests: dict[str, list[int | None]] = {
-            n: [None] * recipe.n_channels for n in recipe.shape.names
-        }
-        self.seconds = dict.fromkeys(("read", "stft", "hpss", "write"), 0.0)
+        self.digests: Digests = {name: [None] * recipe.n_channels for name in recipe.shape.names}
+        self.seconds = self.bench.seconds
+        self.seconds |= dict.fromkeys(self.seconds, 0.0)
 
-    def fill(self, channel: int) -> bool:
-        """Compute a channel of all pieces into the shards; whether any piece has that channel."""
-        filled = list[tuple[int, int]]()
+    def do(self, *, write: bool) -> None:
+        """Separate all pieces, and write if asked."""
+        folder, number, shape = open_folder(self.recipe.url), self.unit.number, self.recipe.shape
+        for (name, channel), shard in self.bench.shards.items():
+            key = shard_key(number, channel, len(shape.dims(name)))
+            shard.begin(partial(folder.begin, f"{GROUP}/{name}/{key}") if write else None)
         for piece in self.unit.pieces:
-            source = self._source(piece)
-            if source is None or channel >= source.n_channels:
-                continue
-            n_frames = min(source.n_frames, piece.stop) - piece.first
-            if n_frames > 0 and self._separate_or_fail(source, channel, piece, n_frames):
-                filled.append((piece.offset, piece.offset + n_frames))
-            if channel == source.n_channels - 1:
-                self.sources.pop(piece.index, None)
-        for shard in self.bench.shards.values():
-            shard.close_gaps(filled)
-        return bool(filled)
+            if piece.index not in self.outcomes:
+                self.outcomes[piece.index] = self._separate_or_fail(piece)
+        if write:
+            started = perf_counter()
+            for shard in self.bench.shards.values():
+                shard.finish()
+            write_axes(self.bench, self.unit, AXES)
+            self.seconds["write"] += perf_counter() - started
 
-    def _source(self, piece: Piece) -> Source | None:
-        """The piece's source; None where the track failed, or all of its channels are done."""
-        if piece.index in self.sources or piece.index in self.outcomes:
-            return self.sources.get(piece.index)
-        recipe = self.recipe
+    def _separate_or_fail(self, piece: Piece) -> Outcome:
+        """Separate a piece; if that fails, only its track does, and the shards are as if it had not been there."""
+        digests = {name: [*channels] for name, channels in self.digests.items()}
+        for shard in self.bench.shards.values():
+            shard.mark()
         try:
-            source: Source
-            if recipe.source is not None:
-                n_channels = 1 if recipe.channels == "mono" else piece.track.source_channels
-                source = StoredSource(piece, recipe.reach, recipe.stft, recipe.source, n_channels)
-            else:
-                rate = recipe.shape.sample_rate
-                source = AudioSource(piece, recipe.reach, recipe.stft, rate, recipe.channels)
-                if source.n_channels > recipe.n_channels:
-                    raise AudioError(
-                        f"has {source.n_channels} channels, more than its header had when it was listed; "
-                        "run again to list it anew"
-                    )
-        except MemoryError:
+            return self._separate(piece)
+        except (MemoryError, StoreError):
             raise
         except Exception as error:
-            self._fail(piece, error)
-            return None
+            self.digests = digests
+            for shard in self.bench.shards.values():
+                shard.rewind()
+            return Outcome("failed", reason(error))
+
+    def _separate(self, piece: Piece) -> Outcome:
+        """Pass a piece's frames through in blocks, into the shards."""
+        source, halo, shape = self._open(piece), self.recipe.hpss.halo, self.recipe.shape
+        for window, channel in zip(self.bench.windows, range(source.n_channels), strict=False):
+            window.start(source, channel)
+        first = piece.first
+        while first < piece.stop:
+            at = piece.offset + first - piece.first
+            lead = min(first, shape.before)
+            begin, stop = max(first - lead - halo, 0), min(first + BLOCK - at % BLOCK, piece.stop)
+            end = source.hold(begin, min(stop + halo, piece.track.n_frames))
+            stop = min(stop, end)
+            if stop <= first:
+                break
+            for channel in range(source.n_channels):
+                self._block(channel, begin, end, (first - begin, stop - begin), (at, at + stop - first), lead)
+            first = stop
         self.seconds["read"] += source.reading
-        self.sources[piece.index] = source
-        self.outcomes[piece.index] = Outcome("done", n_samples=source.n_samples)
+        return Outcome("done", n_samples=source.n_samples)
+
+    def _open(self, piece: Piece) -> Source:
+        recipe = self.recipe
+        if recipe.source is not None:
+            n_channels = 1 if recipe.channels == "mono" else piece.track.source_channels
+            return StoredSource(piece, recipe.stft, recipe.source, recipe.generation, n_channels)
+        source = AudioSource(piece, recipe.reach, recipe.stft, recipe.shape.sample_rate, recipe.channels)
+        if source.n_channels > recipe.n_channels:
+            raise AudioError(
+                f"has {source.n_channels} channels, more than its header had when it was listed; "
+                "run again to list it anew"
+            )
         return source
 
-    def _fail(self, piece: Piece, error: Exception) -> None:
-        self.sources.pop(piece.index, None)
-        self.outcomes[piece.index] = Outcome("failed", reason(error))
-
-    def _separate_or_fail(self, source: Source, channel: int, piece: Piece, n_frames: int) -> bool:
-        """Separate a piece; if that fails, only its track does, and the shards are as if it had not been there."""
-        digests = {name: channels[channel] for name, channels in self.digests.items()}
-        try:
-            self._separate(source, channel, piece, n_frames)
-        except MemoryError:
-            raise
-        except Exception as error:
-            self._fail(piece, error)
-            for name, shard in self.bench.shards.items():
-                shard.values[piece.offset : piece.offset + n_frames] = shard.fill
-                self.digests[name][channel] = digests[name]
-            return False
-        return True
-
-    def _separate(self, source: Source, channel: int, piece: Piece, n_frames: int) -> None:
-        """Pass a piece's frames through in blocks, into the shards."""
-        window, halo = self.bench.window, self.recipe.hpss.halo
-        window.start(source, channel)
-        for first in range(piece.first, piece.first + n_frames, BLOCK):
-            stop = min(first + BLOCK, piece.first + n_frames)
-            lead = min(first, self.recipe.shape.before)
-            begin, end = max(first - lead - halo, 0), min(stop + halo, source.n_frames)
-            started = perf_counter()
-            spectrogram, magnitude = window.move(begin, end)
-            moved = perf_counter()
-            at = piece.offset + first - piece.first
-            rows = slice(at, at + stop - first)
-            self.bench.seconds = 0.0
-            self.bench.fill(spectrogram, magnitude, first - begin, stop - begin, rows, lead)
-            for name, shard in self.bench.shards.items():
-                block = shard.values[rows].reshape(-1).view(np.uint8)
-                self.digests[name][channel] = google_crc32c.extend(self.digests[name][channel] or 0, block)
-            self.seconds["stft"] += moved - started
-            self.seconds["hpss"] += perf_counter() - moved - self.bench.seconds
-            if self.recipe.features is not None:
-                self.seconds["features"] = self.seconds.get("features", 0.0) + self.bench.seconds
-
-    def write(self, channel: int) -> None:
-        """Write a channel of every array, a whole shard at a time."""
+    def _block(
+        self, channel: int, begin: int, end: int, span: tuple[int, int], rows: tuple[int, int], lead: int
+    ) -> None:
+        """One block of one channel; frames `begin … end` of the track are its window, of which `span` is its own."""
         started = perf_counter()
-        out = self._writer()
-        with zarr_settings():
-            for name, shard in self.bench.shards.items():
-                out.write(name, self.unit.number, shard.values, channel)
-        self.seconds["write"] += perf_counter() - started
-
-    def write_axis(self) -> None:
-        """Write the unit's frames of the coordinates, and return when everything is on disk."""
-        started = perf_counter()
-        shape, out = self.recipe.shape, self._writer()
-        time = np.full(shape.unit_frames, np.nan)
-        index = np.full(shape.unit_frames, -1, np.int32)
-        for piece in self.unit.pieces:
-            rows = slice(piece.offset, piece.offset + piece.n_frames)
-            time[rows] = self.recipe.stft.times(piece.first, piece.stop, shape.sample_rate)
-            index[rows] = piece.index
-        with zarr_settings():
-            out.write("time", self.unit.number, time)
-            out.write("track_index", self.unit.number, index)
-        out.on_disk([*shape.names, "time", "track_index"])
-        self.seconds["write"] += perf_counter() - started
-
-    def _writer(self) -> Any:
-        return writer(self.recipe.url, self.recipe.shape, self.recipe.generation)
+        spectrogram, magnitude = self.bench.windows[channel].move(begin, end)
+        moved, before = perf_counter(), sum(self.seconds.values())
+        for name, values in self.bench.fill(channel, spectrogram, magnitude, span, rows, lead).items():
+            digests = self.digests[name]
+            digests[channel] = google_crc32c.extend(digests[channel] or 0, values.reshape(-1).view(np.uint8))
+        self.seconds["hpss"] += perf_counter() - moved - (sum(self.seconds.values()) - before)
+        self.seconds["stft"] += moved - started
 
     def commit(self) -> Commit:
         """What became of the unit."""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import Folder, is_url, open_folder
+from hpss_batch.corpus.shard import GROUP
 from hpss_batch.corpus.stemrecords import StemRecord, declared, read_stems
-from hpss_batch.corpus.store import GROUP, open_group
+from hpss_batch.corpus.store import open_group
 from hpss_batch.errors import StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan

@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,8 @@ from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Placed, place
 from hpss_batch.corpus.records import Commit, Generation, Outcome, create_generation
 from hpss_batch.corpus.shape import Shape
-from hpss_batch.corpus.store import extend, open_group, write_frequency, write_tracks, writer, zarr_settings
+from hpss_batch.corpus.shard import GROUP, ShardWriter, shard_key
+from hpss_batch.corpus.store import extend, open_group, write_frequency, write_tracks, zarr_settings
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.job.config import Job
 
@@ -88,14 +90,13 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
     catalog = Catalog([generation], {})
     extend(str(out), shape, catalog)
     write_frequency(str(out), StftParams(**stft_block).frequencies(SAMPLE_RATE))
-    store = writer(str(out), shape, 0)
+    shard = ShardWriter(np.dtype(np.float32), (BANDS,), shape.unit_frames, np.nan)
     for unit in catalog.units:
-        values = np.full((shape.unit_frames, BANDS), np.nan, np.float32)
+        shard.begin(partial(open_folder(out).begin, f"{GROUP}/{NAME}/{shard_key(unit.number, 0, 1)}"))
         for piece, excerpt in zip(unit.pieces, excerpts, strict=False):
-            values[piece.offset : piece.offset + piece.n_frames] = excerpt
+            shard.write(piece.offset, excerpt)
             np.save(npy / f"{piece.index:05}.npy", excerpt)
-        with zarr_settings():
-            store.write(NAME, unit.number, values, channel=0)
+        shard.finish()
         commit = Commit(unit.number, {piece.index: Outcome("done") for piece in unit.pieces})
         catalog = catalog.with_commits([commit])
     write_tracks(
