@@ -24,16 +24,16 @@ from hpss_batch.errors import ParameterError
 CHUNK_FRAMES = 512
 """Frames in a chunk, Zarr's unit of reading."""
 
-UNIT_BYTES = 32 * 2**20
-"""Bytes of float32 that a unit of one array aims at. Larger ones are no faster once running, but touch more fresh
-memory before, leave workers idle at the end, and take memory in proportion (measured: 32, 64 and 128 MiB)."""
+UNIT_BYTES = 128 * 2**20
+"""Bytes of float32 that a unit of one array aims at: six minutes of music at the defaults, so that one task reads a
+song: some formats cannot be sought, and two tasks would decode its beginning twice. Memory does not depend on it."""
 
 
 def default_unit_frames(n_bins: int) -> int:
-    """Frames a unit: a whole number of chunks whose float32 array takes about 32 MiB.
+    """Frames a unit: a whole number of chunks whose float32 array takes about 128 MiB.
 
     >>> default_unit_frames(1025)
-    8192
+    32768
     """
     chunk_bytes = CHUNK_FRAMES * n_bins * 4
     return CHUNK_FRAMES * max(1, round(UNIT_BYTES / chunk_bytes))

@@ -22,8 +22,8 @@ DEATHS = 3
 
 MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 KEPT_BYTES = 2**32
-"""Memory that a worker of ours keeps for its next unit: by default it returns every shard's to the system, and touching
-fresh memory costs a run a third of its time."""
+"""Memory that a worker of ours keeps for its next chunk, at most: Dask has workers return theirs to the system, and
+touching fresh memory costs a run a tenth of its time."""
 
 PATIENCE_SECONDS = 120
 """How long a local cluster may be without any worker: one starts in two to ten seconds."""

@@ -174,7 +174,7 @@ class Output(Block):
     )
     unit_frames: Positive | None = key(
         None,
-        f"frames of a unit, which is a task, a shard and a commit: a multiple of {CHUNK_FRAMES}; null: about 32 MiB",
+        f"frames of a unit, which is a task, a shard and a commit: a multiple of {CHUNK_FRAMES}; null: about 128 MiB",
         f"a multiple of {CHUNK_FRAMES}, or null",
     )
     stems: Annotated[Stems | None, OrNone] = key(
