@@ -145,7 +145,7 @@ class Bench:
         """Components into the shards; the residual is returned if features are of it."""
         parts = [part[: len(whole)] for part in self.components]
         for part, weight in zip(parts, weights, strict=True):
-            np.multiply(_pairs(whole), weight[..., None], out=_pairs(part))
+            np.multiply(whole, weight, out=part)
         for name, part in zip(COMPONENTS, parts, strict=False):
             if name in out:
                 out[name][...] = part[lead:]
@@ -191,8 +191,3 @@ def bench(thread: int, recipe: Recipe) -> Bench:
 @lru_cache(maxsize=2)
 def _banks(features: "FeatureParams", stft: StftParams, sample_rate: int) -> "FilterBanks":
     return features.banks(stft, sample_rate)
-
-
-def _pairs(values: Complex64) -> Float32:
-    """Complex values as pairs of floats, shape (…, 2): a weight times both is half the work of a complex product."""
-    return values.view(np.float32).reshape(*values.shape, 2)
