@@ -82,3 +82,26 @@ def test_create_works_where_there_are_no_hard_links(tmp_path: Path, monkeypatch:
 def test_a_url_that_no_store_knows_is_named() -> None:
     with pytest.raises(StoreError, match="gopher://x"):
         open_folder("gopher://x")
+
+
+def test_a_file_of_many_parts_is_what_was_written_and_not_taken_back(folder: Folder) -> None:
+    parts = [bytes([n]) * 3_000_000 for n in range(8)]
+    file = folder.begin("corpus.zarr/x/c.0.0")
+    for part in parts[:6]:
+        file.write(part)
+    file.cut(4_000_000)
+    for part in parts[6:]:
+        file.write(part)
+    assert folder.read("corpus.zarr/x/c.0.0") is None
+    file.finish()
+    assert folder.read("corpus.zarr/x/c.0.0") == (parts[0] + parts[1])[:4_000_000] + parts[6] + parts[7]
+
+
+def test_a_file_that_is_abandoned_leaves_what_was_there(folder: Folder) -> None:
+    folder.replace("commits/1.json", b"first")
+    file = folder.begin("commits/1.json")
+    file.write(b"second")
+    file.abandon()
+    file.abandon()
+    assert folder.read("commits/1.json") == b"first"
+    assert folder.names("commits") == ["1.json"]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PARTIAL = ".partial"
 """What a name holds while its file is being written; what a crash leaves behind can be told by it."""
 
+HANDED_ON = 2**23
+"""Bytes of a file under way that are handed on to the disk together (measured: 4 MiB is as fast, 32 are slower)."""
+
 
 class NewFile(Protocol):
     """A file under way, which nobody sees before it is whole."""
@@ -153,15 +156,22 @@ class LocalFile:
         self.final = final
         self.partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
         self.file = self.partial.open("xb")
+        self.size = self.handed_on = 0
 
     def write(self, data: bytes) -> None:
         """Add bytes."""
         self.file.write(data)
+        self.size += len(data)
+        if self.size - self.handed_on >= HANDED_ON:
+            self.file.flush()
+            self._hand_on(self.handed_on)
+            self.handed_on = self.size
 
     def cut(self, size: int) -> None:
         """Forget all bytes but the first `size`."""
         self.file.seek(size)
         self.file.truncate()
+        self.size, self.handed_on = size, min(self.handed_on, size)
 
     def finish(self) -> None:
         """Take the place of what is there under this name, at once; it is on disk when this returns."""
@@ -194,7 +204,18 @@ class LocalFile:
     def _sync(self) -> None:
         self.file.flush()
         os.fsync(self.file.fileno())
+        if self.handed_on:
+            self._hand_on(0)
         self.file.close()
+
+    def _hand_on(self, begin: int) -> None:
+        """Have bytes from `begin` on go to disk now, and leave the system's memory if they are there.
+
+        Left to the system, a large file goes to disk when it is finished, and its writer waits; and a corpus fills
+        memory that others have use for, while every page of it that is fresh costs more than compressing what it holds.
+        """
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            os.posix_fadvise(self.file.fileno(), begin, 0, os.POSIX_FADV_DONTNEED)
 
 
 class ObjectFolder:
