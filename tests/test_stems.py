@@ -508,3 +508,52 @@ def test_the_command_line_makes_stems_and_nothing_else(corpus_folder: Path, tmp_
     rendered = call("render", tmp_path / "out", "short.wav", "--set", "output.stems.format=wav")
     assert rendered.exit_code == 0
     assert (tmp_path / "out" / "stems" / "short.percussive.wav").exists()
+
+
+KILLER = """
+import os
+import signal
+from pathlib import Path
+
+from hpss_batch.corpus import stemfile
+
+if "honest" not in globals():  # Dask may load this twice
+    honest, deaths = stemfile.StemFile.write, Path({deaths!r})
+
+    def deadly(self, block):
+        honest(self, block)
+        n = len(deaths.read_text())
+        if self.name.startswith("b.") and self.expected[0] > 22050 and n < {most}:
+            deaths.write_text("x" * (n + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    stemfile.StemFile.write = deadly
+"""
+"""Kills the worker in the middle of a track's stems, a number of times."""
+
+
+@pytest.mark.parametrize("most", [1, 100])
+def test_a_worker_that_dies_loses_nothing_but_what_keeps_killing_it(tmp_path: Path, most: int) -> None:
+    folder, out = tmp_path / "music", tmp_path / "out"
+    folder.mkdir()
+    for seed, name in enumerate(("a.wav", "b.wav", "c.wav")):
+        sf.write(folder / name, music(3.0, 22050, 1, seed), 22050)
+    deaths = tmp_path / "deaths"
+    deaths.write_text("")
+    (tmp_path / "killer.py").write_text(KILLER.format(deaths=str(deaths), most=most))
+    cluster = {"class": "distributed.LocalCluster", "kwargs": {"n_workers": 1}}
+    cluster["kwargs"]["preload"] = str(tmp_path / "killer.py")  # type: ignore[index]
+    job = settings(folder, out, output__arrays=[], output__stems=True) | {"cluster": cluster}
+    result = run(Job.parse(job))
+    assert len(deaths.read_text()) >= 1
+    assert stems_job(folder, tmp_path / "undisturbed").exit_status == 0
+    wanted = [path.name for path in sorted((tmp_path / "undisturbed" / "stems").iterdir())]
+    if most > 1:
+        assert "killed its worker" in result.failed["b.wav"]
+        assert result.catalog.counts == {"done": 2, "quarantined": 1}
+        wanted = [name for name in wanted if not name.startswith("b.")]
+    else:
+        assert result.exit_status == 0
+    assert [path.name for path in sorted((out / "stems").iterdir()) if path.name[0] != "."] == wanted
+    for name in wanted:
+        assert (out / "stems" / name).read_bytes() == (tmp_path / "undisturbed" / "stems" / name).read_bytes()
