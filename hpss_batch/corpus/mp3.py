@@ -9,6 +9,8 @@ import mmap
 import os
 from typing import Literal
 
+from hpss_batch.corpus.mapped import STEP, let_go
+
 # Bytes a second / 125 (that is kbit/s) by bit rate index: MPEG 1 layers I, II, III; MPEG 2 and 2.5 layers I, II + III
 _KBITS = {
     (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -68,8 +70,10 @@ def mp3_header(path: str, size: int) -> Literal["whole", "partial", "none"]:
 def mp3_count(path: str) -> int:
     """Samples in all frames of an MP3 file, by its frames' headers alone."""
     with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at, count, size = _behind_tags(data[:10]), 0, len(data)
+        at, held, count, size = _behind_tags(data[:10]), 0, 0, len(data)
         while at + 4 <= size:
+            if at - held >= STEP:
+                held = let_go(data, held, at)
             frame = _FRAMES.get(data[at + 1] << 8 | data[at + 2]) if data[at] == 0xFF else None
             if frame is None:
                 at = _next_frame(data, at + 1)

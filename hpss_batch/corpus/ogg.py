@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 
+from hpss_batch.corpus.mapped import STEP, let_go
 from hpss_batch.errors import AudioError
 
 _PAGE = struct.Struct("<4sBBqIIIB")
@@ -144,8 +145,10 @@ def _walk(data: mmap.mmap) -> int:
 
 def _pages(data: mmap.mmap) -> Iterator[tuple[int, int, bytes]]:
     """Granule position, offset of the body and lacing values of each page of a file with one whole stream."""
-    at, expected, serial = 0, 0, None
+    at, held, expected, serial = 0, 0, 0, None
     while at < len(data):
+        if at - held >= STEP:
+            held = let_go(data, held, at)
         page = _page(data, at)
         if page is None or page[5] != expected or page[4] != (page[4] if serial is None else serial):
             raise _OddError

@@ -1,0 +1,49 @@
+"""A long file is looked through in memory that does not grow with it."""
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import music
+
+from hpss_batch.corpus import mapped, mp3, ogg
+from hpss_batch.corpus.mapped import STEP, let_go
+
+
+def held(path: Path) -> int:
+    """Bytes of a file that are mapped now and in memory."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    if not any(line.endswith(path.name) for line in lines):
+        return 0
+    return 1024 * int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+
+
+def test_what_was_seen_is_let_go_of_and_can_be_read_again(tmp_path: Path) -> None:
+    if not Path("/proc/self/smaps").exists():
+        pytest.skip("only Linux says what is held")
+    values = np.random.default_rng(0).integers(0, 256, 5 * STEP // 2, np.uint8)
+    path = tmp_path / "long"
+    path.write_bytes(values.tobytes())
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        assert data[:] == values.tobytes()
+        assert held(path) == len(values)
+        assert let_go(data, 0, STEP - 1) == 0
+        assert let_go(data, 0, STEP + 1) == STEP
+        assert held(path) == len(values) - STEP
+        assert let_go(data, STEP, len(values)) == 2 * STEP
+        assert held(path) == len(values) - 2 * STEP
+        assert data[:] == values.tobytes()
+
+
+def test_letting_go_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sf.write(tmp_path / "a.ogg", music(12.0, 44100, 2), 44100)
+    sf.write(tmp_path / "a.mp3", music(12.0, 44100, 2), 44100)
+    assert (tmp_path / "a.ogg").stat().st_size > 4 * mmap.PAGESIZE
+    wanted = ogg.sought_until(str(tmp_path / "a.ogg")), mp3.mp3_count(str(tmp_path / "a.mp3"))
+    assert min(wanted) > 400_000
+    for module in (mapped, ogg, mp3):
+        monkeypatch.setattr(module, "STEP", mmap.PAGESIZE)
+    ogg._sought_until.cache_clear()
+    assert (ogg.sought_until(str(tmp_path / "a.ogg")), mp3.mp3_count(str(tmp_path / "a.mp3"))) == wanted
