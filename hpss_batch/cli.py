@@ -306,6 +306,7 @@ def evaluate(
     from hpss_batch.products.scoreboard import print_scores
     from hpss_batch.products.truth import find_pieces
 
+    evaluation.check_overrides(overrides)
     job = _job(path, None, overrides) if path else _job(truth[0], "evaluation", overrides)
     settings = evaluation.settings_of(job)
     evaluation.check_target(output)

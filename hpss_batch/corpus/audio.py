@@ -56,7 +56,7 @@ class Recording:
 
     Examples
     --------
-    >>> with Recording("song.ogg", sample_rate=22050) as song:  # doctest: +SKIP
+    >>> with Recording("song.ogg", sample_rate=22050) as song:
     ...     samples = song.read(0, 22050)
     """
 

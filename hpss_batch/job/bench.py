@@ -8,6 +8,7 @@ A feature that looks back (`Feature.before`) needs masks of some frames before t
 again for each block, so that no state is kept from one block to the next and every cutting gives the same bits.
 """
 
+import threading
 from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -182,10 +183,16 @@ class Bench:
         self.seconds["features"] += perf_counter() - started
 
 
-@lru_cache(maxsize=2)
-def bench(thread: int, recipe: Recipe) -> Bench:
-    """The bench of a thread; the same one as long as units are of the same recipe."""
-    return Bench(recipe)
+_benches = threading.local()
+
+
+def bench(recipe: Recipe) -> Bench:
+    """The bench of this thread; the same one as long as units are of the same recipe."""
+    held: Bench | None = getattr(_benches, "held", None)
+    if held is None or held.recipe != recipe:
+        _benches.held = None  # its memory is wanted for the next
+        _benches.held = held = Bench(recipe)
+    return held
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,6 @@ A unit is checked in up to four steps, each of which needs more than the one bef
 4. Heal, if asked: where 2 gave the committed digests, the unit is written again, to the same bits, and read again.
 """
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -265,7 +264,7 @@ def _healed(task: Task, findings: list[Finding], proof: _Proof | None) -> list[F
     removed = set[tuple[str, int]]()
     for finding in findings:
         if finding.remedy == "layout" and finding.array is not None:
-            write_axes(bench(threading.get_ident(), recipe), unit, [finding.array])
+            write_axes(bench(recipe), unit, [finding.array])
         elif finding.remedy == "delete" and finding.array is not None and finding.channel is not None:
             folder.delete(task.shard(finding.array, finding.channel))
             removed.add((finding.array, finding.channel))

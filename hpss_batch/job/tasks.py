@@ -14,7 +14,6 @@ A piece that cannot be read fails alone: its frames hold the fill value, its tra
 other tracks are done.
 """
 
-import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
 from time import perf_counter
@@ -92,7 +91,7 @@ class _Work:
 
     def __init__(self, recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> None:
         self.recipe, self.unit, self.outcomes = recipe, unit, dict(excluded)
-        self.bench = bench(threading.get_ident(), recipe)
+        self.bench = bench(recipe)
         self.digests: Digests = {name: [None] * recipe.n_channels for name in recipe.shape.names}
         self.seconds = self.bench.seconds
         self.seconds |= dict.fromkeys(self.seconds, 0.0)

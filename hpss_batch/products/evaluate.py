@@ -85,6 +85,18 @@ class Score:
     ratios: Mapping[tuple[str, str], Ratios]
 
 
+def check_overrides(overrides: Iterable[str]) -> None:
+    """Raise `ParameterError` if one of "KEY=VALUE" sets a key of the job that evaluation makes no use of."""
+    used = ("stft", "hpss", "corpus.sample_rate", "corpus.channels")
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if not any(key == name or key.startswith(f"{name}.") for name in used):
+            raise ParameterError(
+                f"--set {override}: evaluation makes no use of {key}; allowed: stft.…, hpss.…, "
+                "corpus.sample_rate, corpus.channels"
+            )
+
+
 def settings_of(job: Job) -> Settings:
     """What a job would do to a piece; at the piece's own rate unless the job gives one."""
     rate = job.corpus.sample_rate if job.given("corpus.sample_rate") else None

@@ -66,7 +66,7 @@ def plot(
 
     Examples
     --------
-    >>> plot(open_corpus("out/")["song.flac"], start=30, duration=10).savefig("song.png")    # doctest: +SKIP
+    >>> plot(open_corpus("out/")["song.flac"], start=30, duration=10).savefig("song.png")
     """
     return _plot(_Labelled(dataset), start, duration, dynamic_range, title)
 
