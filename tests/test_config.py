@@ -292,8 +292,10 @@ def test_overrides_are_not_written_into_what_they_change():
     assert given == {"corpus": {"path": "a"}, "output": {"path": "b"}, "dask": {"x": {"y": 1}}}
 
 
-def test_patterns_need_no_quotes_on_the_command_line():
+def test_patterns_and_names_of_stems_need_no_quotes_on_the_command_line():
     assert job("corpus.include=*.flac").corpus.include == ("*.flac",)
+    stems = job("output.stems=true", "output.stems.path={id}.{component}").output.stems
+    assert stems.path == "{id}.{component}"
     assert job("corpus.include=['*.flac', '*.wav']").corpus.include == ("*.flac", "*.wav")
 
 

@@ -105,3 +105,9 @@ def test_a_file_that_is_abandoned_leaves_what_was_there(folder: Folder) -> None:
     file.abandon()
     assert folder.read("commits/1.json") == b"first"
     assert folder.names("commits") == ["1.json"]
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "commits").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"commits/1.json cannot be written: (Not a directory|File exists)"):
+        LocalFolder(tmp_path).begin("commits/1.json")

@@ -282,6 +282,32 @@ def test_a_corpus_that_moved_is_the_same_corpus(growing: Path, tmp_path: Path, r
     assert not run_job(elsewhere, tmp_path / "out").plan.pending
 
 
+def test_another_corpus_in_the_same_directory_is_refused_by_name(
+    growing: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    run_job(growing, tmp_path / "out")
+    other = tmp_path / "other"
+    other.mkdir()
+    sf.write(other / "talk.mp3", music(1.0, 22050, 1, 12), 22050)  # a name that is there too
+    with pytest.raises(StoreError, match=rf"made from another corpus: .* {growing}/, and none of {other}"):
+        run_job(other, tmp_path / "out")
+    (other / "talk.mp3").unlink()
+    shutil.copy(growing / "short.wav", other)  # some of it, moved, and a new one
+    sf.write(other / "new.wav", music(1.0, 22050, 1, 13), 22050)
+    assert run_job(other, tmp_path / "out").catalog.counts["done"] == 8
+
+
+def test_a_run_directory_that_cannot_be_is_refused_before_anything_is_probed(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for place, what in (("notes.txt/out", "a file"), ("notes.txt", "a file"), ("link", "a link to nothing")):
+        with pytest.raises(StoreError, match=rf"{place} cannot be a run directory: .* is {what}"):
+            run_job(corpus_folder, tmp_path / place)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_failed_tracks_are_tried_again_only_when_asked(
     growing: Path, tmp_path: Path, run_job: RunJob
 ) -> None:

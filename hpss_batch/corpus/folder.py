@@ -72,6 +72,24 @@ def open_folder(location: str | os.PathLike[str]) -> Folder:
     return LocalFolder(Path(place))
 
 
+def check_place(location: str) -> None:
+    """Raise `StoreError` if a local path is no folder, and none can be made there. Makes nothing."""
+    if is_url(location):
+        return
+    there = Path(os.path.abspath(location))
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        what = "a link to nothing" if there.is_symlink() and not there.exists() else "a file"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        what = "a folder that you may not write to"
+    else:
+        return
+    raise StoreError(
+        f"{location} cannot be a run directory: {there} is {what}. Give a folder that is there or can be made"
+    )
+
+
 def is_url(location: str) -> bool:
     """Whether a location names an object store rather than a local path."""
     return "://" in location
@@ -152,10 +170,15 @@ class LocalFile:
     """A file under way on a file system, under another name; see `NewFile`."""
 
     def __init__(self, final: Path) -> None:
-        final.parent.mkdir(parents=True, exist_ok=True)
         self.final = final
         self.partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}{PARTIAL}")
-        self.file = self.partial.open("xb")
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            self.file = self.partial.open("xb")
+        except OSError as error:
+            raise StoreError(
+                f"{final} cannot be written: {error.strerror}. Make room or give rights, or use another output.path"
+            ) from error
         self.size = self.handed_on = 0
 
     def write(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ say where it came from.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -154,7 +155,12 @@ def _argument_value(text: str, argument: str) -> Any:
     try:
         return read(text, argument)[0]
     except ConfigError as error:
-        if text.lstrip().startswith(("*", "@", "%", "`")):  # `corpus.include=*.flac` is clear, if no YAML
-            return text.strip()
+        if text.lstrip().startswith(("*", "@", "%", "`")) or _is_template(text):
+            return text.strip()  # `corpus.include=*.flac` and `output.stems.path={id}.{component}` are clear, if no YAML
         problem = getattr(error.__cause__, "problem", None) or error
         raise ConfigError(f"{argument}: the value is not YAML: {problem}") from error
+
+
+def _is_template(text: str) -> bool:
+    """Whether a text that is no YAML is one with names in braces, `{id}.{component}`."""
+    return re.fullmatch(r"[^{}:]*(\{\w+\}[^{}:]*)+", text) is not None

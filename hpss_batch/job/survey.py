@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import Folder, is_url, open_folder
+from hpss_batch.corpus.folder import Folder, check_place, is_url, open_folder
 from hpss_batch.corpus.layout import Placed, default_unit_frames, place, round_up
+from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.records import Generation
 from hpss_batch.corpus.resample import resampled_length
 from hpss_batch.corpus.stemrecords import read_stems, settings_key
@@ -78,6 +79,7 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     StoreError
         If the run directory was made by another job, whose differing settings are named.
     """
+    check_place(job.output.path)
     if is_run_directory(job.corpus.path):
         return _survey_store(job, retry_failed)
     return _survey_audio(job, retry_failed, progress)
@@ -114,6 +116,8 @@ def _survey_audio(job: Job, retry_failed: bool, progress: Progress | None) -> Su
         check_same(job, existing, job.numerics())
     corpus = job.corpus
     listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
+    if existing is not None:
+        _check_corpus(job, listing, existing)
     fresh = [found for found in listing.files if _is_new(found, existing, retry_failed)]
     tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
     settings = _settings(job, tracks, existing)
@@ -127,6 +131,30 @@ def _survey_audio(job: Job, retry_failed: bool, progress: Progress | None) -> Su
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
     return Survey(job, catalog, new, listing)
+
+
+def _check_corpus(job: Job, listing: Listing, existing: Catalog) -> None:
+    """Refuse a run directory made from another corpus, whose tracks these would join or, by their names, replace.
+
+    A corpus may grow, change or move. A manifest says itself what belongs together.
+    """
+    rows = [existing.rows[index] for index in existing.current.values()]
+    if not rows or job.corpus.path.lower().endswith(MANIFESTS):
+        return
+    sizes = {row.id: row.source_size for row in rows}
+    roots = {root for row in rows if (root := _root(row))}
+    if not any(_root(found) in roots or sizes.get(found.id) == found.size for found in listing.files):
+        theirs = ", ".join(sorted(roots)[:3]) or ", ".join(list(sizes)[:3])
+        raise StoreError(
+            f"{job.output.path} was made from another corpus: it holds {len(rows):,} tracks of {theirs}, and none of "
+            f"{job.corpus.path}. Use another output.path; or, to have both in one store, the folder that holds both, "
+            "or a manifest of both, as corpus.path"
+        )
+
+
+def _root(track: Found | Placed) -> str:
+    """The folder that a track's id is relative to; nothing where its id is another name than its path."""
+    return track.path.removesuffix(track.id) if track.path.endswith(f"/{track.id}") else ""
 
 
 def _records(existing: Catalog | None) -> tuple[dict[int, Any], Mapping[int, Any]]:
