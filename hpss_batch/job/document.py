@@ -156,7 +156,7 @@ def _argument_value(text: str, argument: str) -> Any:
         return read(text, argument)[0]
     except ConfigError as error:
         if text.lstrip().startswith(("*", "@", "%", "`")) or _is_template(text):
-            return text.strip()  # `corpus.include=*.flac` and `output.stems.path={id}.{component}` are clear, if no YAML
+            return text.strip()  # `*.flac` and `{id}.{component}` are clear, if no YAML
         problem = getattr(error.__cause__, "problem", None) or error
         raise ConfigError(f"{argument}: the value is not YAML: {problem}") from error
 
