@@ -127,16 +127,17 @@ def plan(
     as_json: bool,
 ) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
-    from hpss_batch import console
+    from hpss_batch.console.live import OPENING, counting
+    from hpss_batch.console.planned import plan_figures, print_plan
     from hpss_batch.job.plan import plan as make_plan
 
     job = _job(source, output, overrides, stems)
-    with console.opening() as progress:
+    with counting(OPENING) as progress:
         planned = make_plan(job, retry_failed=retry_failed, progress=progress)
     if as_json:
-        click.echo(json.dumps(console.plan_figures(planned), indent=1))
+        click.echo(json.dumps(plan_figures(planned), indent=1))
     else:
-        console.print_plan(planned)
+        print_plan(planned)
 
 
 @main.command()
@@ -145,13 +146,14 @@ def plan(
 @_stems
 def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was."""
-    from hpss_batch import console
+    from hpss_batch.console.done import print_result
+    from hpss_batch.console.live import Live
     from hpss_batch.job.run import run as do_run
 
     job = _job(source, output, overrides, stems)
-    with console.Live() as live:
+    with Live() as live:
         result = do_run(job, retry_failed=retry_failed, reporter=live)
-    console.print_result(result, live)
+    print_result(result, live)
     sys.exit(result.exit_status)
 
 
@@ -167,13 +169,12 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
 )
 def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
     """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
-    from hpss_batch import console
+    from hpss_batch.console.done import print_rendered
+    from hpss_batch.console.words import printable
     from hpss_batch.job.render import render_tracks
 
-    records = render_tracks(
-        out, tracks, overrides, lambda text: click.echo(console.printable(text), err=True)
-    )
-    console.print_rendered(out, records)
+    records = render_tracks(out, tracks, overrides, lambda text: click.echo(printable(text), err=True))
+    print_rendered(out, records)
     n_done = sum(record.status == "done" for record in records.values())
     sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
 
@@ -183,14 +184,14 @@ def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print every track for programs.")
 def status(out: str, as_json: bool) -> None:
     """Say what is done, pending and failed in a run directory, and why."""
-    from hpss_batch import console
+    from hpss_batch.console.done import print_status
     from hpss_batch.job.status import read_status
 
     found = read_status(out)
     if as_json:
         click.echo(json.dumps(found.figures(), indent=1))
     else:
-        console.print_status(found)
+        print_status(found)
     sys.exit(found.exit_status)
 
 
@@ -214,17 +215,18 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     Exit status: 0 what was checked is sound now (healed included), 1 something is wrong or could not be proven, 2
     nothing could be verified.
     """
-    from hpss_batch import console
+    from hpss_batch.console.live import counting
+    from hpss_batch.console.verified import print_verification
     from hpss_batch.job.verify import verify as do_verify
 
-    with console.counting("checking units") as progress:
+    with counting("checking units") as progress:
         found = do_verify(
             out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=progress
         )
     if as_json:
         click.echo(json.dumps(found.figures(), indent=1))
     else:
-        console.print_verification(found)
+        print_verification(found)
     sys.exit(found.exit_status)
 
 
@@ -249,10 +251,10 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
 )
 def report(out: str, output: str | None, tracks: int, sample: int) -> None:
     """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
-    from hpss_batch import console
+    from hpss_batch.console.live import counting
     from hpss_batch.products.report import write_report
 
-    with console.counting("looking at tracks") as progress:
+    with counting("looking at tracks") as progress:
         place = write_report(out, output, tracks=tracks, sample=sample, progress=progress)
     click.echo(f"Wrote {place}")
 
@@ -263,7 +265,9 @@ def report(out: str, output: str | None, tracks: int, sample: int) -> None:
 )
 def demo(output: str) -> None:
     """Make a small corpus of music, run the real job on it, and say how well it did."""
-    from hpss_batch import console
+    from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
+    from hpss_batch.console.done import print_result
+    from hpss_batch.console.live import Live
     from hpss_batch.corpus.open import open_corpus
     from hpss_batch.job.config import Job
     from hpss_batch.job.run import run as do_run
@@ -271,13 +275,13 @@ def demo(output: str) -> None:
 
     music, out = Path(output, "music"), Path(output, "out")
     truth = show.make_corpus(music)
-    console.print_demo_corpus(music, out)
-    with console.Live() as live:
+    print_demo_corpus(music, out)
+    with Live() as live:
         result = do_run(Job.from_command_line(music, out), reporter=live)
-    console.print_result(result, live)
+    print_result(result, live)
     corpus = open_corpus(out)
-    console.print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
-    console.print_demo_end(out)
+    print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
+    print_demo_end(out)
 
 
 @main.command()

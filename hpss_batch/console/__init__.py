@@ -1,0 +1,1 @@
+"""How plans, runs and states look in a terminal."""

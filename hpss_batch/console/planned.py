@@ -1,0 +1,91 @@
+"""How does a plan read?"""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from hpss_batch.console.words import clock, out, print_reasons, size
+from hpss_batch.job.cluster import describe
+from hpss_batch.job.plan import Plan
+from hpss_batch.job.stemplan import StemPlan
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan as a person reads it."""
+    figures = plan_figures(plan)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    rows = figures["tracks"]
+    table.add_row("corpus", escape(plan.job.corpus.path))
+    table.add_row("run directory", escape(plan.job.output.path))
+    words = f"{sum(rows.values()):,}, {clock(figures['audio_seconds'])} of audio"
+    table.add_row("tracks", words + "".join(f"; {n:,} {status}" for status, n in sorted(rows.items())))
+    units = figures["units"]
+    words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"
+    table.add_row(
+        "units", words + (f", {units['waiting']:,} wait for the source" if units["waiting"] else "")
+    )
+    for name, n_bytes in figures["array_bytes"].items():
+        table.add_row(name, f"{plan.shape.dtype(name)}, {size(n_bytes)} before compression")
+    if plan.stems is not None:
+        stems = figures["stems"]
+        words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
+        table.add_row("stems", words + (f", {stems['done']:,} tracks done" if stems["done"] else ""))
+    table.add_row("memory", f"at most {size(figures['task_bytes'])} for each worker thread")
+    table.add_row("cluster", escape(describe(plan.job.cluster)))
+    if figures["seconds"] is not None:
+        table.add_row("time", f"about {clock(figures['seconds'])}, from a short measurement on this machine")
+    out.print(table)
+    if plan.listing is not None:
+        for heading, found in (
+            ("not read here", plan.listing.unreadable),
+            ("passed over", plan.listing.skipped),
+        ):
+            print_reasons(heading, {str(a): str(b) for a, b in found})
+    print_reasons("cannot be read", figures["unreadable"])
+    if plan.stems is not None:
+        print_reasons("cannot have such stems", plan.stems.refused)
+
+
+def plan_figures(plan: Plan) -> dict[str, Any]:
+    """A plan's figures, fit for JSON."""
+    from hpss_batch.job.measure import estimate_seconds
+
+    catalog, counts = plan.catalog, plan.catalog.counts
+    tracks = {status: n for status, n in counts.items() if status not in ("superseded", "vanished")}
+    return {
+        "corpus": plan.job.corpus.path,
+        "output": plan.job.output.path,
+        "fingerprint": catalog.settings["fingerprint"],
+        "tracks": tracks,
+        "audio_seconds": sum(row.n_samples for row in plan.tracks) / plan.shape.sample_rate,
+        "units": {
+            "frames": plan.shape.unit_frames,
+            "total": len(catalog.units),
+            "done": len(catalog.commits),
+            "pending": len(plan.pending),
+            "waiting": plan.waiting,
+        },
+        "stems": stem_figures(plan.stems),
+        "array_bytes": plan.array_bytes,
+        "task_bytes": plan.task_bytes,
+        "cluster": describe(plan.job.cluster),
+        "seconds": estimate_seconds(plan),
+        "unreadable": {row.id: row.error for row in plan.tracks if row.error},
+    }
+
+
+def stem_figures(stems: StemPlan | None) -> dict[str, Any] | None:
+    """The figures of a plan's stems."""
+    if stems is None:
+        return None
+    return {
+        "encoding": f"{stems.recipe.encoding.format} {stems.recipe.encoding.subtype}",
+        "files": stems.n_files,
+        "pending": len(stems.tasks),
+        "done": stems.n_done,
+        "failed": stems.n_failed,
+        "refused": stems.refused,
+    }
