@@ -117,8 +117,13 @@ class StemWork:
 
 
 def all_work(plan: Plan) -> list[Work]:
-    """Everything that a plan has to do, in the order in which to submit it."""
+    """Everything that a plan has to do, in the order in which to submit it.
+
+    Units go in order, since a worker that reads on in a track need not seek. Tracks go from the longest to the
+    shortest, so that in the end no worker is left with a long one while the others have nothing to do.
+    """
     stems = plan.stems
     work: list[Work] = [StemWork(stems.recipe, task) for task in stems.tasks] if stems else []
+    work.sort(key=lambda task: -task.seconds)
     work += [UnitWork(plan, unit) for unit in plan.pending]
     return work
