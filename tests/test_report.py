@@ -28,8 +28,9 @@ from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
 from hpss_batch.products import figures, markup
 from hpss_batch.products.excerpts import png
+from hpss_batch.products.gathered import gather
 from hpss_batch.products.meter import spans
-from hpss_batch.products.report import gather, write_report
+from hpss_batch.products.report import write_report
 
 RunJob = Callable[..., Result]
 

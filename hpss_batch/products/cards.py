@@ -1,19 +1,16 @@
 """How do a few tracks, and the figures of many, look on a page?"""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpss_batch.products.charts import histogram
 from hpss_batch.products.excerpts import Excerpt
 from hpss_batch.products.figures import FIGURES, Figure
+from hpss_batch.products.gathered import Findings, Portrait
 from hpss_batch.products.markup import Html, data_uri, duration, element
 from hpss_batch.products.meter import SPANS
 from hpss_batch.products.tables import link
-
-if TYPE_CHECKING:
-    from hpss_batch.products.report import Findings, Portrait
 
 VOICES = {
     "full": "Full",
@@ -28,7 +25,7 @@ VOICES = {
 _BADGES = ("percussive_energy", "percussive_weight", "entropy", "residual")
 
 
-def portraits(found: "Findings") -> Html | None:
+def portraits(found: Findings) -> Html | None:
     """A few tracks, to look at and listen to."""
     if not found.portraits:
         return None
@@ -40,7 +37,7 @@ def portraits(found: "Findings") -> Html | None:
     return element("div", element("p", about, class_="soft"), element("div", cards, class_="cards"))
 
 
-def _card(portrait: "Portrait") -> Html:
+def _card(portrait: Portrait) -> Html:
     excerpt, measured = portrait.excerpt, portrait.measured
     facts = [
         f"{figure.title.lower()} {figure.words(measured.values[figure.key])}"
@@ -96,7 +93,7 @@ def _ticks(excerpt: Excerpt) -> Iterator[Html]:
             yield element("span", words, class_="hz", style=f"bottom:{100 * at:.1f}%")
 
 
-def distributions(found: "Findings") -> Html | None:
+def distributions(found: Findings) -> Html | None:
     """How each figure is spread over the tracks that were looked at."""
     plots, alike = list[Html](), list[str]()
     for figure in FIGURES:

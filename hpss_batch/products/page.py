@@ -3,21 +3,18 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from hpss_batch import __version__
 from hpss_batch.products.cards import distributions, portraits
 from hpss_batch.products.charts import shares
+from hpss_batch.products.gathered import Findings
 from hpss_batch.products.markup import Html, duration, element, escape, n_bytes
 from hpss_batch.products.tables import LISTED, outlier_table, table, track_table
-
-if TYPE_CHECKING:
-    from hpss_batch.products.report import Findings
 
 STEPS = {"read": "read and decode", "stft": "transform", "hpss": "separate", "write": "compress and write"}
 
 
-def render(found: "Findings") -> str:
+def render(found: Findings) -> str:
     """The page."""
     sections = {
         "totals": ("Totals", _totals(found)),
@@ -65,22 +62,22 @@ def render(found: "Findings") -> str:
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-def _name(found: "Findings") -> str:
+def _name(found: Findings) -> str:
     return found.plan.job.corpus.path.rstrip("/").rsplit("/", 1)[-1] or found.plan.job.corpus.path
 
 
-def _audio_seconds(found: "Findings", status: str = "done") -> float:
+def _audio_seconds(found: Findings, status: str = "done") -> float:
     catalog, rate = found.plan.catalog, found.plan.shape.sample_rate
     return sum(state.n_samples for state in catalog.states if state.status == status) / rate
 
 
-def _lead(found: "Findings") -> str:
+def _lead(found: Findings) -> str:
     counts = _counts(found)
     words = f"{counts['done']:,} of {sum(counts.values()):,} tracks done, {duration(_audio_seconds(found))} of audio"
     return f"{words}. Corpus {found.plan.job.corpus.path}, results in {found.plan.job.output.path}."
 
 
-def _counts(found: "Findings") -> Counter[str]:
+def _counts(found: Findings) -> Counter[str]:
     """Tracks by status, without rows that a later one took the place of."""
     counts = Counter(found.plan.catalog.counts)
     del counts["superseded"]
@@ -92,7 +89,7 @@ def _tile(value: str, words: str, more: str = "") -> Html:
     return element("div", element("b", value), element("span", words), small, class_="tile")
 
 
-def _totals(found: "Findings") -> Html:
+def _totals(found: Findings) -> Html:
     plan, catalog = found.plan, found.plan.catalog
     counts, seconds = _counts(found), _audio_seconds(found)
     frames = sum(state.n_frames for state in catalog.states if state.status == "done")
@@ -120,7 +117,7 @@ def _key(name: str) -> Html:
     return element("svg", spot, viewBox="0 0 10 10", class_="key", aria_hidden="true")
 
 
-def _failures(found: "Findings") -> Html | None:
+def _failures(found: Findings) -> Html | None:
     catalog = found.plan.catalog
     bad = [(track, status, error) for track, (status, error) in catalog.reasons.items()]
     bad += [
@@ -154,7 +151,7 @@ def _failures(found: "Findings") -> Html | None:
     )
 
 
-def _speed(found: "Findings") -> Html | None:
+def _speed(found: Findings) -> Html | None:
     catalog, stft = found.plan.catalog, found.plan.stft
     done = [unit for unit in catalog.units if unit.number in catalog.commits]
     audio = sum(unit.n_frames for unit in done) * stft.hop_length / found.plan.shape.sample_rate
@@ -193,7 +190,7 @@ def _steps(what: str, audio: float, taken: Sequence[Mapping[str, float]]) -> Htm
     return element("div", words, shares(spent, "time by step"), table(heads, rows), class_="work")
 
 
-def _job(found: "Findings") -> Html:
+def _job(found: Findings) -> Html:
     catalog = found.plan.catalog
     made = Counter(
         ", ".join(f"{name} {number}" for name, number in commit.versions.items())

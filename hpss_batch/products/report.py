@@ -8,75 +8,15 @@ and the page says so.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import Folder, is_url, open_folder
-from hpss_batch.corpus.shard import GROUP
-from hpss_batch.corpus.stemrecords import StemRecord, declared, read_stems
-from hpss_batch.corpus.store import open_group
+from hpss_batch.corpus.folder import open_folder
 from hpss_batch.errors import StoreError
-from hpss_batch.job.config import Job
-from hpss_batch.job.plan import Plan
-from hpss_batch.job.survey import is_run_directory
-from hpss_batch.products.excerpts import SECONDS, Cutter, Excerpt
-from hpss_batch.products.figures import Measured, Outlier, outliers, sample_rows, with_stems
-from hpss_batch.products.meter import Meter
+from hpss_batch.products.gathered import Progress, gather
 from hpss_batch.products.page import render
 
 SAMPLE = 200
 """Tracks that figures are made of, at most."""
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """A track that is shown, and why it was chosen."""
-
-    measured: Measured
-    why: str
-    excerpt: Excerpt
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that a page tells.
-
-    Attributes
-    ----------
-    plan : Plan
-        The run directory's job and catalog.
-    job_yaml : str
-        Its job, as run.
-    measured : list of Measured
-        The sampled tracks.
-    n_measurable : int
-        The tracks that they are a sample of.
-    outliers : list of Outlier
-        Of the sampled ones.
-    portraits : list of Portrait
-        The tracks that are shown.
-    stems : dict of int to StemRecord
-        What became of the stems of each row.
-    stored_bytes : int or None
-        Bytes on disk; None where counting them would take long.
-    written : datetime
-        Now.
-    """
-
-    plan: Plan
-    job_yaml: str
-    measured: list[Measured]
-    n_measurable: int
-    outliers: list[Outlier]
-    portraits: list[Portrait]
-    stems: dict[int, StemRecord]
-    stored_bytes: int | None
-    written: datetime
 
 
 def write_report(
@@ -127,91 +67,3 @@ def write_report(
             f"{target} cannot be written: {error.strerror}. Give another file with -o"
         ) from error
     return str(target)
-
-
-def gather(folder: Folder, tracks: int, sample: int, progress: Progress | None = None) -> Findings:
-    """Look at a run directory; see `write_report`."""
-    catalog = _read(folder)
-    text = (folder.read("job.yaml") or b"").decode("utf-8", "replace")
-    if not text:
-        raise StoreError(f"{folder.url}/job.yaml is missing; run the job again, which writes it")
-    job = Job.parse(text, [("output.path", folder.url)], name="job.yaml")
-    source = Catalog.read(open_folder(job.corpus.path)) if is_run_directory(job.corpus.path) else None
-    stems = _stems(folder)
-    catalog = catalog.with_stems(stems)
-    plan = Plan(job, catalog, [], None, source)
-    rows = sample_rows(catalog, sample)
-    measured, portraits = list[Measured](), list[Portrait]()
-    if rows:
-        meter = Meter(plan, open_group(folder.url) if catalog.has_units else None)
-        cutter, total = Cutter(plan, meter), len(rows) + min(tracks, len(rows))
-        for row in rows:
-            measured.append(with_stems(meter.measure(row), stems.get(row)))
-            if progress is not None:
-                progress(len(measured), total)
-        chosen = choose(measured, tracks)
-        for one, why in chosen:
-            portraits.append(Portrait(one, why, cutter.cut(one.row)))
-            if progress is not None:
-                progress(len(measured) + len(portraits), total)
-    return Findings(
-        plan,
-        text,
-        measured,
-        sum(state.status == "done" and state.n_frames > 0 for state in catalog.states),
-        outliers(measured),
-        portraits,
-        stems,
-        None if is_url(folder.url) else _bytes_below(Path(folder.url, GROUP)),
-        datetime.now(UTC),
-    )
-
-
-def _read(folder: Folder) -> Catalog:
-    catalog = Catalog.read(folder)
-    if catalog is None:
-        raise StoreError(
-            f"{folder.url} is not a run directory: it has no layout/. Give the output.path of a job that was run"
-        )
-    return catalog
-
-
-def _stems(folder: Folder) -> dict[int, StemRecord]:
-    """The records of stems by row, of whatever settings they were made with."""
-    found = dict[int, StemRecord]()
-    for key in declared(folder):
-        found |= read_stems(folder, key)
-    return found
-
-
-def choose(measured: Sequence[Measured], most: int) -> list[tuple[Measured, str]]:
-    """Tracks worth looking at, and why: the ends of what was measured, its middle, and then whatever comes."""
-    found = dict[int, tuple[Measured, str]]()
-
-    def take(ranked: Sequence[Measured], why: str) -> None:
-        for one in ranked:
-            if len(found) < most and one.row not in found:
-                found[one.row] = one, why
-                return
-
-    long = [m for m in measured if m.seconds >= SECONDS / 2]
-    long = long if len(long) >= most else list(measured)
-    for key in ("percussive_energy", "percussive_weight"):
-        ranked = sorted((m for m in long if key in m.values), key=lambda m: m.values[key])
-        if ranked:
-            middle = len(ranked) // 2
-            take(ranked[middle:], "typical: in the middle of the percussive shares")
-            take(ranked[::-1], "the most percussive of those looked at")
-            take(ranked, "the most harmonic of those looked at")
-            break
-    ranked = sorted((m for m in long if "entropy" in m.values), key=lambda m: -m.values["entropy"])
-    take(ranked, "the one whose masks decide least")
-    rest = sorted((m for m in long if m.row not in found), key=lambda m: m.row)
-    step = max(len(rest) // max(most - len(found), 1), 1)
-    for one in rest[step // 2 :: step]:
-        take([one], "one of the others")
-    return list(found.values())
-
-
-def _bytes_below(place: Path) -> int:
-    return sum(entry.stat().st_size for entry in place.rglob("*") if entry.is_file()) if place.is_dir() else 0

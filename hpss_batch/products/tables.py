@@ -1,13 +1,10 @@
 """Which tables does a report have, and how do its parts link to tracks? Each row of the tracks' table is a target."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hpss_batch.products.figures import FIGURES, Measured
+from hpss_batch.products.gathered import Findings
 from hpss_batch.products.markup import Html, duration, element
-
-if TYPE_CHECKING:
-    from hpss_batch.products.report import Findings
 
 LISTED = 200
 """Tracks that are listed in one table, at most."""
@@ -29,7 +26,7 @@ def link(measured: Measured) -> Html:
     return element("a", measured.track, href=f"#row-{measured.row}")
 
 
-def outlier_table(found: "Findings") -> Html | None:
+def outlier_table(found: Findings) -> Html | None:
     """Tracks far from all others."""
     if not found.outliers:
         return None
@@ -56,7 +53,7 @@ def outlier_table(found: "Findings") -> Html | None:
     return element("div", element("p", about, class_="soft"), table(heads, rows))
 
 
-def track_table(found: "Findings") -> Html | None:
+def track_table(found: Findings) -> Html | None:
     """The tracks that figures were made of, those that are linked to at least."""
     linked = {o.measured.row for o in found.outliers} | {p.measured.row for p in found.portraits}
     chosen = [m for m in found.measured if m.row in linked]
