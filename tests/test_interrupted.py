@@ -80,6 +80,25 @@ def test_kill_9_of_the_driver_at_random_moments(
     assert set(open_corpus(out)) == {"0.flac", "1.flac", "2.flac", "talk.mp3"}
 
 
+@pytest.mark.parametrize("seconds", [0.1, 0.8, None])
+def test_ctrl_c_ends_a_run_without_a_word_too_many(
+    seconds: float | None, long_corpus: Path, tmp_path: Path
+) -> None:
+    """A terminal sends it to every process: the driver, and workers as they start (some time behind) and work."""
+    out, job = tmp_path / "out", tmp_path / "job.yaml"
+    cluster = {"cluster": {"kwargs": {"n_workers": 2}}}
+    job.write_text(Job.parse(settings(long_corpus, out) | cluster).to_yaml())
+    command = [sys.executable, "-m", "hpss_batch", "run", str(job)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (commits(out) if seconds is None else (out / "layout").exists()):
+        time.sleep(0.002)
+    time.sleep(seconds or 0)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode in (130, -signal.SIGINT)  # to a shell, both are 130
+    assert said == "\nStopped. What is committed is safe: the same command goes on from there.\n"
+
+
 def commits_needed(files: dict[str, bytes]) -> int:
     return sum(name.startswith("track_index/") for name in files)
 

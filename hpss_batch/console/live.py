@@ -21,8 +21,9 @@ QUIET_SECONDS = 30
 
 
 def _counter(words: str) -> Progress:
-    """A bar for things that are done one by one, gone when it stops."""
-    return Progress(TextColumn(words), BarColumn(), MofNCompleteColumn(), console=err, transient=True)
+    """A bar for things that are done one by one, gone when it stops; none where there is no terminal."""
+    columns = TextColumn(words), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 @contextmanager
@@ -53,7 +54,8 @@ class Live:
 
     def __init__(self) -> None:
         self.opening = _counter(OPENING)
-        self.bar = Progress(BarColumn(), _Pace(), TextColumn("{task.fields[failed]}"), console=err)
+        columns = BarColumn(), _Pace(), TextColumn("{task.fields[failed]}")
+        self.bar = Progress(*columns, console=err, disable=not err.is_terminal)
         self.total = self.done = 0.0
         self.failed = self.n_tasks = 0
         self.began = self.spoke = time.monotonic()

@@ -6,9 +6,11 @@ LocalCluster have one thread a process, so that one that hangs or dies takes not
 
 import importlib
 import logging
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.errors import ClusterError
@@ -69,12 +71,28 @@ def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"
                 ) from error
             yield stack.enter_context(client)
             return
-        started = stack.enter_context(_start(cluster))
+        with _deaf_to_interrupts():
+            started = stack.enter_context(_start(cluster))
         if cluster.scale is not None:
             _call(started.scale, cluster.scale, "scale")
         if cluster.adapt is not None:
             _call(started.adapt, cluster.adapt, "adapt")
         yield stack.enter_context(Client(started, set_as_default=False))
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Have Ctrl-C, which a terminal sends to all processes, reach this thread and none that begin in here.
+
+    Threads and processes take over what is blocked; workers that a nanny starts later do, too. This thread ends them
+    in good order, and is told what came in the meantime when it is out of here.
+    """
+    resource_tracker.ensure_running()  # whoever starts it, as every first process does, is deaf no more
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _call(method: Any, argument: Any, key: str) -> None:
@@ -105,12 +123,21 @@ def _start(cluster: Cluster) -> Any:
             defaults["n_workers"] = 0
         kwargs = defaults | kwargs
     try:
-        return kind(**kwargs)
+        started = kind(**kwargs)
     except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # a nanny says no more than that its worker did not start
+            cause = cause.__cause__
         raise ClusterError(
             f"{cluster.class_name} could not be started with cluster.kwargs={cluster.kwargs}: "
-            f"{type(error).__name__}: {error}"
+            f"{type(cause).__name__}: {cause}"
         ) from error
+    if not hasattr(started, "scheduler_address"):
+        raise ClusterError(
+            f"cluster.class is {cluster.class_name}, which is no Dask cluster; allowed is a class such as "
+            "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
+        )
+    return started
 
 
 class Watch:
