@@ -79,6 +79,13 @@ def test_create_works_where_there_are_no_hard_links(tmp_path: Path, monkeypatch:
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_tilde_is_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    open_folder("~/out").create("job.yaml", b"1")
+    assert open_folder(tmp_path / "out").read("job.yaml") == b"1"
+    assert open_folder("~/out").url == f"{tmp_path}/out"
+
+
 def test_a_url_that_no_store_knows_is_named() -> None:
     with pytest.raises(StoreError, match="gopher://x"):
         open_folder("gopher://x")

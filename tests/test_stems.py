@@ -331,6 +331,17 @@ def test_formats_that_cannot_hold_a_track_say_so_before_and_after(tmp_path: Path
     result = stems_job(folder, out)
     assert result.exit_status == 1
     assert "9 channels, and FLAC holds up to 8" in result.failed["many.wav"]
+    masks = tmp_path / "masks"
+    both = run(Job.parse(settings(folder, masks, output__stems=True)))
+    assert both.exit_status == 1
+    assert both.catalog.counts == {"done": 2}, "the arrays are there"
+    assert "FLAC holds up to 8" in both.catalog.stemless["many.wav"]
+    assert "FLAC holds up to 8" in both.failed["many.wav"]
+    assert repr(both) == f"<Result {masks}: 2 done>"
+    assert read_status(str(masks)).exit_status == 1
+    said = CliRunner().invoke(main, ["status", str(masks)]).output
+    assert "1 without stems" in said
+    assert "not done" not in said
     assert stems_job(folder, out, format="wav").exit_status == 0
     assert stems_job(folder, tmp_path / "opus", format="ogg", subtype="OPUS").exit_status == 2
     assert stem(out, "many.percussive.wav").shape[1] == 9

@@ -11,20 +11,20 @@ from hpss_batch.console.words import clock, out, print_reasons, printable, size
 from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.job.run import Result
 from hpss_batch.job.status import RunStatus
+from hpss_batch.job.wording import counted
 
 
 def print_result(result: Result, live: Live) -> None:
     """How a run ended, and what to do next."""
-    counts = result.catalog.counts
     url = result.plan.job.output.path
     if live.n_tasks:
         seconds = time.monotonic() - live.began
         pace = live.done / max(seconds, 1e-9)
         out.print(f"{clock(live.done)} of audio in {clock(seconds)}: {pace:.0f} × real time.")
-    words = ", ".join(f"{n:,} {status}" for status, n in sorted(counts.items()))
     nothing = "" if live.n_tasks or result.broken else "Nothing to do: "
-    out.print(f"{nothing}{words or 'no tracks'}. Results: {escape(url)}")
-    print_reasons("failed", result.failed)
+    out.print(f"{nothing}{result.catalog.told()}. Results: {escape(url)}")
+    print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
+    print_reasons("without stems", result.catalog.stemless)
     print_reasons("with clipped stems", result.clipped)
     print_reasons("not done", result.broken)
     if result.broken:
@@ -54,7 +54,10 @@ def print_status(status: RunStatus) -> None:
     out.print(table)
     pending = len(status.catalog.pending_units())
     if status.catalog.has_units:
-        out.print(f"{len(status.catalog.commits):,} units done, {pending:,} to do")
+        out.print(f"{counted(len(status.catalog.commits), 'unit')} done, {pending:,} to do")
     if status.stems is not None:
-        out.print("stems of " + ", ".join(f"{n:,} tracks {what}" for what, n in status.stems.items() if n))
+        out.print(
+            "stems of " + ", ".join(f"{counted(n, 'track')} {what}" for what, n in status.stems.items() if n)
+        )
     print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
+    print_reasons("without stems", status.catalog.stemless)

@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hpss_batch.console.words import clock, counted, err, out
+from hpss_batch.console.words import clock, err, out
 from hpss_batch.job.plan import Plan
+from hpss_batch.job.wording import counted
 from hpss_batch.job.work import Work
 
 OPENING = "opening tracks"

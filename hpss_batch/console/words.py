@@ -38,15 +38,6 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
 
 
-def counted(n: int, thing: str) -> str:
-    """A number of things, in the singular where it is one.
-
-    >>> counted(1, "unit"), counted(1200, "unit")
-    ('1 unit', '1,200 units')
-    """
-    return f"{n:,} {thing}" + ("" if n == 1 else "s")
-
-
 def printable(text: str) -> str:
     """A name from a file system, with nothing in it that a terminal would obey.
 

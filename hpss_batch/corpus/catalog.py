@@ -34,7 +34,7 @@ class State(NamedTuple):
     n_frames: int
 
 
-@dataclass
+@dataclass(repr=False)
 class Catalog:
     """A run directory's generations and commits, and what follows from them.
 
@@ -175,14 +175,29 @@ class Catalog:
 
     @cached_property
     def reasons(self) -> dict[str, tuple[Status, str]]:
-        """Status and reason of each track that failed or was quarantined, by id: of its arrays, or else its stems."""
-        found = dict[str, tuple[Status, str]]()
-        for row, (id_, state) in enumerate(zip(self.ids, self.states, strict=True)):
-            if state.status in ("failed", "quarantined"):
-                found[id_] = state.status, state.error
-            elif (record := self.stems.get(row)) and record.status != "done" and state.status != "superseded":
-                found[id_] = record.status, f"no stems: {record.error}"
-        return found
+        """Status and reason of each track that failed or was quarantined, by id."""
+        return {
+            id_: (state.status, state.error)
+            for id_, state in zip(self.ids, self.states, strict=True)
+            if state.status in ("failed", "quarantined")
+        }
+
+    @cached_property
+    def stemless(self) -> dict[str, str]:
+        """Why tracks, by id, that did not fail can have no stems: nine channels in FLAC, say."""
+        return {
+            self.ids[row]: record.error or ""
+            for row, record in self.stems.items()
+            if record.status != "done"
+            and self.states[row].status not in ("failed", "quarantined", "superseded")
+        }
+
+    def told(self) -> str:
+        """How many tracks have each status, in words."""
+        return ", ".join(f"{n:,} {status}" for status, n in sorted(self.counts.items())) or "no tracks"
+
+    def __repr__(self) -> str:
+        return f"<Catalog: {self.told()}; {len(self.commits):,} of {len(self.units):,} units committed>"
 
     def pending_units(self) -> list[Unit]:
         """Units that are not committed and hold something that is still wanted."""

@@ -65,11 +65,11 @@ class Folder(Protocol):
 
 
 def open_folder(location: str | os.PathLike[str]) -> Folder:
-    """The folder at a local path, or at a URL that obstore knows (`s3://…`, `gs://…`, `az://…`, `memory://`)."""
+    """The folder at a local path (`~` is home), or at a URL that obstore knows (`s3://…`, `gs://…`, `memory://`)."""
     place = os.fspath(location)
     if is_url(place):
         return ObjectFolder(place)
-    return LocalFolder(Path(place))
+    return LocalFolder(Path(place).expanduser())
 
 
 def check_place(location: str) -> None:

@@ -7,7 +7,7 @@ until they are asked for, and a track's Dask chunks are made when the track is.
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,9 +19,6 @@ from hpss_batch.corpus.rendered import component_samples
 from hpss_batch.corpus.shape import COMPONENTS, MASKS, REFERENCES
 from hpss_batch.corpus.store import open_group
 from hpss_batch.errors import TrackError
-
-if TYPE_CHECKING:
-    pass
 
 DONE = STATUSES.index("done")
 

@@ -47,6 +47,8 @@ class Task:
         True number of frames of tracks, by row, where any commit has it.
     present : mapping
         Shards of the unit that exist: their names in the array's folder, by array and channel.
+    superseded : frozenset of int
+        Rows of tracks that were placed anew since, most often because their file is another one now.
     recompute, heal : bool
         Whether to go on to steps 2 and 4.
     """
@@ -57,6 +59,7 @@ class Task:
     names: Mapping[int, str]
     lengths: Mapping[int, int]
     present: Mapping[tuple[str, int], str]
+    superseded: frozenset[int]
     recompute: bool
     heal: bool
 
@@ -83,7 +86,8 @@ def check_unit(task: Task) -> UnitCheck:
     if task.heal and any(finding.remedy for finding in findings):
         findings = _healed(task, findings, proof)
     n_bytes = sum(reading.n_bytes for reading in readings.values())
-    return UnitCheck(task.unit.number, tuple(findings), proof is not None and proof.same, n_bytes)
+    proven = proof is not None and not proof.reasons
+    return UnitCheck(task.unit.number, tuple(findings), proven, n_bytes)
 
 
 def _examine(task: Task) -> tuple[Readings, list[Finding]]:
@@ -166,8 +170,8 @@ def _axis_findings(task: Task, group: zarr.Group) -> Iterator[Finding]:
 class _Proof:
     """What computing a unit anew gave: the committed digests, or the reasons why not.
 
-    `differing` has, for each array and channel, the rows of tracks whose stored frames are not what was computed now;
-    only if that was looked for.
+    There are none if all that differs are tracks that were placed anew since. `differing` has, for each array and
+    channel, the rows of tracks whose stored frames are not what was computed now; only if that was looked for.
     """
 
     same: bool
@@ -196,7 +200,9 @@ def _prove(task: Task, readings: Readings, *, narrow: bool) -> _Proof:
             if computed.get(name, {}).get(channel) != reading.pieces.get(piece.index):
                 differing.setdefault((name, channel), []).append(piece.index)
     other = dict.fromkeys(index for rows in differing.values() for index in rows)
-    return _Proof(same, [] if same else [*_reasons(task, unread, list(other))], differing)
+    counts = [index for index in other if index not in task.superseded]
+    unread = {index: reason for index, reason in unread.items() if index not in task.superseded}
+    return _Proof(same, [] if same else [*_reasons(task, unread, counts)], differing)
 
 
 def _digests(commit: Commit) -> dict[str, dict[int, int]]:
@@ -215,7 +221,8 @@ def _reasons(task: Task, unread: Mapping[int, str], other: list[int]) -> Iterato
             "unproven",
             f"cannot be computed anew: {reason}",
             "what is stored is as it was committed; whether the source still gives that cannot be told",
-            "put the file back as it was; if it was changed on purpose, run again, which places it anew",
+            "put the file back as it was, or say with --corpus where it is; if it was changed on purpose, run again, "
+            "which places it anew",
             number,
             tracks=(task.names[index],),
         )
@@ -249,7 +256,7 @@ def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
         return replace(finding, tracks=tuple(task.names[row] for row in rows) or finding.tracks)
     whys = "; ".join(f"{', '.join(f.tracks[:3])}: {f.what}" for f in proof.reasons)
     cure = (
-        f"cannot be healed: {whys or 'the source gives other digests'}. Mend that and verify again; or delete "
+        f"cannot be healed: {whys or 'tracks were placed anew since'}. Mend that and verify again; or delete "
         f"commits/{finding.unit:08d}.json and run again, which does the unit anew from what is there now"
     )
     return replace(finding, cure=cure, remedy=None)

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from hpss_batch.job.wording import counted
+
 Level = Literal["wrong", "unproven", "leftover"]
 Remedy = Literal["source", "layout", "delete", "records"]
 
@@ -72,7 +74,7 @@ class UnitCheck:
     findings : tuple of Finding
         What is not as it should be; empty where the unit is sound.
     recomputed : bool
-        Whether the source gave the committed digests again.
+        Whether the source gave the committed bits again, of all tracks that were not placed anew since.
     n_bytes : int
         Bytes of values that were read and compared, before compression.
     """
@@ -157,13 +159,13 @@ class Verification:
 
     def summary(self) -> str:
         """The outcome in a sentence or two."""
-        words = f"{self.checked:,} units compared with their commits"
+        words = f"{counted(self.checked, 'unit')} compared with their commits"
         if self.sampled:
             words += f"; {self.recomputed:,} of {self.sampled:,} computed anew gave the same bits"
         if self.stems:
-            words += f"; {self.stems:,} files of stems compared with their records"
+            words += f"; {counted(self.stems, 'file')} of stems compared with their records"
         if self.pending:
-            words += f"; {self.pending:,} units not done yet"
+            words += f"; {counted(self.pending, 'unit')} not done yet"
         counts = self.counts
         found = [f"{counts[key]:,} {key}" for key in ("wrong", "unproven", "healed") if counts[key]]
         if found:

@@ -23,6 +23,7 @@ from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.run import write_derived
+from hpss_batch.job.wording import counted
 
 Shards = dict[int, dict[tuple[str, int], str]]
 """For each unit, the shards that exist: their names in the array's folder, by array and channel."""
@@ -126,9 +127,10 @@ def leftovers(folder: Folder, plan: Plan, shards: Shards) -> Iterator[Finding]:
     done = plan.catalog.commits.keys()
     strays = sum(len(names) for number, names in shards.items() if number not in done)
     if strays:
-        what = f"{strays:,} shards of units that are not committed"
+        what = f"{counted(strays, 'shard')} of units that are not committed"
         means = "an interrupted run left them, or one is under way; nothing reads them"
-        yield Finding("leftover", what, means, "the next run writes them anew")
+        cure = "the next run of units in their place writes them anew; where none is to come, they may be deleted"
+        yield Finding("leftover", what, means, cure)
     if is_url(folder.url):
         return
     places = [Path(folder.url, name) for name in ("commits", "layout")]
@@ -136,7 +138,7 @@ def leftovers(folder: Folder, plan: Plan, shards: Shards) -> Iterator[Finding]:
     places += [entry for entry in store.iterdir() if entry.is_dir()] if store.is_dir() else []
     halves = [e for place in places if place.is_dir() for e in os.scandir(place) if PARTIAL in e.name]
     if halves:
-        what = f"{len(halves):,} half-written files ({PARTIAL})"
+        what = f"{counted(len(halves), 'half-written file')} ({PARTIAL})"
         means = "a run was killed while it wrote them, or one is under way; nothing reads them"
         yield Finding(
             "leftover", what, means, "the next run that places tracks removes those older than an hour"
@@ -180,14 +182,16 @@ def _track_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
         if rows is None:
             yield Finding("wrong", f"{GROUP}/{name} is missing", means, cure, array=name, remedy="records")
         elif rows:
-            what = f"{GROUP}/{name} is out of date for {len(rows):,} tracks"
+            what = f"{GROUP}/{name} is out of date for {counted(len(rows), 'track')}"
             tracks = tuple(catalog.ids[row] for row in rows)
             yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
     for name in summary_names(plan.shape):
         array = read_array(group, name)
         rows = [] if array is None else missing_rows(array, catalog)
         if array is None or rows or array.shape[0] < len(catalog.rows):
-            what = f"{GROUP}/{name} " + (f"lacks {len(rows):,} tracks" if rows else "is missing or too short")
+            what = f"{GROUP}/{name} " + (
+                f"lacks {counted(len(rows), 'track')}" if rows else "is missing or too short"
+            )
             tracks = tuple(catalog.ids[row] for row in rows)
             yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
     mark = [len(catalog.generations), len(catalog.commits)]

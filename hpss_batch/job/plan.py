@@ -42,7 +42,7 @@ DECODER_BYTES = 32 * MiB
 """Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 8)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a run will do.
 
@@ -68,6 +68,10 @@ class Plan:
     listing: Listing | None = None
     source: Catalog | None = None
     retry_failed: bool = False
+
+    def __repr__(self) -> str:
+        tasks = len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
+        return f"<Plan {self.job.output.path}: {self.catalog.told()}; {tasks:,} tasks to do>"
 
     @cached_property
     def stems(self) -> StemPlan | None:
@@ -183,8 +187,13 @@ class Plan:
         ]
 
     def seconds_of(self, unit: Unit) -> float:
-        """Audio in a unit, in seconds, over all of its tracks."""
-        return unit.n_frames * self.stft.hop_length / self.shape.sample_rate
+        """Audio in a unit, in seconds, over all of its tracks; units add up to their tracks."""
+        hop = self.stft.hop_length
+        samples = sum(
+            min(piece.stop * hop, piece.track.n_samples) - min(piece.first * hop, piece.track.n_samples)
+            for piece in unit.pieces
+        )
+        return samples / self.shape.sample_rate
 
     @property
     def array_bytes(self) -> dict[str, int]:

@@ -11,19 +11,18 @@ that a run that wants the same ones finds them done.
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import is_url, open_folder
+from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.open import Corpus, open_corpus
-from hpss_batch.corpus.stemfile import STEMS
 from hpss_batch.corpus.stemrecords import StemRecord, declare, declared
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.job.config import Job
 from hpss_batch.job.document import Override
 from hpss_batch.job.recipe import StemRecipe, StemTask
+from hpss_batch.job.stemcheck import measure
 from hpss_batch.job.stemplan import check_names, names_of, stem_plan, task_of
 from hpss_batch.job.stems import commit, run_stems, write_stems
 from hpss_batch.job.stream import Block
@@ -111,11 +110,8 @@ def _render(catalog: Catalog, recipe: StemRecipe, task: StemTask, say: Say) -> S
 
 
 def _is_there(url: str, record: StemRecord) -> bool:
-    """Whether a record's files are (still) there, as far as a look at the folder can tell."""
-    if is_url(url):
-        return True
-    paths = ((Path(url, STEMS, stem.name), stem.n_bytes) for stem in record.stems.values())
-    return all(path.is_file() and path.stat().st_size == n_bytes for path, n_bytes in paths)
+    """Whether a record's files are still what was written."""
+    return all(measure(url, stem.name) == (stem.n_bytes, stem.crc32c) for stem in record.stems.values())
 
 
 def _has_components(catalog: Catalog, row: int) -> bool:

@@ -78,7 +78,7 @@ class Silent:
         """See `Reporter`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """How a run ended.
 
@@ -96,10 +96,15 @@ class Result:
     catalog: Catalog
     broken: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        words = self.catalog.told() + (f", {len(self.broken)} tasks not done" if self.broken else "")
+        return f"<Result {self.plan.job.output.path}: {words}>"
+
     @property
     def failed(self) -> dict[str, str]:
-        """Tracks that are not done for a reason of their own, and the reason."""
-        return {track: reason for track, (_, reason) in self.catalog.reasons.items()}
+        """Tracks that are not done, or have no stems, for a reason of their own, and the reason."""
+        reasons = {track: reason for track, (_, reason) in self.catalog.reasons.items()}
+        return reasons | {track: f"no stems: {reason}" for track, reason in self.catalog.stemless.items()}
 
     @property
     def clipped(self) -> dict[str, str]:

@@ -65,7 +65,7 @@ class RunStatus:
         """0 all done, 1 some tracks failed or are pending, 2 none is done."""
         counts = self.catalog.counts
         pending = counts["pending"] + (self.stems or {}).get("pending", 0)
-        if not self.catalog.reasons and not pending:
+        if not self.catalog.reasons and not self.catalog.stemless and not pending:
             return 0
         return 1 if counts["done"] else 2
 

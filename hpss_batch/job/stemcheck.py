@@ -1,7 +1,7 @@
 """Are the stems that were rendered still the files that they were?
 
 Each record of stems has the size and a CRC32C of every file. The files are read in blocks and compared; nothing is
-rendered again, since a stem is one run away: without its record, the next run makes it anew.
+rendered again, since stems are one `hpss-batch render` away.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def check_stems(folder: Folder) -> tuple[list[Finding], int, int]:
     with ThreadPoolExecutor(2) as pool:
         n_bytes = 0
         for (key, record, stem), found in zip(
-            wanted, pool.map(lambda item: _measure(folder.url, item[2].name), wanted), strict=True
+            wanted, pool.map(lambda item: measure(folder.url, item[2].name), wanted), strict=True
         ):
             size, digest = found if found is not None else (0, 0)
             n_bytes += size
@@ -52,12 +52,12 @@ def _finding(key: str, record: StemRecord, stem: Stem, size: int | None) -> Find
         what = f"has {size:,} bytes, not the {stem.n_bytes:,} that were written"
     else:
         what = "holds other bytes than were written"
-    cure = f"delete {record.name(key)} and run again, which renders the track's stems anew"
+    cure = f"`hpss-batch render OUT {record.track}`, with the settings of these stems, makes them anew"
     means = "the stems of this track do not add up to it any more"
     return Finding("wrong", f"{STEMS}/{stem.name} {what}", means, cure, tracks=(record.track,))
 
 
-def _measure(url: str, name: str) -> tuple[int, int] | None:
+def measure(url: str, name: str) -> tuple[int, int] | None:
     """Size and CRC32C of a file; None where there is none."""
     size, digest = 0, 0
     try:

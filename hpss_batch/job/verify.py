@@ -203,6 +203,7 @@ class _State:
                 {row: catalog.ids[row] for row in rows},
                 {row: self.plan.stft.n_frames(samples[row]) for row in rows if row in samples},
                 shards.get(unit.number, {}),
+                frozenset(row for row in rows if catalog.states[row].status == "superseded"),
                 unit.number in chosen,
                 heal,
             )
@@ -291,5 +292,9 @@ def _job(folder: Folder, catalog: Catalog) -> tuple[Job, list[Finding]]:
 def _move(catalog: Catalog, job: Job, place: str) -> None:
     """Read tracks where they are now."""
     listing = find(place, include=job.corpus.include, exclude=job.corpus.exclude, limit=None)
-    here = {found.id: found.path for found in listing.files}
-    catalog.__dict__["rows"] = [replace(row, path=here.get(row.id, row.path)) for row in catalog.rows]
+    here = {found.id: found for found in listing.files}
+    # a copy has a time of its own; whether it holds the same is what is to be seen
+    catalog.__dict__["rows"] = [
+        replace(row, path=here[row.id].path, source_mtime=here[row.id].mtime_ns) if row.id in here else row
+        for row in catalog.rows
+    ]
