@@ -650,8 +650,7 @@ def test_differences_name_the_keys():
         "hpss.margin: 1.0 there, 3.0 here",
         "output.arrays: [harmonic_mask, percussive_mask] there, [residual] here",
     ]
-    assert "output.features: null there, not set here" in said
-    assert "output.features.n_mels: not set there, 64 here" in said
+    assert said[2:] == ["output.features: null there, set here"]
     assert differences(here, here) == []
 
 

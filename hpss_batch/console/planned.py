@@ -22,11 +22,11 @@ def print_plan(plan: Plan) -> None:
     table.add_row("run directory", escape(plan.job.output.path))
     words = f"{sum(rows.values()):,}, {clock(figures['audio_seconds'])} of audio"
     table.add_row("tracks", words + "".join(f"; {n:,} {status}" for status, n in sorted(rows.items())))
-    units = figures["units"]
-    words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"
-    table.add_row(
-        "units", words + (f", {units['waiting']:,} wait for the source" if units["waiting"] else "")
-    )
+    if plan.catalog.has_units:
+        units = figures["units"]
+        words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"
+        words += f", {units['waiting']:,} wait for the source" if units["waiting"] else ""
+        table.add_row("units", words)
     for name, n_bytes in figures["array_bytes"].items():
         table.add_row(name, f"{plan.shape.dtype(name)}, {size(n_bytes)} before compression")
     if plan.stems is not None:
@@ -35,7 +35,9 @@ def print_plan(plan: Plan) -> None:
         table.add_row("stems", words + (f", {stems['done']:,} tracks done" if stems["done"] else ""))
     table.add_row("memory", f"at most {size(figures['task_bytes'])} for each worker thread")
     table.add_row("cluster", escape(describe(plan.job.cluster)))
-    if figures["seconds"] is not None:
+    if plan.is_done:
+        table.add_row("time", "none: there is nothing to do")
+    elif figures["seconds"] is not None:
         table.add_row("time", f"about {clock(figures['seconds'])}, from a short measurement on this machine")
     out.print(table)
     if plan.listing is not None:

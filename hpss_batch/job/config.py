@@ -22,7 +22,7 @@ from hpss_batch.errors import ParameterError
 from hpss_batch.job.blocks import Cluster, Corpus, Hpss, Stft
 from hpss_batch.job.complaints import Complaints, config_error
 from hpss_batch.job.dialect import dump, inline, show
-from hpss_batch.job.document import Document, Override, flatten
+from hpss_batch.job.document import Document, Override
 from hpss_batch.job.fields import Block, Settings
 from hpss_batch.job.outputs import Output
 
@@ -241,17 +241,18 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     >>> differences({"hpss": {"margin": 1.0, "power": 2.0}}, {"hpss": {"margin": 3.0, "power": 2}})
     ['hpss.margin: 1.0 there, 3.0 here']
     """
-    old, new = dict(flatten(there)), dict(flatten(here))
-    absent = object()
 
-    def said(values: dict[str, Any], key: str) -> str:
-        return show(values[key]) if key in values else "not set"
+    def said(value: Any) -> str:
+        return "set" if isinstance(value, Mapping) else "not set" if value is absent else show(value)
 
-    return [
-        f"{key}: {said(old, key)} there, {said(new, key)} here"
-        for key in {**old, **new}
-        if old.get(key, absent) != new.get(key, absent)
-    ]
+    found, absent = list[str](), object()
+    for key in {**there, **here}:
+        old, new = there.get(key, absent), here.get(key, absent)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += [f"{key}.{difference}" for difference in differences(old, new)]
+        elif old != new:
+            found.append(f"{key}: {said(old)} there, {said(new)} here")
+    return found
 
 
 def template(corpus: str = "music/", output: str = "out/") -> str:
