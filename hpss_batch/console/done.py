@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpss_batch.console.live import Live
-from hpss_batch.console.words import clock, out, print_reasons, printable, size
+from hpss_batch.console.words import clock, out, pace, print_reasons, printable, size
 from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.job.run import Result
 from hpss_batch.job.status import RunStatus
@@ -19,8 +19,7 @@ def print_result(result: Result, live: Live) -> None:
     url = result.plan.job.output.path
     if live.n_tasks:
         seconds = time.monotonic() - live.began
-        pace = live.done / max(seconds, 1e-9)
-        out.print(f"{clock(live.done)} of audio in {clock(seconds)}: {pace:.0f} × real time.")
+        out.print(f"{clock(live.done)} of audio in {clock(seconds)}: {pace(live.done, seconds)}.")
     nothing = "" if live.n_tasks or result.broken else "Nothing to do: "
     out.print(f"{nothing}{result.catalog.told()}. Results: {escape(url)}")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})

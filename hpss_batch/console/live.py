@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hpss_batch.console.words import clock, err, out
+from hpss_batch.console.words import clock, err, out, pace
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.wording import counted
 from hpss_batch.job.work import Work
@@ -40,13 +40,10 @@ class _Pace(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         elapsed = task.elapsed or 0.0
-        pace = task.completed / elapsed if elapsed else 0.0
-        left = ((task.total or 0) - task.completed) / pace if pace else None
         words = f"{clock(task.completed)} of {clock(task.total or 0)} of audio"
-        if pace:
-            words += f", {pace:.0f} × real time"
-        if left is not None:
-            words += f", {clock(left)} left"
+        if elapsed and task.completed:
+            left = ((task.total or 0) - task.completed) * elapsed / task.completed
+            words += f", {pace(task.completed, elapsed)}, {clock(left)} left"
         return Text(words)
 
 
@@ -106,10 +103,8 @@ class Live:
             self.bar.update(self.task, completed=self.done, failed=shown)
         elif time.monotonic() - self.spoke > QUIET_SECONDS:
             self.spoke = time.monotonic()
-            pace = self.done / (self.spoke - self.began)
-            err.print(
-                f"{clock(self.done)} of {clock(self.total)} of audio, {pace:.0f} × real time {shown}".rstrip()
-            )
+            fast = pace(self.done, self.spoke - self.began)
+            err.print(f"{clock(self.done)} of {clock(self.total)} of audio, {fast} {shown}".rstrip())
 
     def message(self, text: str) -> None:
         """Print a line above the bar."""

@@ -38,6 +38,16 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
 
 
+def pace(audio: float, seconds: float) -> str:
+    """How many times as fast as it plays audio was worked on.
+
+    >>> pace(3600, 6), pace(1, 0.8)
+    ('600 × real time', '1.2 × real time')
+    """
+    times = audio / max(seconds, 1e-9)
+    return f"{times:.0f} × real time" if times >= 10 else f"{times:.1f} × real time"
+
+
 def printable(text: str) -> str:
     """A name from a file system, with nothing in it that a terminal would obey.
 

@@ -159,6 +159,10 @@ class Corpus(Mapping[str, xr.Dataset]):
         return 1 if mono else source_channels
 
     def _row(self, track: str) -> int:
+        if not isinstance(track, str):
+            raise TrackError(
+                f"a track is called by its id, such as {next(iter(self), 'song.flac')!r}, not {track!r}"
+            )
         row = self._rows.get(track)
         if row is None:
             import difflib

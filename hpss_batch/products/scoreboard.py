@@ -11,12 +11,16 @@ from hpss_batch.products.evaluate import ESTIMATES, Score, Settings, gains, medi
 from hpss_batch.products.scores import NAMES
 from hpss_batch.products.truth import COMPONENTS
 
+_WIDTH = 80
+"""Columns that the tables need: in a narrower terminal lines are broken, and no digit is lost."""
+
 HEADINGS = {"si_sdr": "SI-SDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
 
 
 def print_scores(scores: Sequence[Score], settings: Settings, console: Console | None = None) -> None:
     """Print medians over pieces, with the gain over the mixture, and a line for each piece."""
     out = console or Console(highlight=False, soft_wrap=True)
+    out.width = max(out.width, _WIDTH)
     minutes, seconds = divmod(round(sum(score.seconds for score in scores)), 60)
     stft, hpss = settings.stft, settings.hpss
     out.print(

@@ -49,7 +49,7 @@ def find_pieces(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTER
     ParameterError
         If the pattern lacks one of the two.
     CorpusError
-        If there is no piece, a piece lacks a stem, or two have the same name.
+        If a folder or any piece is missing, a piece lacks a stem, or two have the same name.
     """
     if pattern.count("{track}") != 1 or pattern.count("{stem}") != 1:
         raise ParameterError(
@@ -59,6 +59,10 @@ def find_pieces(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTER
     matching = re.compile(expression.replace(r"\{stem\}", f"(?P<stem>{'|'.join(STEMS)})"))
     found = dict[str, dict[str, str]]()
     for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise CorpusError(
+                f"{folder} is no folder; give one that holds pieces, each a folder of its stems"
+            )
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             inside = path.relative_to(folder).as_posix()
             match = matching.fullmatch(inside) or matching.fullmatch(f"{folder.resolve().name}/{inside}")

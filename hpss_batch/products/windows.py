@@ -80,7 +80,8 @@ class TrackWindows:
     >>> windows = TrackWindows("out/", "harmonic_mask", frames=128)
     >>> windows[0]["harmonic_mask"].shape, windows[0]["track"], windows[0]["time"]
     ((128, 1025), 'album/song.flac', 0.0)
-    >>> loader = DataLoader(windows, batch_sampler=windows.batches(64, workers=4), num_workers=4)
+    >>> len(next(iter(windows.batches(4, workers=2))))  # for a DataLoader: batch_sampler=windows.batches(…)
+    4
     """
 
     def __init__(
