@@ -17,7 +17,7 @@ ROOT = Path(hpss_batch.__file__).parent
 MODULES = [
     ".".join(("hpss_batch", *path.relative_to(ROOT).with_suffix("").parts))
     for path in sorted(ROOT.rglob("*.py"))
-    if "\n    >>> " in path.read_text()
+    if re.search(r"^ +>>> ", path.read_text(), re.MULTILINE)
 ]
 
 
