@@ -25,14 +25,8 @@ SCRIPT = """
 import json
 import sys
 
-import soundfile
-import xarray as xr
-import hpss_batch
-
 if __name__ == "__main__":  # as README says of scripts: `run` starts processes, which import this file
-    y, _ = soundfile.read("hpss-batch-demo/music/study.wav", frames=60_000, dtype="float32")
-    spectrogram = xr.DataArray(hpss_batch.stft(y), dims=("frequency", "frame"))
-    known = {"y": y, "spectrogram": spectrogram}
+    known = {}
     with open("blocks.json") as file:
         for place, block in json.load(file):
             if "torch" in block:
