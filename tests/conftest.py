@@ -12,8 +12,11 @@ import soundfile as sf
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
 
-THREADS = {"class": "distributed.LocalCluster", "kwargs": {"processes": False, "n_workers": 1}}
-"""A cluster that is up in a moment: one thread of this process."""
+THREADS = {
+    "class": "distributed.LocalCluster",
+    "kwargs": {"processes": False, "n_workers": 1, "memory_limit": 0},
+}
+"""A cluster that is up in a moment: one thread of this process, whose memory is not the worker's alone."""
 
 SMALL = {"n_fft": 256, "hop_length": 64}
 """A transform whose units of 512 frames are 1.5 s at 22,050 Hz."""

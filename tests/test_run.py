@@ -21,6 +21,7 @@ from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import Result, run
+from hpss_batch.job.sources import AudioSource
 
 RunJob = Callable[..., Result]
 
@@ -327,6 +328,46 @@ def test_failed_tracks_are_tried_again_only_when_asked(
     assert len(retried.plan.pending) <= 2
     assert retried.exit_status == 0
     assert "nan.wav" in open_corpus(tmp_path / "out")
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_done(
+    growing: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = AudioSource.hold
+
+    def touching(self: AudioSource, first: int, stop: int) -> int:
+        held = hold(self, first, stop)
+        if self.track.id == "album/song.ogg":
+            os.utime(self.track.path)
+        return held
+
+    monkeypatch.setattr(AudioSource, "hold", touching)
+    result = run_job(growing, tmp_path / "out")
+    assert result.catalog.counts == {"done": 6, "failed": 1}
+    assert "changed after it was listed" in result.failed["album/song.ogg"]
+    monkeypatch.undo()
+    assert run_job(growing, tmp_path / "out").exit_status == 0
+
+
+def test_what_a_run_made_within_its_corpus_is_no_part_of_it(
+    growing: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    (growing / "layout").mkdir()  # a folder of music that is called like one of ours
+    sf.write(growing / "layout" / "song.wav", music(0.5, 22050, 1, 14), 22050)
+    for _ in range(2):
+        result = run_job(growing, growing / "out", output__arrays=[], output__stems=True)
+        assert result.catalog.counts == {"done": 8}
+    assert list((growing / "out" / "stems").rglob("*.flac"))
+    assert (
+        "out/",
+        "is a run directory; its stems are no part of a corpus around it",
+    ) in result.plan.listing.skipped
+
+
+def test_a_name_in_layout_that_is_taken_is_told(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+    (tmp_path / "out" / "layout" / "0000.jsonl.gz").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"layout/0000.jsonl.gz is neither there nor can it be made"):
+        run_job(corpus_folder, tmp_path / "out")
 
 
 def test_two_drivers_at_once_share_the_work(corpus_folder: Path, tmp_path: Path, reference: Path) -> None:

@@ -31,6 +31,13 @@ Status = Literal["pending", "done", "failed", "quarantined", "vanished", "supers
 STATUSES: tuple[Status, ...] = ("pending", "done", "failed", "quarantined", "vanished", "superseded")
 
 
+LAYOUT = "layout"
+"""The folder of a run directory that generations lie in."""
+
+FIRST = "0000.jsonl.gz"
+"""The generation that every run directory has."""
+
+
 @dataclass(frozen=True)
 class Generation:
     """Tracks placed together, and what every generation of the run directory must agree on.
@@ -55,7 +62,7 @@ class Generation:
     @property
     def name(self) -> str:
         """The file's name in the run directory."""
-        return f"layout/{self.number:04d}.jsonl.gz"
+        return f"{LAYOUT}/{self.number:04d}.jsonl.gz"
 
     def encode(self) -> bytes:
         """The file's bytes."""

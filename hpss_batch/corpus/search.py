@@ -15,6 +15,7 @@ import soundfile as sf
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.names import glob_matcher, is_glob, matcher, natural_key, split_glob, track_id
 from hpss_batch.corpus.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
+from hpss_batch.corpus.records import FIRST, LAYOUT
 from hpss_batch.errors import CorpusError
 
 Meta = Mapping[str, str | int | float]
@@ -95,7 +96,7 @@ def find(
     ----------
     path : str or path
         A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest.
-        Hidden files and folders are left out.
+        Hidden files and folders are left out, and so are run directories in it.
     include : sequence of str, optional
         Glob patterns of ids or names, in any case; by default every extension that libsndfile reads. A manifest's
         rows, a single file and a glob that spells out the extension need no pattern.
@@ -262,6 +263,11 @@ def _walk(
                 (track_id(prefix), "is a link to a folder that it lies in; the circle is not followed")
             )
             continue
+        if prefix and _is_run_directory(inside):
+            skipped.append(
+                (track_id(prefix), "is a run directory; its stems are no part of a corpus around it")
+            )
+            continue
         below = way | {identity}
         for entry in inside:
             if entry.name.startswith("."):
@@ -272,6 +278,10 @@ def _walk(
                     waiting.append((entry.path, relative + os.sep, below))
             else:
                 yield relative, entry
+
+
+def _is_run_directory(entries: Sequence[os.DirEntry[str]]) -> bool:
+    return any(e.name == LAYOUT and os.path.exists(os.path.join(e.path, FIRST)) for e in entries)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

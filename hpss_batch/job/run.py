@@ -14,10 +14,9 @@ done, and the next run does the rest.
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpss_batch.corpus.catalog import Catalog
@@ -25,8 +24,8 @@ from hpss_batch.corpus.folder import PARTIAL, Folder, is_url, open_folder
 from hpss_batch.corpus.records import committed_units, create_generation, read_commits
 from hpss_batch.corpus.stemfile import STEMS
 from hpss_batch.corpus.stemrecords import declare, read_stems
-from hpss_batch.errors import ClusterError
-from hpss_batch.job.cluster import Watch, open_client
+from hpss_batch.errors import ClusterError, StoreError
+from hpss_batch.job.cluster import Arrivals, open_client
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan, plan
 from hpss_batch.job.survey import Progress
@@ -160,8 +159,14 @@ def _place(job: Job, folder: Folder, retry_failed: bool, progress: Progress) -> 
     """Plan, and create the plan's generations; whoever is not first plans again."""
     while True:
         planned = plan(job, retry_failed=retry_failed, progress=progress)
-        if all(create_generation(folder, generation) for generation in planned.new):
+        lost = [generation for generation in planned.new if not create_generation(folder, generation)]
+        if not lost:
             return planned
+        if folder.read(lost[0].name) is None:
+            raise StoreError(
+                f"{folder.url}/{lost[0].name} is neither there nor can it be made: something else has this name. "
+                "Remove it, and run again"
+            )
 
 
 def _is_behind(planned: Plan, folder: Folder) -> bool:
@@ -246,8 +251,7 @@ class _Execution:
 
     def __init__(self, client: "Client", reporter: Reporter) -> None:
         self.client, self.reporter = client, reporter
-        self.watch = Watch(client)
-        self.finished: SimpleQueue[Any] = SimpleQueue()
+        self.arrivals = Arrivals(client)
         self.under_way = dict[Any, tuple[Work, Any]]()
         self.attempts = dict[str, int]()
         self.suspects = list[Work]()
@@ -260,7 +264,8 @@ class _Execution:
         while waiting or self.under_way:
             while waiting and len(self.under_way) < self._room():
                 self._submit(waiting.popleft())
-            for future in self._next():
+            future = next(self.arrivals)
+            if future is not None:
                 task = self.under_way.pop(future.key)[0]
                 if self._settle(task, future):
                     waiting.append(task)
@@ -279,14 +284,7 @@ class _Execution:
         key = f"{task.key}-{attempt}-{id(self)}"
         future = self.client.submit(function, *arguments, key=key, pure=False)
         self.under_way[future.key] = (task, future)
-        future.add_done_callback(self.finished.put)
-
-    def _next(self) -> Iterator[Any]:
-        """Futures that are done; comes back now and then with none, to see whether workers came."""
-        try:
-            yield self.finished.get(timeout=5)
-        except Empty:
-            self.watch.look()
+        self.arrivals.expect(future)
 
     def _settle(self, task: Work, future: Any) -> bool:
         """Take note of what became of a task; whether it is to be tried again."""
@@ -321,9 +319,11 @@ class _Execution:
             return
         self._submit(task)
         while self.under_way:
-            for future in self._next():
-                self.under_way.pop(future.key)
-                try:
-                    self.reporter.finished(task, task.failed(future.result()))
-                except Exception as error:
-                    self._give_up(task, error)
+            future = next(self.arrivals)
+            if future is None:
+                continue
+            self.under_way.pop(future.key)
+            try:
+                self.reporter.finished(task, task.failed(future.result()))
+            except Exception as error:
+                self._give_up(task, error)

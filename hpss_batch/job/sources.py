@@ -62,6 +62,9 @@ class Source(Protocol):
     def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
         """Write frames that are held, of one channel, to `out`, shape (frame, frequency)."""
 
+    def check(self) -> None:
+        """Raise AudioError if the source is not any more what was listed; then what was read is of no use."""
+
 
 class Samples:
     """A recording's samples, of which those that are still needed are held.
@@ -165,6 +168,17 @@ class AudioSource:
         """Transform the samples held; see `Source`."""
         self.samples.frames(channel, first, stop, out)
 
+    def check(self) -> None:
+        """Look at the file again; see `Source`."""
+        check_unchanged(self.track)
+
+
+def check_unchanged(track: Placed) -> None:
+    """Raise AudioError if a track's file has another size or time than when it was listed."""
+    found = os.stat(track.path)
+    if (found.st_size, found.st_mtime_ns) != (track.source_size, track.source_mtime):
+        raise AudioError("changed after it was listed; run again to list it anew")
+
 
 class _Open(threading.local):
     """The recording that a thread read last, left open: some formats can only be read on, not sought.
@@ -178,9 +192,7 @@ class _Open(threading.local):
 
     def get(self, track: Placed, sample_rate: int, channels: Literal["mono", "all"]) -> Recording:
         """The track's recording, opened unless it is open already."""
-        found = os.stat(track.path)
-        if (found.st_size, found.st_mtime_ns) != (track.source_size, track.source_mtime):
-            raise AudioError("changed after it was listed; run again to list it anew")
+        check_unchanged(track)
         key = (track.path, track.source_size, track.source_mtime, sample_rate, channels)
         if self.recording is None or self.key != key:
             self.close()
@@ -245,6 +257,9 @@ class StoredSource:
                 f"the spectrogram stored in {self.url} has gaps where this track should be; "
                 "`hpss-batch verify` on that run directory says more"
             )
+
+    def check(self) -> None:
+        """What is committed never changes; see `Source`."""
 
 
 def _reader(url: str, generation: int) -> "ChunkReader":

@@ -7,7 +7,6 @@ A track that cannot be read, or that the format cannot hold, fails alone, with i
 be written (a full disk) is no fault of the track: the task raises, and the run tries it again.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 
@@ -18,6 +17,7 @@ from hpss_batch.corpus.stemfile import StemFile, tags_of
 from hpss_batch.corpus.stemrecords import Stem, StemRecord
 from hpss_batch.errors import AudioError
 from hpss_batch.job.recipe import StemRecipe, StemTask
+from hpss_batch.job.sources import check_unchanged
 from hpss_batch.job.stream import Block, Stream
 from hpss_batch.job.tasks import reason
 from hpss_batch.job.versions import versions
@@ -63,19 +63,13 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
 
 
 def _opened(recipe: StemRecipe, track: Placed) -> Recording:
-    _check_unchanged(track)
+    check_unchanged(track)
     recording = Recording(track.path, sample_rate=recipe.sample_rate, channels=recipe.channels)
     refusal = recipe.encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:
         recording.close()
         raise AudioError(refusal)
     return recording
-
-
-def _check_unchanged(track: Placed) -> None:
-    found = os.stat(track.path)
-    if (found.st_size, found.st_mtime_ns) != (track.source_size, track.source_mtime):
-        raise AudioError("changed after it was listed; run again to list it anew")
 
 
 def _blamed(stream: Stream, track: Placed) -> Iterator[Block]:
@@ -85,7 +79,7 @@ def _blamed(stream: Stream, track: Placed) -> Iterator[Block]:
         try:
             block = next(blocks, None)
             if block is None:
-                _check_unchanged(track)
+                check_unchanged(track)
                 return
         except MemoryError:
             raise

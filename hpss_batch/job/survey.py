@@ -23,7 +23,7 @@ from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import Folder, check_place, is_url, open_folder
 from hpss_batch.corpus.layout import Placed, default_unit_frames, place, round_up
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
-from hpss_batch.corpus.records import Generation
+from hpss_batch.corpus.records import FIRST, LAYOUT, Generation
 from hpss_batch.corpus.resample import resampled_length
 from hpss_batch.corpus.stemrecords import read_stems, settings_key
 from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
@@ -95,7 +95,7 @@ def read_catalog(job: Job, folder: Folder) -> Catalog | None:
 
 def is_run_directory(path: str) -> bool:
     """Whether a corpus is a run directory, whose stored spectrograms are then read."""
-    return is_url(path) or bool(open_folder(path).names("layout"))
+    return is_url(path) or FIRST in open_folder(path).names(LAYOUT)
 
 
 def check_same(job: Job, catalog: Catalog, numerics: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Outcome
 from hpss_batch.errors import ClusterError
-from hpss_batch.job.cluster import DEATHS, Watch
+from hpss_batch.job.cluster import DEATHS, Arrivals
 from hpss_batch.job.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -81,10 +81,9 @@ def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any,
     """Whether a worker survives a call in at least one of so many rounds."""
     from distributed import KilledWorker
 
-    watch = Watch(client)
     for _ in range(rounds):
         try:
-            _result(client.submit(function, *arguments, pure=False), watch)
+            _result(client, client.submit(function, *arguments, pure=False))
         except KilledWorker:
             continue
         except ClusterError:
@@ -95,12 +94,10 @@ def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any,
     return False
 
 
-def _result(future: Any, watch: Watch) -> Any:
+def _result(client: "Client", future: Any) -> Any:
     """A future's result, waited for as long as there may be a worker."""
-    while True:
-        try:
-            return future.result(timeout=5)
-        except TimeoutError:
-            if future.done():
-                raise
-            watch.look()
+    arrivals = Arrivals(client)
+    arrivals.expect(future)
+    while next(arrivals) is None:
+        continue
+    return future.result()

@@ -144,6 +144,7 @@ class _Work:
             for channel in range(source.n_channels):
                 self._block(channel, begin, end, (first - begin, stop - begin), (at, at + stop - first), lead)
             first = stop
+        source.check()
         self.seconds["read"] += source.reading
         return Outcome("done", n_samples=source.n_samples)
 

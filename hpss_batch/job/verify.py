@@ -24,7 +24,7 @@ from hpss_batch.corpus.records import Commit, committed_units, read_generations
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import ConfigError, StoreError
 from hpss_batch.job.checks import Task, check_unit
-from hpss_batch.job.cluster import open_client
+from hpss_batch.job.cluster import Arrivals, open_client
 from hpss_batch.job.config import Job, differences
 from hpss_batch.job.findings import Finding, UnitCheck, Verification
 from hpss_batch.job.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
@@ -92,7 +92,7 @@ def verify(
     checks = list[UnitCheck]()
     if units:
         with open_client(state.plan.job.cluster, state.plan.job.dask) as client:
-            for check in _gather(client, tasks, len(units)):
+            for check in _gather(client, tasks):
                 checks.append(check)
                 if progress is not None:
                     progress(len(checks), len(units))
@@ -114,21 +114,25 @@ def verify(
     )
 
 
-def _gather(client: "Client", tasks: Iterable[Task], total: int) -> Iterator[UnitCheck]:
+def _gather(client: "Client", tasks: Iterable[Task]) -> Iterator[UnitCheck]:
     """Check units on a cluster, a window of them at a time."""
-    from distributed import KilledWorker, as_completed
+    from distributed import KilledWorker
 
-    queue, unit_of = iter(tasks), dict[Any, int]()
+    queue, running, arrivals = iter(tasks), dict[Any, tuple[int, Any]](), Arrivals(client)
 
-    def submit(task: Task) -> Any:
+    def submit(task: Task) -> None:
         future = client.submit(check_unit, task, pure=False)
-        unit_of[future.key] = task.unit.number
-        return future
+        running[future.key] = task.unit.number, future  # held: Dask forgets what nobody holds
+        arrivals.expect(future)
 
     width = WINDOW * max(sum(client.nthreads().values()), 1)
-    running = as_completed([submit(task) for task in islice(queue, min(width, total))], loop=client.loop)
-    for future in running:
-        number = unit_of.pop(future.key)
+    for task in islice(queue, width):
+        submit(task)
+    while running:
+        future = next(arrivals)
+        if future is None:
+            continue
+        number, _ = running.pop(future.key)
         try:
             yield future.result()
         except KilledWorker:
@@ -143,7 +147,7 @@ def _gather(client: "Client", tasks: Iterable[Task], total: int) -> Iterator[Uni
                 number, (Finding("unproven", what, "nothing is known of it", "verify again", number),)
             )
         for task in islice(queue, 1):
-            running.add(submit(task))
+            submit(task)
 
 
 @dataclass(frozen=True)
