@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,12 +24,13 @@ from hypothesis import strategies as st
 from hpss_batch.cli import main
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.open import open_corpus
+from hpss_batch.corpus.stemrecords import Stem, StemRecord
 from hpss_batch.errors import StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
-from hpss_batch.products import figures, markup
+from hpss_batch.products import charts, figures, markup
 from hpss_batch.products.excerpts import png
-from hpss_batch.products.gathered import gather
+from hpss_batch.products.gathered import choose, gather
 from hpss_batch.products.meter import spans
 from hpss_batch.products.report import write_report
 
@@ -43,7 +45,7 @@ NAMES = [
 ]
 """Names that would change a page that trusts them; the last is of a file in a folder "<"."""
 
-VOID = {"img", "meta", "link"}
+VOID = {"img", "meta", "link", "wbr"}
 
 
 class Page(HTMLParser):
@@ -52,6 +54,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
         self.open, self.tags, self.text = list[str](), list[str](), list[str]()
+        self.broken = False
         self.ids, self.targets, self.fetched = set[str](), set[str](), list[str]()
         self.feed(text)
         self.close()
@@ -59,6 +62,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.broken = tag == "wbr"  # a place where a name may be broken is within the name
         for name, value in attrs:
             assert not name.startswith("on"), "no script"
             if name == "id":
@@ -76,7 +80,11 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] != "style":
-            self.text.append(data)
+            if self.broken:
+                self.text[-1] += data
+            else:
+                self.text.append(data)
+        self.broken = False
 
 
 def check_stands_alone(text: str) -> Page:
@@ -205,6 +213,32 @@ def test_stems_components_and_margins_are_told(corpus_folder: Path, tmp_path: Pa
     assert re.search(r"The stems of \d+ tracks took", said)
 
 
+def test_a_track_without_stems_is_told_from_one_that_failed(tmp_path: Path, run_job: RunJob) -> None:
+    """And what is one is said to be one; what is shown of a long track is as long as it says."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    sf.write(folder / "long.wav", music(9.0, 22050, 1, 0), 22050)
+    sf.write(folder / "nine.wav", music(1.0, 22050, 9, 1), 22050)
+    (folder / "text.wav").write_text("no audio")
+    run_job(folder, tmp_path / "out", output__stems={"format": "flac"})
+    text = Path(write_report(tmp_path / "out", tracks=1)).read_text()
+    page = check_stands_alone(text)
+    said = words(page)
+    assert "2 of 3 tracks done" in said
+    assert "2 done, 1 of them without stems" in said
+    assert "1 track could not be done, for a reason of its own" in said
+    assert "1 track has no stems; all else of it is done." in said
+    assert re.search(r"nine\.wav no stems has 9 channels", said)
+    assert re.search(r"text\.wav failed is not audio but text", said)
+    assert "The stems of 1 track took" in said
+    assert not re.search(r"\b1 (tracks|units)\b", said)
+    assert "`" not in text[: text.index("<pre>")]
+    assert "hpss-batch verify" in page.text
+    assert re.search(r"[0-9.]+ [KM]iB on disk", said)
+    for sound in decoded(page, "audio/flac"):
+        assert sf.info(io.BytesIO(sound)).frames == 8 * 22050
+
+
 def test_stems_without_arrays_have_a_report(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
     run_job(corpus_folder, tmp_path / "out", output__arrays=[], output__stems=True)
     page = check_stands_alone(Path(write_report(tmp_path / "out", tracks=2)).read_text())
@@ -230,7 +264,7 @@ def test_a_second_stage_takes_spectrograms_from_the_first(
 
 def test_large_corpora_are_sampled_and_that_is_said(out: Path, tmp_path: Path) -> None:
     text = Path(write_report(out, tmp_path / "page.html", tracks=1, sample=5)).read_text()
-    assert "Over 5 of 11 tracks that are done, drawn at random" in words(check_stands_alone(text))
+    assert "Over 5 of the 11 tracks that are done, drawn at random" in words(check_stands_alone(text))
 
 
 def test_nothing_done_is_a_page_too(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
@@ -239,7 +273,7 @@ def test_nothing_done_is_a_page_too(corpus_folder: Path, tmp_path: Path, run_job
     sf.write(folder / "empty.wav", np.zeros(0), 22050)
     run_job(folder, tmp_path / "out")
     said = words(check_stands_alone(Path(write_report(tmp_path / "out")).read_text()))
-    assert "1 of 1 tracks done" in said
+    assert "1 of 1 track done" in said
     with pytest.raises(StoreError, match="not a run directory"):
         write_report(folder)
 
@@ -334,6 +368,49 @@ def test_shares_are_those_of_the_components(corpus_folder: Path, tmp_path: Path,
         assert measured["short.wav"].values["entropy"] == pytest.approx(
             float((entropy * weights).sum() / weights.sum()), rel=1e-3
         )
+
+
+def test_short_tracks_are_passed_over_and_that_is_said() -> None:
+    def some(*seconds: float) -> list[figures.Measured]:
+        return [figures.Measured(i, f"t{i}", s, {"percussive_energy": i / 10}) for i, s in enumerate(seconds)]
+
+    chosen = {why: one.track for one, why in choose(some(9, 9, 9, 1), 3)}
+    assert chosen["the most percussive of those of 4 s or more"] == "t2"
+    chosen = {why: one.track for one, why in choose(some(9, 9, 9, 9), 3)}
+    assert chosen["the most percussive of those looked at"] == "t3"
+    chosen = {why: one.track for one, why in choose(some(1, 1, 9, 1), 3)}
+    assert chosen["the most percussive of those looked at"] == "t3"
+
+
+def test_one_clipped_sample_can_be_told_from_none() -> None:
+    nothing = figures.Measured(0, "t", 3600.0)
+    stems = [Stem("t.flac", 1, 1, clipped, 1.1) for clipped in (0, 1)]
+    record = StemRecord(0, "t", "done", n_samples=10**9, sample_rate=44100, channels=2)
+    clipped = next(figure for figure in figures.FIGURES if figure.key == "clipped")
+    shown = [
+        clipped.words(
+            figures.with_stems(nothing, replace(record, stems={"harmonic": stem})).values["clipped"]
+        )
+        for stem in stems
+    ]
+    assert shown == ["none", "1"]
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1.3, 10))
+def test_lengths_that_differ_read_differently(seconds: float, ratio: float) -> None:
+    assert markup.duration(seconds) != markup.duration(seconds * ratio)
+
+
+@given(st.dictionaries(st.sampled_from(["done", "failed", "pending"]), st.floats(1e-3, 1e9), min_size=1))
+def test_parts_of_a_bar_fill_it(parts: dict[str, float]) -> None:
+    grown = [float(x) for x in re.findall(r"flex-grow:([0-9.]+)", charts.shares(parts, "parts"))]
+    assert len(grown) == len(parts)
+    assert sum(grown) == pytest.approx(1000, abs=0.01)
+
+
+@given(st.text("ab/_<", max_size=20))
+def test_a_name_that_may_be_broken_is_still_the_name(text: str) -> None:
+    assert "".join(Page(markup.element("p", markup.path(text))).text) == text
 
 
 def test_outliers_are_far_from_the_middle() -> None:

@@ -71,11 +71,12 @@ def _voice(name: str, excerpt: Excerpt, track: str) -> Html:
         "img",
         src=data_uri("image/png", excerpt.pictures[name]),
         alt=f"{words} spectrogram of {track}",
-        loading="lazy",
     )
     end = excerpt.start + excerpt.seconds
     middle = excerpt.start + excerpt.seconds / 2
-    seconds = [element("span", f"{at:.1f} s") for at in (excerpt.start, middle, end)]
+    times = (excerpt.start, middle, end)
+    short = excerpt.seconds < 1
+    seconds = [element("span", f"{1000 * at:.0f} ms" if short else f"{at:.1f} s") for at in times]
     return element(
         "figure",
         element("figcaption", element("span", words), player),
@@ -108,7 +109,7 @@ def distributions(found: Findings) -> Html | None:
     about = (
         f"Over all {total:,} tracks that are done"
         if looked == total
-        else f"Over {looked:,} of {total:,} tracks that are done, drawn at random"
+        else f"Over {looked:,} of the {total:,} tracks that are done, drawn at random"
     )
     about += f", from up to {SPANS} stretches of each. No ground truth is needed for these figures: they say what was "
     about += "done, not how well. The dashed line is the median; every tick is a track."
@@ -134,7 +135,10 @@ def _plot(figure: Figure, values: Sequence[float]) -> Html:
 
 def _histogram(figure: Figure, values: Sequence[float], middle: str) -> Html:
     low, high = figure.ends or (min(values), max(values))
-    ends = [figure.words(at) for at in (low, (low * high) ** 0.5 if figure.log else (low + high) / 2, high)]
+    middle_of_axis = (low * high) ** 0.5 if figure.log else (low + high) / 2
+    ends = [figure.words(at) for at in (low, middle_of_axis, high)]
+    if ends[1] in (ends[0], ends[2]):  # of small counts
+        ends[1] = ""
     label = (
         f"{figure.title}: median {middle}, from {figure.words(min(values))} to {figure.words(max(values))}"
     )

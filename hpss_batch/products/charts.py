@@ -24,7 +24,7 @@ def histogram(values: Sequence[float], low: float, high: float, words: Sequence[
     low, high : float
         Ends of the axis; values beyond are counted at the end.
     words : sequence of str
-        What stands below the axis: at its beginning, its middle, its end.
+        What stands below the axis, evenly spread: at its beginning, its middle, its end.
     label : str
         What it shows, for those who cannot see it.
     """
@@ -69,26 +69,8 @@ def _scale(words: Sequence[str]) -> Html:
 def shares(parts: Mapping[str, float], label: str) -> Html:
     """Parts of a whole as one bar; `parts` names each part's class and gives its size."""
     total = sum(parts.values()) or 1.0
-    rects, x = [], 0.0
-    for name, value in parts.items():
-        width = 1000 * value / total
-        rects.append(
-            element(
-                "rect",
-                x=f"{x:.2f}",
-                y="0",
-                width=f"{max(width - 3, 1.5):.2f}",
-                height="10",
-                class_=f"part {name}",
-            )
-        )
-        x += width
-    return element(
-        "svg",
-        rects,
-        viewBox="0 0 1000 10",
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=label,
-        class_="shares",
-    )
+    grown = [
+        element("span", class_=f"part {name}", style=f"flex-grow:{1000 * value / total:.3f}")
+        for name, value in parts.items()
+    ]
+    return element("div", grown, role="img", aria_label=label, class_="shares")

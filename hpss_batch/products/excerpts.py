@@ -5,6 +5,7 @@ Frames come from wherever they can be had (`spectra`), masks from the store, or 
 """
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from hpss_batch.job.plan import Plan
 from hpss_batch.products.meter import Meter
 
 SECONDS = 8.0
-"""Length of an excerpt."""
+"""Length of an excerpt, where its track is not shorter."""
 
 ROWS, COLUMNS = 200, 720
 """Pixels of a picture at most."""
@@ -86,11 +87,14 @@ class Cutter:
 
     def cut(self, row: int) -> Excerpt:
         """The middle of a track."""
-        n_frames, hop = self.plan.catalog.states[row].n_frames, self.plan.stft.hop_length
-        wanted = max(round(SECONDS * self.rate / hop), 1)
+        state, hop = self.plan.catalog.states[row], self.plan.stft.hop_length
+        n_frames = state.n_frames
+        wanted = math.ceil(SECONDS * self.rate / hop) + 1  # k frames stand k - 1 hops apart
         first = max((n_frames - wanted) // 2, 0)
         stop = min(first + wanted, n_frames)
-        times = (first * hop / self.rate, (stop - first) * hop / self.rate)
+        heard = state.n_samples if stop - first == n_frames else (stop - first - 1) * hop
+        length = min(round(SECONDS * self.rate), heard)
+        times = (first * hop / self.rate, length / self.rate)
         lowest, highest = min(LOWEST_HZ, self.rate / 8), self.rate / 2
         held = self.meter.held(row, first, stop)
         if why := self.meter.spectra.why_not(row):
@@ -107,7 +111,7 @@ class Cutter:
             name: picture(np.abs(part).max(axis=0) / loudest, self.rate, lowest, _RAMPS[name])
             for name, part in parts.items()
         }
-        return Excerpt(*times, lowest, highest, pictures, self._sounds(parts))
+        return Excerpt(*times, lowest, highest, pictures, self._sounds(parts, length))
 
     def _components(self, row: int, held: Mapping[str, Array], first: int, stop: int) -> dict[str, Array]:
         """Full, harmonic, percussive and residual frames, shape (channel, frame, frequency)."""
@@ -127,10 +131,9 @@ class Cutter:
             parts["residual"] = rest
         return parts
 
-    def _sounds(self, parts: Mapping[str, Array]) -> dict[str, bytes]:
+    def _sounds(self, parts: Mapping[str, Array], length: int) -> dict[str, bytes]:
         """All at one gain, so that they can be compared by ear; the first two channels."""
         stft, k = self.plan.stft, parts["full"].shape[1]
-        length = (k - 1) * stft.hop_length
         if not self.invertible or length < stft.n_fft:
             return {}
         waves = {

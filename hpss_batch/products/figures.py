@@ -4,7 +4,7 @@
     indecision           entropy of the masks [bit]: 0 where every bin goes to one component, 1 at half and half
     residual share       what margins above 1 leave to neither
     reconstruction       energy of spectrogram less all components over that of the spectrogram [dB]
-    peak, clipping       how loud stems came out, and how many samples the format could not hold
+    peak, clipping       how loud stems came out, and how many samples their format could not hold
 
 These figures say what was done, not how well; but a track far from all others is where to look first.
 """
@@ -55,7 +55,7 @@ class Figure:
         """A value with its unit."""
         if self.key == "reconstruction" and value <= FLOOR:
             return "exact"
-        if self.key == "clipped" and not value:
+        if self.key == "clipped" and not round(value):
             return "none"
         if self.key == "seconds":
             return duration(value)
@@ -83,9 +83,9 @@ FIGURES = (
     ),
     Figure(
         "entropy",
-        "Indecision of the masks",
+        "Indecision",
         "bit",
-        "Entropy of the weights: 0 where each bin goes to one component as a whole, 1 where it is split in halves "
+        "Entropy of the masks: 0 where each bin goes to one component as a whole, 1 where it is split in halves "
         "(1.58 in thirds, where margins leave a residual).",
         1,
         2,
@@ -116,12 +116,12 @@ FIGURES = (
     Figure(
         "clipped",
         "Clipped samples",
-        "‰",
+        "",
         "Samples of a track's stems that their format could not hold.",
-        1000,
-        2,
+        1,
+        0,
     ),
-    Figure("seconds", "Length", "", "Of each track that is done.", log=True),
+    Figure("seconds", "Length", "", "Of each track that is done. The axis is logarithmic.", log=True),
 )
 """All figures, in the order of the page."""
 
@@ -162,8 +162,8 @@ def with_stems(measured: Measured, record: StemRecord | None) -> Measured:
     if record is None or not record.stems:
         return measured
     peak = max(stem.peak for stem in record.stems.values())
-    samples = record.n_samples * record.channels * len(record.stems)
-    values = {"clipped": sum(stem.clipped for stem in record.stems.values()) / max(samples, 1)}
+    # A count: as a share, a click in a long track would round to nothing.
+    values = {"clipped": float(sum(stem.clipped for stem in record.stems.values()))}
     if peak > 0:
         values["peak"] = 20 * float(np.log10(peak))
     return replace(measured, values=measured.values | values)

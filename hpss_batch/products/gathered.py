@@ -54,7 +54,7 @@ class Findings:
     stems : dict of int to StemRecord
         What became of the stems of each row.
     stored_bytes : int or None
-        Bytes on disk; None where counting them would take long.
+        Bytes of arrays and stems on disk; None where counting them would take long.
     written : datetime
         Now.
     """
@@ -103,7 +103,9 @@ def gather(folder: Folder, tracks: int, sample: int, progress: Progress | None =
         outliers(measured),
         portraits,
         stems,
-        None if is_url(folder.url) else _bytes_below(Path(folder.url, GROUP)),
+        None
+        if is_url(folder.url)
+        else sum(_bytes_below(Path(folder.url, name)) for name in (GROUP, "stems")),
         datetime.now(UTC),
     )
 
@@ -126,7 +128,10 @@ def _stems(folder: Folder) -> dict[int, StemRecord]:
 
 
 def choose(measured: Sequence[Measured], most: int) -> list[tuple[Measured, str]]:
-    """Tracks worth looking at, and why: the ends of what was measured, its middle, and then whatever comes."""
+    """Tracks worth looking at, and why: the ends of what was measured, its middle, and then whatever comes.
+
+    Short ones are passed over where there are enough others, as little is seen and heard of them; then `why` says so.
+    """
     found = dict[int, tuple[Measured, str]]()
 
     def take(ranked: Sequence[Measured], why: str) -> None:
@@ -137,20 +142,21 @@ def choose(measured: Sequence[Measured], most: int) -> list[tuple[Measured, str]
 
     long = [m for m in measured if m.seconds >= SECONDS / 2]
     long = long if len(long) >= most else list(measured)
+    those = "those looked at" if len(long) == len(measured) else f"those of {SECONDS / 2:g} s or more"
     for key in ("percussive_energy", "percussive_weight"):
         ranked = sorted((m for m in long if key in m.values), key=lambda m: m.values[key])
         if ranked:
             middle = len(ranked) // 2
-            take(ranked[middle:], "typical: in the middle of the percussive shares")
-            take(ranked[::-1], "the most percussive of those looked at")
-            take(ranked, "the most harmonic of those looked at")
+            take(ranked[middle:], f"typical: in the middle of {those}, by percussive share")
+            take(ranked[::-1], f"the most percussive of {those}")
+            take(ranked, f"the most harmonic of {those}")
             break
     ranked = sorted((m for m in long if "entropy" in m.values), key=lambda m: -m.values["entropy"])
-    take(ranked, "the one whose masks decide least")
+    take(ranked, f"the one whose masks decide least, of {those}")
     rest = sorted((m for m in long if m.row not in found), key=lambda m: m.row)
     step = max(len(rest) // max(most - len(found), 1), 1)
     for one in rest[step // 2 :: step]:
-        take([one], "one of the others")
+        take([one], "one of the others" if len(found) else f"one of {those}")
     return list(found.values())
 
 

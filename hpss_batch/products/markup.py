@@ -7,9 +7,12 @@ is around them (control characters, lone surrogates, marks that turn the directi
 
 import base64
 import html
+import re
 from collections.abc import Iterable
 
-_VOID = {"img", "meta", "link"}
+_VOID = {"img", "meta", "link", "wbr"}
+_PART = re.compile(r"[^/_]*[/_]|[^/_]+")
+_CODE = re.compile(r"`([^`]*)`")
 
 
 class Html(str):
@@ -68,19 +71,51 @@ def join(children: Child) -> Html:
     return Html("".join(join(child) for child in children))
 
 
+def prose(text: str) -> Html:
+    """A sentence of this package's own, with what stands between backticks as code.
+
+    >>> prose("`hpss-batch status` lists < 9")
+    '<code>hpss-batch status</code> lists &lt; 9'
+    """
+    parts = _CODE.split(text)
+    return join(element("code", part) if i % 2 else part for i, part in enumerate(parts))
+
+
+def path(text: str) -> Html:
+    """The name of a track, which may be broken where its folders and words end.
+
+    >>> path("loops/<amen>_1.wav")
+    'loops/<wbr>&lt;amen&gt;_<wbr>1.wav'
+    """
+    return join([part, element("wbr")] if part[-1] in "/_" else part for part in _PART.findall(text))
+
+
+def counted(n: int, thing: str) -> str:
+    """A number of things, in the singular where it is one.
+
+    >>> counted(1, "unit"), counted(1200, "unit")
+    ('1 unit', '1,200 units')
+    """
+    return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
 def data_uri(kind: str, data: bytes) -> Html:
     """Bytes as an address that needs no network."""
     return Html(f"data:{kind};base64,{base64.b64encode(data).decode()}")
 
 
 def duration(seconds: float) -> str:
-    """Time as a person says it.
+    """Time as a person says it; two that differ much never read alike, however short.
 
     >>> duration(4.26), duration(61), duration(3725), duration(400_000)
     ('4.3 s', '1 min 1 s', '1 h 2 min', '111 h')
+    >>> duration(0), duration(0.0116), duration(0.24)
+    ('0 s', '12 ms', '0.24 s')
     """
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.2g} ms" if seconds else "0 s"
     if seconds < 59.5:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{seconds:.{2 if seconds < 0.995 else 1 if seconds < 9.95 else 0}f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
@@ -89,13 +124,13 @@ def duration(seconds: float) -> str:
 
 
 def n_bytes(value: float) -> str:
-    """Bytes in the unit that reads best.
+    """Bytes in the unit that reads best, those of `hpss-batch plan`.
 
-    >>> n_bytes(900), n_bytes(2.5e9)
-    ('900 B', '2.5 GB')
+    >>> n_bytes(900), n_bytes(2.5 * 2**30)
+    ('900 B', '2.5 GiB')
     """
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
             break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,15 +1,16 @@
 """How is a report laid out? Its sections, from what was gathered; every name goes through `markup`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 
 from hpss_batch import __version__
+from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.products.cards import distributions, portraits
 from hpss_batch.products.charts import shares
 from hpss_batch.products.gathered import Findings
-from hpss_batch.products.markup import Html, duration, element, escape, n_bytes
-from hpss_batch.products.tables import LISTED, outlier_table, table, track_table
+from hpss_batch.products.markup import Html, counted, duration, element, escape, n_bytes, path, prose
+from hpss_batch.products.tables import LISTED, outlier_table, row, table, track_table
 
 STEPS = {"read": "read and decode", "stft": "transform", "hpss": "separate", "write": "compress and write"}
 
@@ -73,7 +74,8 @@ def _audio_seconds(found: Findings, status: str = "done") -> float:
 
 def _lead(found: Findings) -> str:
     counts = _counts(found)
-    words = f"{counts['done']:,} of {sum(counts.values()):,} tracks done, {duration(_audio_seconds(found))} of audio"
+    tracks = f"{counts['done']:,} of {counted(sum(counts.values()), 'track')} done"
+    words = f"{tracks}, {duration(_audio_seconds(found))} of audio"
     return f"{words}. Corpus {found.plan.job.corpus.path}, results in {found.plan.job.output.path}."
 
 
@@ -90,25 +92,43 @@ def _tile(value: str, words: str, more: str = "") -> Html:
 
 
 def _totals(found: Findings) -> Html:
-    plan, catalog = found.plan, found.plan.catalog
-    counts, seconds = _counts(found), _audio_seconds(found)
-    frames = sum(state.n_frames for state in catalog.states if state.status == "done")
-    spent = sum(sum(commit.seconds.values()) for commit in catalog.commits.values())
-    tiles = [
-        _tile(f"{counts['done']:,}", "tracks done", f"of {sum(counts.values()):,}"),
-        _tile(duration(seconds), "of audio", f"arrays at {plan.shape.sample_rate:,} Hz"),
-        _tile(f"{frames:,}", "frames", f"of {plan.shape.n_bins:,} bins"),
+    catalog, counts = found.plan.catalog, _counts(found)
+    statuses = ("done", "pending", "failed", "quarantined", "vanished")
+    ordered = {status: counts[status] for status in statuses if counts[status]}
+    stemless = _stemless(catalog)
+    more = {"done": f", {len(stemless):,} of them without stems" if stemless else ""}
+    legend = [
+        element("li", _key(status), f"{n:,} {status}{more.get(status, '')}") for status, n in ordered.items()
     ]
+    return element(
+        "div",
+        element("div", _tiles(found), class_="tiles"),
+        shares(ordered, "tracks by status"),
+        element("ul", legend, class_="legend"),
+    )
+
+
+def _tiles(found: Findings) -> Iterator[Html]:
+    """The few numbers that matter most; those of arrays only where there are any."""
+    plan, catalog, counts = found.plan, found.plan.catalog, _counts(found)
+    done, seconds = counts["done"], _audio_seconds(found)
+    what = "track done" if done == 1 else "tracks done"
+    yield _tile(f"{done:,}", what, f"of {sum(counts.values()):,}")
+    if catalog.has_units:
+        frames = sum(state.n_frames for state in catalog.states if state.status == "done")
+        yield _tile(duration(seconds), "of audio", f"arrays at {plan.shape.sample_rate:,} Hz")
+        yield _tile(f"{frames:,}", "frames", f"of {plan.shape.n_bins:,} bins")
+    else:
+        yield _tile(duration(seconds), "of audio")
     if found.stored_bytes is not None:
-        tiles.append(
-            _tile(n_bytes(found.stored_bytes), "on disk", ", ".join(plan.shape.arrays) or "no arrays")
-        )
-    if spent:
-        tiles.append(_tile(f"{seconds / spent:,.0f} ×", "real time, a core", f"{duration(spent)} of work"))
-    ordered = {status: counts[status] for status in ("done", "pending", "failed", "quarantined", "vanished")}
-    bar = shares({status: n for status, n in ordered.items() if n}, "tracks by status")
-    legend = [element("li", _key(status), f"{n:,} {status}") for status, n in ordered.items() if n]
-    return element("div", element("div", tiles, class_="tiles"), bar, element("ul", legend, class_="legend"))
+        made = [*plan.shape.arrays]
+        made += ["features"] if plan.job.output.features else []
+        made += ["stems"] if found.stems else []
+        yield _tile(n_bytes(found.stored_bytes), "on disk", ", ".join(made))
+    commits = [commit.seconds for commit in catalog.commits.values()]
+    taken = [*commits, *(record.seconds for record in found.stems.values())]
+    if spent := sum(sum(steps.values()) for steps in taken):
+        yield _tile(f"{seconds / spent:,.0f} ×", "real time, a core", f"{duration(spent)} of work")
 
 
 def _key(name: str) -> Html:
@@ -125,30 +145,46 @@ def _failures(found: Findings) -> Html | None:
         for track, state in zip(catalog.ids, catalog.states, strict=True)
         if state.status == "vanished"
     ]
-    pending = catalog.counts["pending"]
-    if not bad and not pending:
+    stemless = [(track, "no stems", error) for track, error in _stemless(catalog).items()]
+    words = _what_is_missing(len(bad), len(stemless), catalog.counts["pending"])
+    if not words:
         return None
-    words = list[str]()
-    if bad:
-        words.append(
-            f"{len(bad):,} tracks could not be done, each for a reason of its own; all others are unharmed."
-        )
-    if pending:
-        words.append(f"{pending:,} tracks are still to do: run the job again, and it goes on.")
+    heads = [("Track", "name"), ("Status", ""), ("Reason", "reason")]
+    listed = [*bad, *stemless]
     rows = [
-        element(
-            "tr",
-            element("td", track, class_="name"),
-            element("td", status, class_=f"status {status}"),
-            element("td", error, class_="reason"),
+        row(
+            heads,
+            [path(track), element("span", status, class_=f"status {status.replace(' ', '-')}"), error],
+            class_="bad",
         )
-        for track, status, error in bad[:LISTED]
+        for track, status, error in listed[:LISTED]
     ]
-    more = f"and {len(bad) - LISTED:,} more: `hpss-batch status` lists them" if len(bad) > LISTED else ""
-    listing = table([("Track", ""), ("Status", ""), ("Reason", "")], rows) if rows else None
-    return element(
-        "div", [element("p", text) for text in words], listing, element("p", more) if more else None
-    )
+    if len(listed) > LISTED:
+        more = element("p", prose(f"and {len(listed) - LISTED:,} more: `hpss-batch status` lists them"))
+    else:
+        more = None
+    return element("div", [element("p", text) for text in words], table(heads, rows) if rows else None, more)
+
+
+def _stemless(catalog: Catalog) -> dict[str, str]:
+    """Why tracks have no stems, by id, that are done but for these; of others there is more to say than that."""
+    done = {track for track, state in zip(catalog.ids, catalog.states, strict=True) if state.status == "done"}
+    return {track: error for track, error in catalog.stemless.items() if track in done}
+
+
+def _what_is_missing(n_bad: int, n_stemless: int, n_pending: int) -> list[str]:
+    """A sentence for each kind of track that is not done in full."""
+    words = list[str]()
+    if n_bad:
+        why = "for a reason of its own" if n_bad == 1 else "each for a reason of its own"
+        words.append(f"{counted(n_bad, 'track')} could not be done, {why}; all others are unharmed.")
+    if n_stemless:
+        have, them = ("has", "it") if n_stemless == 1 else ("have", "them")
+        words.append(f"{counted(n_stemless, 'track')} {have} no stems; all else of {them} is done.")
+    if n_pending:
+        are = "is" if n_pending == 1 else "are"
+        words.append(f"{counted(n_pending, 'track')} {are} still to do: run the job again, and it goes on.")
+    return words
 
 
 def _speed(found: Findings) -> Html | None:
@@ -158,8 +194,10 @@ def _speed(found: Findings) -> Html | None:
     rendered = [record for record in found.stems.values() if record.seconds and record.sample_rate]
     sung = sum(record.n_samples / record.sample_rate for record in rendered)
     parts = [
-        _steps(f"{len(done):,} units", audio, [commit.seconds for commit in catalog.commits.values()]),
-        _steps(f"The stems of {len(rendered):,} tracks", sung, [record.seconds for record in rendered]),
+        _steps(counted(len(done), "unit"), audio, [commit.seconds for commit in catalog.commits.values()]),
+        _steps(
+            f"The stems of {counted(len(rendered), 'track')}", sung, [record.seconds for record in rendered]
+        ),
     ]
     shown = [part for part in parts if part is not None]
     return element("div", shown) if shown else None
@@ -174,18 +212,20 @@ def _steps(what: str, audio: float, taken: Sequence[Mapping[str, float]]) -> Htm
     total = sum(spent.values())
     if not total:
         return None
+    heads = [("Step", "name"), ("Time", "n"), ("Share", "n"), ("Real time", "n")]
     rows = [
-        element(
-            "tr",
-            element("td", _key(step), STEPS.get(step, step), class_="name"),
-            element("td", duration(value), class_="n"),
-            element("td", f"{100 * value / total:.0f} %", class_="n"),
-            element("td", f"{audio / value:,.0f} ×" if value else "", class_="n"),
+        row(
+            heads,
+            [
+                [_key(step), STEPS.get(step, step)],
+                duration(value),
+                f"{100 * value / total:.0f} %",
+                f"{audio / value:,.0f} ×" if value else "",
+            ],
         )
         for step, value in spent.items()
     ]
     about = f"{what} took {duration(total)} of work, over all workers, for {duration(audio)} of audio."
-    heads = [("Step", ""), ("Time", "n"), ("Share", "n"), ("Real time", "n")]
     words = element("p", about, class_="soft")
     return element("div", words, shares(spent, "time by step"), table(heads, rows), class_="work")
 
@@ -197,7 +237,12 @@ def _job(found: Findings) -> Html:
         for commit in catalog.commits.values()
     )
     by = [
-        element("p", f"{n:,} units by {words}" if len(made) > 1 else f"By {words}", ".", class_="small soft")
+        element(
+            "p",
+            f"{counted(n, 'unit')} by {words}" if len(made) > 1 else f"By {words}",
+            ".",
+            class_="small soft",
+        )
         for words, n in made.most_common(5)
     ]
     facts = (
@@ -207,5 +252,5 @@ def _job(found: Findings) -> Html:
     )
     yaml = element("pre", escape(found.job_yaml, keep="\n"))
     return element(
-        "div", element("p", facts), by, element("details", element("summary", "The job as run"), yaml)
+        "div", element("p", prose(facts)), by, element("details", element("summary", "The job as run"), yaml)
     )

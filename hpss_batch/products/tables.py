@@ -4,18 +4,36 @@ from collections.abc import Sequence
 
 from hpss_batch.products.figures import FIGURES, Measured
 from hpss_batch.products.gathered import Findings
-from hpss_batch.products.markup import Html, duration, element
+from hpss_batch.products.markup import Child, Html, counted, duration, element, path
 
 LISTED = 200
 """Tracks that are listed in one table, at most."""
 
 
-def table(heads: Sequence[tuple[str, str]], rows: Sequence[Html]) -> Html:
-    """A table that may be wider than the page; heads are words and classes."""
+Heads = Sequence[tuple[str, str]]
+"""Of each column: its words, and the class of its cells."""
+
+
+def row(heads: Heads, cells: Sequence[Child], **attributes: object) -> Html:
+    """A row whose cells know their column's words: where the page is narrow, they stand below each other."""
+    return element(
+        "tr",
+        [
+            element("td", cell, class_=kind or None, data_label=words)
+            for (words, kind), cell in zip(heads, cells, strict=True)
+        ],
+        **attributes,
+    )
+
+
+def table(heads: Heads, rows: Sequence[Html]) -> Html:
+    """A table of `row`s."""
     head = element("tr", [element("th", words, class_=kind or None, scope="col") for words, kind in heads])
     return element(
         "div",
-        element("table", element("thead", head), element("tbody", rows)),
+        element(
+            "table", element("thead", head), element("tbody", rows), class_="wide" if len(heads) > 6 else None
+        ),
         class_="scroll",
         tabindex="0",
     )
@@ -23,24 +41,24 @@ def table(heads: Sequence[tuple[str, str]], rows: Sequence[Html]) -> Html:
 
 def link(measured: Measured) -> Html:
     """A track's name, leading to its row in the table of tracks."""
-    return element("a", measured.track, href=f"#row-{measured.row}")
+    return element("a", path(measured.track), href=f"#row-{measured.row}")
 
 
 def outlier_table(found: Findings) -> Html | None:
     """Tracks far from all others."""
     if not found.outliers:
         return None
+    heads = [("Track", "name"), ("Figure", ""), ("Value", "n"), ("Deviations", "n")]
     rows = [
-        element(
-            "tr",
-            element("td", link(outlier.measured), class_="name"),
-            element("td", outlier.figure.title),
-            element("td", outlier.figure.words(outlier.value), class_="n"),
-            element(
-                "td",
+        row(
+            heads,
+            [
+                link(outlier.measured),
+                outlier.figure.title,
+                outlier.figure.words(outlier.value),
                 f"{abs(outlier.distance):.1f} {'above' if outlier.distance > 0 else 'below'}",
-                class_="n",
-            ),
+            ],
+            class_="far",
         )
         for outlier in found.outliers
     ]
@@ -49,7 +67,6 @@ def outlier_table(found: Findings) -> Html | None:
         "deviation). Far away is not wrong: a drum solo is an outlier among string quartets. It is where to listen "
         "first."
     )
-    heads = [("Track", ""), ("Figure", ""), ("Value", "n"), ("Deviations", "n")]
     return element("div", element("p", about, class_="soft"), table(heads, rows))
 
 
@@ -62,24 +79,23 @@ def track_table(found: Findings) -> Html | None:
         return None
     chosen.sort(key=lambda m: m.row)
     figures = [f for f in FIGURES if f.key != "seconds" and any(f.key in m.values for m in chosen)]
+    heads = [("Track", "name"), ("Length", "n"), *((f.title, "n") for f in figures)]
     rows = [
-        element(
-            "tr",
-            element("td", m.track, class_="name"),
-            element("td", duration(m.seconds), class_="n"),
+        row(
+            heads,
             [
-                element("td", f.words(m.values[f.key]) if f.key in m.values else "", class_="n")
-                for f in figures
+                path(m.track),
+                duration(m.seconds),
+                *(f.words(m.values[f.key]) if f.key in m.values else "" for f in figures),
             ],
             id=f"row-{m.row}",
         )
         for m in chosen
     ]
-    heads = [("Track", ""), ("Length", "n"), *((f.title, "n") for f in figures)]
     total = found.n_measurable
     words = (
         "All tracks that are done."
         if len(chosen) == total
-        else f"{len(chosen):,} of {total:,} tracks that are done."
+        else f"{len(chosen):,} of the {counted(total, 'track')} that are done."
     )
     return element("div", element("p", words, class_="soft"), table(heads, rows))
