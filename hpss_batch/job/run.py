@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import PARTIAL, Folder, is_url, open_folder
-from hpss_batch.corpus.records import committed_units, create_generation, read_commits
+from hpss_batch.corpus.records import LAYOUT, committed_units, create_generation, read_commits
 from hpss_batch.corpus.stemfile import STEMS
 from hpss_batch.corpus.stemrecords import declare, read_stems
 from hpss_batch.errors import ClusterError, StoreError
@@ -162,7 +162,7 @@ def _place(job: Job, folder: Folder, retry_failed: bool, progress: Progress) -> 
         lost = [generation for generation in planned.new if not create_generation(folder, generation)]
         if not lost:
             return planned
-        if folder.read(lost[0].name) is None:
+        if lost[0].name.rpartition("/")[2] not in folder.names(LAYOUT):
             raise StoreError(
                 f"{folder.url}/{lost[0].name} is neither there nor can it be made: something else has this name. "
                 "Remove it, and run again"
