@@ -17,8 +17,8 @@ WORKFLOWS = Path(__file__).parents[1] / "workflows"
 COMMANDS = sorted(path.parent.name for path in WORKFLOWS.glob("*/run.py"))
 
 
-def start(workflow: str, out: Path, *arguments: str) -> str:
-    """What its one command prints."""
+def tried(workflow: str, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Its one command, and how it ended."""
     command = [
         sys.executable,
         "-W",
@@ -28,7 +28,12 @@ def start(workflow: str, out: Path, *arguments: str) -> str:
         "-o",
         str(out),
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def start(workflow: str, out: Path, *arguments: str) -> str:
+    """What its one command prints."""
+    done = tried(workflow, out, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -45,6 +50,14 @@ def test_there_is_a_folder_for_each_and_all_that_belongs_into_it() -> None:
             assert job.read_text().startswith("# ")
 
 
+@pytest.mark.parametrize("workflow", COMMANDS)
+def test_a_wrong_path_is_a_message_and_status_2(workflow: str, tmp_path: Path) -> None:
+    done = tried(workflow, tmp_path / "out", str(tmp_path / "nothing.csv"))
+    assert done.returncode == 2
+    assert f"{tmp_path}/nothing.csv" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_stems_of_a_folder_add_up_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "my music"
     (folder / "album").mkdir(parents=True)
@@ -55,13 +68,22 @@ def test_stems_of_a_folder_add_up_to_it(tmp_path: Path) -> None:
     error = re.search(r"album/song\.ogg +2 +44100 +3\.0 +(-[\d.]+) dB", said)
     assert error is not None
     assert float(error[1]) < -130  # 24 bit
-    stems = tmp_path / "out" / "stems"
+    stems = tmp_path / "out_my music" / "stems"
     names = [
         f"{track}.{c}.flac"
         for track in ("album/song", "talk")
         for c in ("harmonic", "percussive", "residual")
     ]
     assert sorted(str(path.relative_to(stems)) for path in stems.rglob("*.flac")) == names
+
+    other = tmp_path / "other music"
+    other.mkdir()
+    (folder / "talk.wav").rename(other / "speech.wav")
+    said = start("stem_extraction", tmp_path, str(other))
+    assert [line.split()[0] for line in said.splitlines()[1:-1]] == ["speech.wav"]
+    assert said.endswith(f"Listen to {tmp_path / 'out_other music' / 'stems'}\n")
+    said = start("stem_extraction", tmp_path, str(folder))  # which has lost a file since
+    assert [line.split()[0] for line in said.splitlines()[1:-1]] == ["album/song.ogg"]
 
 
 def test_a_sweep_compares_settings_on_one_spectrogram(tmp_path: Path) -> None:
@@ -97,3 +119,18 @@ def test_a_model_learns_from_windows_of_tracks(tmp_path: Path) -> None:
     told = re.search(r"Told right on tracks not trained on: ([\d.]+)%", said)
     assert told is not None
     assert float(told[1]) > 80
+
+    # and from a list of one's own, where another one of the same name was run before
+    (tmp_path / "out").rename(tmp_path / "out_mine.csv")
+    mine = tmp_path / "music" / "mine.csv"
+    rows = [(f"{number:02}.flac", ("even", "odd")[number % 2]) for number in range(8)]
+    with mine.open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "kind"), *rows, ("09.flac", "")])
+    said = start("ml_features", tmp_path, str(mine), "--label", "kind")
+    assert not (tmp_path / "out").exists()
+    assert "1 of 9 tracks have no kind" in said
+    assert re.search(r"of 6 tracks to train on, [\d,]+ of 2 to test on", said)
+    assert "by chance 50.0%" in said
+    unknown = tried("ml_features", tmp_path, str(mine), "--label", "genre")
+    assert unknown.returncode == 2
+    assert "may name: kind" in unknown.stderr

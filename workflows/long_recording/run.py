@@ -62,7 +62,9 @@ def hpss_batch(command: str, recording: Path, out: Path, *options: str) -> list[
 
 def planned(recording: Path, out: Path) -> dict:
     """What `hpss-batch plan --json` says."""
-    answer = subprocess.run(hpss_batch("plan", recording, out, "--json"), stdout=subprocess.PIPE, check=True)
+    answer = subprocess.run(hpss_batch("plan", recording, out, "--json"), stdout=subprocess.PIPE)
+    if answer.returncode:  # it has said why
+        raise SystemExit(answer.returncode)
     return json.loads(answer.stdout)
 
 
@@ -91,20 +93,23 @@ def main() -> int:
     )
     given = parser.parse_args()
 
-    recordings = {"given": given.recording}
+    # a run directory for each recording: one never holds two corpora
+    sources = []
     if given.recording is None:
-        recordings = {
-            name: made_recording(given.output / f"{name}.flac", hours)
-            for name, hours in (("short", min(1 / 6, given.hours / 4)), ("long", given.hours))
-        }
+        folder = given.output / f"{given.hours:g}h"
+        for name, hours in (("short", min(1 / 6, given.hours / 4)), ("long", given.hours)):
+            sources.append((name, made_recording(folder / f"{name}.flac", hours), folder / f"out_{name}"))
+    else:
+        out = given.output / f"out_{given.recording.absolute().name}"
+        sources.append(("given", given.recording, out))
     lines = []
-    for name, recording in recordings.items():
-        out = given.output / f"out_{name}"
+    for name, recording, out in sources:
         plan = planned(recording, out)
         most, seconds = watched(recording, out)
+        held = f"{most / 2**20:.0f}" if plan["units"]["pending"] else "done before"
         lines.append(
             f"{name:8}{plan['audio_seconds'] / 3600:8.2f}{plan['units']['total']:8}{plan['task_bytes'] / 2**20:12.0f}"
-            f"{most / 2**20:12.0f}{seconds:10.1f}"
+            f"{held:>12}{seconds:10.1f}"
         )
     print(
         f"\n{'':8}{'hours':>8}{'units':>8}{'plan, MiB':>12}{'worker, MiB':>12}{'seconds':>10}",

@@ -8,12 +8,14 @@ of each label is kept back to test it: windows of one track never are on both si
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 import hpss_batch
+from hpss_batch.corpus.manifest import read_manifest
 
 FRAMES = 64
 RATE = 22_050
@@ -44,14 +46,34 @@ def made_corpus(folder: Path, tracks: int = 24, seconds: float = 12.0) -> Path:
     return manifest
 
 
-def split(corpus: hpss_batch.Corpus, column: str) -> tuple[list[str], list[str]]:
+def labels_of(manifest: Path, column: str) -> dict[str, str]:
+    """The label of each track that has one, as the manifest says today."""
+    rows = {track: meta or {} for track, _, meta in read_manifest(str(manifest))}
+    said = {track: str(meta.get(column, "")) for track, meta in rows.items()}
+    labels = {track: label for track, label in said.items() if label not in ("", "nan")}
+    if not labels:
+        columns = ", ".join(dict.fromkeys(name for meta in rows.values() for name in meta)) or "none"
+        raise hpss_batch.HpssBatchError(
+            f"{manifest} gives no track a {column!r}; columns that --label may name: {columns}"
+        )
+    if len(labels) < len(rows):
+        print(f"{len(rows) - len(labels)} of {len(rows)} tracks have no {column}: they are left out")
+    return labels
+
+
+def split(tracks: list[str], labels: dict[str, str]) -> tuple[list[str], list[str]]:
     """Tracks to train on and tracks to test on: every fourth of each label."""
     train, test = [], []
     seen: dict[str, int] = {}
-    for name in corpus:
-        label = str(corpus[name].attrs[column])
-        seen[label] = seen.get(label, 0) + 1
-        (test if seen[label] % 4 == 0 else train).append(name)
+    for track in tracks:
+        seen[labels[track]] = seen.get(labels[track], 0) + 1
+        (test if seen[labels[track]] % 4 == 0 else train).append(track)
+    if len(seen) < 2 or not test:
+        counts = ", ".join(f"{count} {label}" for label, count in seen.items()) or "none"
+        raise hpss_batch.HpssBatchError(
+            f"too few tracks to learn from (done: {counts}); wanted: two labels or more, "
+            "and four tracks of one at least, so that one can be kept back"
+        )
     return train, test
 
 
@@ -106,33 +128,37 @@ def main() -> int:
     parser.add_argument("--label", default="label", help="the column to learn (default: label)")
     given = parser.parse_args()
 
-    manifest, out = given.manifest or made_corpus(given.output / "music"), given.output / "out"
+    if given.manifest is None:
+        manifest, out = made_corpus(given.output / "music"), given.output / "out"
+    else:  # a run directory of its own: one never holds two corpora
+        manifest, out = given.manifest, given.output / f"out_{given.manifest.absolute().name}"
+    labels = labels_of(manifest, given.label)
     paths = [("corpus.path", str(manifest)), ("output.path", str(out))]
     result = hpss_batch.run(hpss_batch.Job.load(Path(__file__).with_name("job.yaml"), paths))
     for track, reason in result.failed.items():
         print(f"{track}: {reason}")
 
-    column = f"meta_{given.label}"
-    corpus = hpss_batch.open_corpus(out)
-    train, test = split(corpus, column)
-    training = hpss_batch.TrackWindows(
-        out, frames=FRAMES, hop=FRAMES // 4, tracks=train, labels=[given.label], seed=1
-    )
-    testing = hpss_batch.TrackWindows(out, frames=FRAMES, tracks=test, labels=[given.label], seed=None)
+    train, test = split([track for track in hpss_batch.open_corpus(out) if track in labels], labels)
+    training = hpss_batch.TrackWindows(out, frames=FRAMES, hop=FRAMES // 4, tracks=train, labels=[], seed=1)
+    testing = hpss_batch.TrackWindows(out, frames=FRAMES, tracks=test, labels=[], seed=None)
     print(
         f"{len(training):,} windows of {len(train)} tracks to train on, {len(testing):,} of {len(test)} to test on"
     )
 
-    model = Softmax(sorted({str(label) for label in corpus.tracks[column].values}))
+    model = Softmax(sorted({labels[track] for track in train}))
     for step, numbers in enumerate(training.batches(32)):  # one epoch
         batch = [training[i] for i in numbers]
-        loss = model.learn(described(batch, training.variables), [str(window[column]) for window in batch])
+        loss = model.learn(
+            described(batch, training.variables), [labels[window["track"]] for window in batch]
+        )
         if step % 4 == 0:
             print(f"  step {step:4}: loss {loss:.3f}", flush=True)
     right = 0
     for numbers in testing.batches(32):
         batch = [testing[i] for i in numbers]
-        right += model.right(described(batch, testing.variables), [str(window[column]) for window in batch])
+        right += model.right(
+            described(batch, testing.variables), [labels[window["track"]] for window in batch]
+        )
     print(
         f"Told right on tracks not trained on: {right / len(testing):.1%} (by chance {1 / len(model.classes):.1%})"
     )
@@ -140,4 +166,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":  # worker processes import this file, too
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except hpss_batch.HpssBatchError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None

@@ -8,6 +8,7 @@ where it was, and one that was widened does what is new.
 
 import argparse
 import csv
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -60,29 +61,34 @@ def main() -> int:
     parser.add_argument("--powers", nargs="+", default=["1", "2", "inf"])
     given = parser.parse_args()
 
-    music, truth = given.music, {}
-    if music is None:
-        music = given.output / "music"
+    if given.music is None:
+        music, out = given.output / "music", given.output
         truth = demo.make_corpus(music)
         (music / demo.DAMAGED).unlink()
-    stored = given.output / "spectrograms"
-    table = []
+    else:  # run directories of its own: one never holds two corpora
+        music, out, truth = given.music, given.output / f"out_{given.music.absolute().name}", {}
+    stored, table, failed = out / "spectrograms", [], {}
+    columns = COLUMNS if truth else COLUMNS[:-2]
     with LocalCluster(threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:  # one, for all runs
         workers = ("cluster.connect", cluster.scheduler_address)
 
-        def run(stage: str, source: Path, out: Path, *settings: str) -> hpss_batch.Corpus:
-            paths = [("corpus.path", str(source)), ("output.path", str(out))]
+        def run(stage: str, source: Path, target: Path, *settings: str) -> hpss_batch.Corpus:
+            paths = [("corpus.path", str(source)), ("output.path", str(target))]
             result = hpss_batch.run(hpss_batch.Job.load(HERE / stage, [*settings, *paths, workers]))
             for track, reason in result.failed.items():
-                print(f"{track}: {reason}")
-            return hpss_batch.open_corpus(out)
+                if track not in failed:  # no setting has what the first stage could not read
+                    print(f"{track}: {reason}")
+            failed.update(result.failed)
+            if result.exit_status == 2:
+                raise SystemExit(2)
+            return hpss_batch.open_corpus(target)
 
         spectrograms = run("spectrograms.yaml", music, stored)
-        print("".join(f"{name:>18}" for name in COLUMNS))
+        print("".join(f"{name:>18}" for name in columns))
         for margin, power in product(given.margins, given.powers):
-            out = given.output / f"margin_{margin}_power_{power}"
+            target = out / f"margin_{margin}_power_{power}"
             value = f"[{margin}]" if "," in margin else margin
-            masks = run("masks.yaml", stored, out, f"hpss.margin={value}", f"hpss.power={power}")
+            masks = run("masks.yaml", stored, target, f"hpss.margin={value}", f"hpss.power={power}")
             row = [margin, power, *shares(spectrograms, masks), *gains(masks, truth)]
             print(
                 "".join(f"{cell:>18}" if isinstance(cell, str) else f"{cell:18.3f}" for cell in row),
@@ -90,11 +96,15 @@ def main() -> int:
             )
             table.append(row)
 
-    with (given.output / "results.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([COLUMNS[: len(table[0])], *table])
+    with (out / "results.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *table])
     print(f"Saved {file.name}")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":  # worker processes import this file, too
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except hpss_batch.HpssBatchError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None

@@ -4,6 +4,7 @@ python workflows/stem_extraction/run.py [MUSIC] [-o FOLDER]
 """
 
 import argparse
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -45,20 +46,23 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, default=Path("hpss-batch-stems"), help="where to put it")
     given = parser.parse_args()
 
-    music = given.music or made_music(given.output / "music")
-    out = given.output / "out"
+    if given.music is None:
+        music, out = made_music(given.output / "music"), given.output / "out"
+    else:  # a run directory of its own: one never holds two corpora
+        music, out = given.music, given.output / f"out_{given.music.absolute().name}"
     job = hpss_batch.Job.load(
         Path(__file__).with_name("job.yaml"), [("corpus.path", str(music)), ("output.path", str(out))]
     )
     result = hpss_batch.run(job)
 
-    width = max((len(record.track) for record in result.catalog.stems.values()), default=5)
+    catalog = result.catalog
+    width = max((len(record.track) for record in catalog.stems.values()), default=5)
     print(f"{'track':{width}}{'channels':>10}{'Hz':>8}{'seconds':>9}   source - stems")
-    for row, record in result.catalog.stems.items():
-        files = [out / "stems" / stem.name for stem in record.stems.values()]
-        if not files:  # not rendered (see below), or no samples
-            continue
-        error = error_of_sum(Path(result.catalog.rows[row].path), files)
+    for row in catalog.current.values():
+        record, source = catalog.stems.get(row), Path(catalog.rows[row].path)
+        if record is None or not record.stems or not source.exists():
+            continue  # not rendered (see below), no samples, or removed since
+        error = error_of_sum(source, [out / "stems" / stem.name for stem in record.stems.values()])
         seconds = record.n_samples / record.sample_rate
         print(
             f"{record.track:{width}}{record.channels:10}{record.sample_rate:8}{seconds:9.1f}   {error}"
@@ -66,9 +70,14 @@ def main() -> int:
         )
     for track, reason in result.failed.items():
         print(f"{track}: {reason}")
-    print(f"Listen to {out / 'stems'}")
+    if result.exit_status < 2:
+        print(f"Listen to {out / 'stems'}")
     return result.exit_status
 
 
 if __name__ == "__main__":  # worker processes import this file, too
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except hpss_batch.HpssBatchError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
