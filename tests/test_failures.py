@@ -15,7 +15,7 @@ import soundfile as sf
 from conftest import music, settings
 
 from hpss_batch.corpus.open import open_corpus
-from hpss_batch.errors import TrackError
+from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
 
@@ -167,3 +167,19 @@ def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
     assert not [*(tmp_path / "out").rglob("*.partial*")]
     monkeypatch.setattr(LocalFile, "write", honest)
     assert run_job(corpus_folder, tmp_path / "out").exit_status == 0
+
+
+@pytest.mark.parametrize("fails", ["create_generation", "_prepare", "_refresh"])
+def test_a_disk_that_is_full_when_records_are_written_is_told(
+    fails: str, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "music").mkdir()
+    sf.write(tmp_path / "music" / "a.wav", music(1.0, 22050), 22050)
+    monkeypatch.setattr(f"hpss_batch.job.run.{fails}", full)
+    with pytest.raises(StoreError, match=r"out cannot be written: No space left on device\. Make room"):
+        run_job(tmp_path / "music", tmp_path / "out")
+    monkeypatch.undo()
+    assert run_job(tmp_path / "music", tmp_path / "out").catalog.counts == {"done": 1}

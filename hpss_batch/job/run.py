@@ -14,7 +14,8 @@ done, and the next run does the rest.
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -144,7 +145,8 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
     folder = open_folder(job.output.path)
     planned = _place(job, folder, retry_failed, reporter.placing)
     if planned.new or _is_behind(planned, folder):
-        _prepare(planned, folder)
+        with _writing(folder):
+            _prepare(planned, folder)
     if planned.is_done:
         return Result(planned, planned.catalog)
     with open_client(planned.job.cluster, planned.job.dask) as client:
@@ -152,14 +154,28 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
         reporter.started(planned, work, client.dashboard_link)
         execution = _Execution(client, reporter)
         execution.run(work)
-    return Result(planned, _refresh(planned, folder), execution.broken)
+    with _writing(folder):
+        return Result(planned, _refresh(planned, folder), execution.broken)
+
+
+@contextmanager
+def _writing(folder: Folder) -> Iterator[None]:
+    """Say in words what keeps records, metadata and variables on `track` from being written: a full disk, mostly."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{folder.url} cannot be written: {error.strerror or error}. Make room or give rights, then run again: "
+            "what is committed is safe"
+        ) from error
 
 
 def _place(job: Job, folder: Folder, retry_failed: bool, progress: Progress) -> Plan:
     """Plan, and create the plan's generations; whoever is not first plans again."""
     while True:
         planned = plan(job, retry_failed=retry_failed, progress=progress)
-        lost = [generation for generation in planned.new if not create_generation(folder, generation)]
+        with _writing(folder):
+            lost = [generation for generation in planned.new if not create_generation(folder, generation)]
         if not lost:
             return planned
         if lost[0].name.rpartition("/")[2] not in folder.names(LAYOUT):
