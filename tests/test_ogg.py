@@ -79,6 +79,17 @@ def test_an_ogg_without_its_last_page(ogg: Path, inside: int) -> None:
         probe(str(ogg))
 
 
+@pytest.mark.parametrize("missing", [1, 100, "body", "lacing"])
+def test_an_ogg_cut_inside_its_last_page(ogg: Path, missing: int | str) -> None:
+    """The page's header with the end mark is there, but no decoder takes a page without all of its body."""
+    data = ogg.read_bytes()
+    at = pages(data)[-1]
+    kept = {"body": at + 27 + data[at + 26], "lacing": at + 28}.get(str(missing))
+    ogg.write_bytes(data[: kept or len(data) - int(missing)])
+    with pytest.raises(AudioError, match=r"is cut short: it holds .* s, and its last page is cut off inside"):
+        probe(str(ogg))
+
+
 def test_one_stream_after_the_other(ogg: Path) -> None:
     data = ogg.read_bytes()
     other = bytearray(data)

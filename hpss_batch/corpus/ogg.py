@@ -60,8 +60,7 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
         if not page[2] & _FIRST:
             break
         streams.add(page[4])
-        lacing = head[at + _PAGE.size : at + _PAGE.size + page[7]]
-        at += _PAGE.size + len(lacing) + sum(lacing)
+        at = _behind(head, at)
     last = None
     at = len(tail)
     while last is None and at > 0:
@@ -72,11 +71,15 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
             "holds several streams one after the other, as recorded from internet radio, of which only the first would "
             "be read; split it, or join it with ffmpeg -i FILE FILE.flac"
         )
+    missing = None
     if not last or not last[2] & _LAST:
+        missing = "the mark at the stream's end is missing"
+    elif _behind(tail, at) > len(tail):  # no decoder gives anything of a page cut inside
+        missing = "its last page is cut off inside"
+    if missing:
         held = f"it holds {frames / rate:.1f} s, and " if frames < 2**62 else ""
         raise AudioError(
-            f"is cut short: {held}the mark at the stream's end is missing; copy it again, or keep what is there with "
-            "ffmpeg -i FILE -c copy FILE.ogg"
+            f"is cut short: {held}{missing}; copy it again, or keep what is there with ffmpeg -i FILE -c copy FILE.ogg"
         )
 
 
@@ -86,6 +89,12 @@ def _page(data: bytes | mmap.mmap, at: int) -> tuple[bytes, int, int, int, int, 
         return None
     page = _PAGE.unpack_from(data, at)
     return page if page[:2] == (b"OggS", 0) else None
+
+
+def _behind(data: bytes | mmap.mmap, at: int) -> int:
+    """Where a page ends: behind the end of the data where it is cut inside."""
+    body = at + _PAGE.size + data[at + _PAGE.size - 1]
+    return body + sum(data[at + _PAGE.size : body])
 
 
 def sought_until(path: str) -> int:
