@@ -87,7 +87,20 @@ _MAGIC = (
 )
 """Offset, bytes, name, and whether it is a recording that another program can convert."""
 
-_KNOWN = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"caff", b".snd", b"ID3", b"riff", b"Crea")
+_KNOWN = (
+    b"RIFF",
+    b"RIFX",
+    b"RF64",
+    b"FORM",
+    b"fLaC",
+    b"OggS",
+    b"caff",
+    b".snd",
+    b"ID3",
+    b"riff",
+    b"Crea",
+    b"NIST_1A",
+)
 
 _NOT_FILES = (
     (stat.S_ISDIR, "a folder"),
