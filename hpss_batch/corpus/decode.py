@@ -24,7 +24,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.corpus.mp3 import mp3_count
-from hpss_batch.corpus.ogg import sought_until
+from hpss_batch.corpus.ogg import SEVERAL, is_chained, sought_until
 from hpss_batch.corpus.probe import AudioInfo, open_file, open_handle
 from hpss_batch.corpus.reasons import cannot_decode, too_short, why_no_file
 from hpss_batch.corpus.samples import check_samples, mix
@@ -251,7 +251,11 @@ class Decoder:
         rate = self.info.sample_rate
         if self._promised is not None:
             self._wrong = too_short(self.end, self._promised, rate)
-        if self._may_hold_more and self.end == self.info.n_samples:
+        if not self._may_hold_more:
+            return
+        if self.info.format.startswith("OGG"):
+            self._wrong = SEVERAL if is_chained(self.path) else self._wrong
+        elif self.end == self.info.n_samples:
             held = mp3_count(self.path)
             # eight frames are what gapless headers, delays and padding account for
             if held - self.end > 8 * 1152 and too_short(self.end, held, rate):

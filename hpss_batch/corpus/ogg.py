@@ -27,6 +27,15 @@ _MARGIN = 2**14
 """Samples before the last pages that are not sought either: more than two of the largest blocks."""
 
 
+_BEGINNINGS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+
+SEVERAL = (
+    "holds several streams one after the other, as recorded from internet radio or joined with cat, of which only the "
+    "first would be read; split it, or join it with ffmpeg -i FILE FILE.flac"
+)
+"""Why a chained Ogg file is not read."""
+
+
 class _OddError(Exception):
     """A file is not laid out as encoders do; nothing in it may be sought."""
 
@@ -67,10 +76,7 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
         at = tail.rfind(b"OggS", 0, at)
         last = _page(tail, at) if at >= 0 else None
     if last and streams and last[4] not in streams:
-        raise AudioError(
-            "holds several streams one after the other, as recorded from internet radio, of which only the first would "
-            "be read; split it, or join it with ffmpeg -i FILE FILE.flac"
-        )
+        raise AudioError(SEVERAL)
     missing = None
     if not last or not last[2] & _LAST:
         missing = "the mark at the stream's end is missing"
@@ -81,6 +87,30 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
         raise AudioError(
             f"is cut short: {held}{missing}; copy it again, or keep what is there with ffmpeg -i FILE -c copy FILE.ogg"
         )
+
+
+def is_chained(path: str) -> bool:
+    """Whether another stream of audio begins behind the first one's pages, even under the same serial number.
+
+    It passes the headers of all pages (50 ms an hour of music that has just been read). What else may stand behind
+    the end, such as tags, padding or garbage, does not matter.
+    """
+    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, held, goes_on = 0, 0, False
+        while (at := data.find(b"OggS", at)) >= 0:
+            if at - held >= STEP:
+                held = let_go(data, held, at)
+            page = _page(data, at)
+            behind = _behind(data, at) if page else len(data) + 1
+            if page is None or behind > len(data):
+                at += 4
+                continue
+            begins = page[2] & _FIRST
+            if begins and goes_on and data[at + _PAGE.size + page[7] : behind].startswith(_BEGINNINGS):
+                return True
+            goes_on = goes_on or not begins
+            at = behind
+        return False
 
 
 def _page(data: bytes | mmap.mmap, at: int) -> tuple[bytes, int, int, int, int, int, int, int] | None:

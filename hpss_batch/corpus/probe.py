@@ -103,7 +103,8 @@ class Opened:
         The samples that the header promises, against which decoding is checked; None where the length is
         unknown or only estimated from the file's size, so that a shortfall means nothing.
     may_hold_more : bool
-        Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's.
+        Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's,
+        and any Ogg, behind whose end another stream may begin.
     """
 
     file: Handle
@@ -218,6 +219,7 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
     more = False
     if file.format == "OGG":
         check_ogg(path, found.st_size, frames, rate)
+        more = True
     elif file.format == "MP3":
         header = mp3_header(path, found.st_size)
         promised, more = None if header == "none" else frames, header != "whole"
