@@ -115,6 +115,24 @@ def test_what_may_stand_behind_the_end(tmp_path: Path, behind: bytes) -> None:
         assert recording.n_samples == 80_000
 
 
+def read_by(path: Path, piece: int) -> None:
+    with Recording(str(path)) as recording:
+        for start in range(0, recording.bound, piece):
+            recording.read(start, start + piece)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("piece", [1_000, 44_100, 200_000])
+def test_it_is_said_where_the_damage_lies(tmp_path: Path, channels: int, piece: int) -> None:
+    """Whatever is asked for in whatever pieces: decoding fails for a whole piece, whose start is not the place."""
+    path = tmp_path / "a.mp3"
+    data = bytearray(make(path, samples=NOISE[:176_400, :channels]))
+    data[len(data) // 2 : len(data) // 2 + 600] = bytes(600)
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=r"stops with an error after (1\.9|2\.0) s of the 4\.0 s"):
+        read_by(path, piece)
+
+
 def test_anything_else_has_no_frames(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for data in (b"x", b"\xff", b"\xff\xfb\x90", bytes(1000), b"\xff" * 1000, b"ID3"):

@@ -41,6 +41,9 @@ _WHOLE = 2**62
 _PIECE = 2**17
 """Values (samples times channels) that are decoded at once: half a megabyte stays in the processor's cache."""
 
+_SMALL_PIECE = 576
+"""Samples of an MPEG frame at low rates: how precisely it is said where decoding fails."""
+
 _HELD = 2**19
 """Values of decoded audio that are held, so that a span which begins a little before the last one's end costs no
 seek: a block in the middle of an MP3 would be decoded again from its start."""
@@ -209,7 +212,7 @@ class Decoder:
         if reached == origin:
             return origin
         if self._block > 1:
-            raise AudioError(self._broken(origin, said))
+            raise AudioError(self._broken(None, said))  # what stops a seek may lie anywhere before
         # FLAC, where the header lies about the length, or there is none: it is exact, so read on from the start
         self._block = _WHOLE
         self._reopen()
@@ -229,12 +232,25 @@ class Decoder:
                     break
                 filled += n
         except sf.LibsndfileError as e:
-            at = self._at + filled
-            with contextlib.suppress(sf.LibsndfileError):
-                at = max(at, self._file.tell())
+            at = self._breaks_at(wanted)
             self._first = self._at = -1  # so that whoever reads on must seek
             raise AudioError(self._broken(at, e.error_string)) from e
         return filled
+
+    def _breaks_at(self, wanted: int) -> int:
+        """Where in the next `wanted` samples decoding fails, with which the handle is used up.
+
+        An error takes all samples of its call with it, so a fresh handle reads on to there in small pieces.
+        """
+        at = self._at if self._block == 1 else max(self._origin, 0)
+        end = self._at + wanted
+        self._reopen()
+        with contextlib.suppress(sf.LibsndfileError):
+            if at:
+                at = self._file.seek(at)
+            while at < end and (n := len(self._file.read(out=self._piece[:_SMALL_PIECE]))):
+                at += n
+        return min(max(at, self._at), end)
 
     def _hold(self, n: int) -> None:
         """Mix a piece of `n` samples behind what is held, making room by halves."""
@@ -264,7 +280,7 @@ class Decoder:
                     f"{held / rate:.1f} s; rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
                 )
 
-    def _broken(self, at: int, said: str) -> str:
+    def _broken(self, at: int | None, said: str) -> str:
         return cannot_decode(at, self._promised, self.info.sample_rate, said)
 
 

@@ -185,7 +185,8 @@ def _count(path: str, size: int, mtime_ns: int, most: float = math.inf) -> int:
                         "no recording does; if it is one, split it"
                     )
         except sf.LibsndfileError as e:
-            raise AudioError(reasons.cannot_decode(count, None, file.samplerate, e.error_string)) from e
+            # the block that failed is long, so nothing is said of where
+            raise AudioError(reasons.cannot_decode(None, None, file.samplerate, e.error_string)) from e
         return count
 
 
