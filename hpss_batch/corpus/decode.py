@@ -23,6 +23,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from hpss_batch.corpus.flac import JOINED, is_joined
 from hpss_batch.corpus.mp3 import mp3_count
 from hpss_batch.corpus.ogg import SEVERAL, is_chained, sought_until
 from hpss_batch.corpus.probe import AudioInfo, open_file, open_handle
@@ -267,18 +268,25 @@ class Decoder:
         rate = self.info.sample_rate
         if self._promised is not None:
             self._wrong = too_short(self.end, self._promised, rate)
-        if not self._may_hold_more:
-            return
+        if self._may_hold_more:
+            self._wrong = self._unread() or self._wrong
+
+    def _unread(self) -> str | None:
+        """What stands behind the end and is audio, as a reason; None for nothing, and for tags and garbage."""
         if self.info.format.startswith("OGG"):
-            self._wrong = SEVERAL if is_chained(self.path) else self._wrong
-        elif self.end == self.info.n_samples:
-            held = mp3_count(self.path)
-            # eight frames are what gapless headers, delays and padding account for
-            if held - self.end > 8 * 1152 and too_short(self.end, held, rate):
-                self._wrong = (
-                    f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about "
-                    f"{held / rate:.1f} s; rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
-                )
+            return SEVERAL if is_chained(self.path) else None
+        if self.info.format.startswith("FLAC"):
+            return JOINED if is_joined(self.path) else None
+        if self.end is None or self.end != self.info.n_samples:
+            return None
+        held, rate = mp3_count(self.path), self.info.sample_rate
+        # eight frames are what gapless headers, delays and padding account for
+        if held - self.end <= 8 * 1152 or not too_short(self.end, held, rate):
+            return None
+        return (
+            f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about {held / rate:.1f} s; "
+            "rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
+        )
 
     def _broken(self, at: int | None, said: str) -> str:
         return cannot_decode(at, self._promised, self.info.sample_rate, said)

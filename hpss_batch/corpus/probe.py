@@ -108,7 +108,7 @@ class Opened:
         unknown or only estimated from the file's size, so that a shortfall means nothing.
     may_hold_more : bool
         Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's,
-        and any Ogg, behind whose end another stream may begin.
+        and any Ogg or FLAC, behind whose end another one may begin.
     """
 
     file: Handle
@@ -245,6 +245,7 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         promised, more = None if header == "none" else frames, header != "whole"
     else:
         check_sizes(path, found.st_size, file.extra_info, frames, rate)
+        more = file.format == "FLAC"
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
         held = _count(path, found.st_size, found.st_mtime_ns, _MOST_COUNTED)
