@@ -100,6 +100,15 @@ def test_an_ogg_cut_inside_its_last_page(ogg: Path, missing: int | str) -> None:
         probe(str(ogg))
 
 
+def test_an_ogg_with_a_damaged_last_page(ogg: Path) -> None:
+    """Its checksum is wrong, as where a download left a hole, and decoders pass it over."""
+    data = ogg.read_bytes()
+    for at, byte in ((len(data) - 1, data[-1] ^ 1), (pages(data)[-1] + 22, data[pages(data)[-1] + 22] ^ 128)):
+        ogg.write_bytes(data[:at] + bytes([byte]) + data[at + 1 :])
+        with pytest.raises(AudioError, match=r"is damaged: it holds .* s, and its last page's checksum"):
+            probe(str(ogg))
+
+
 def test_one_stream_after_the_other(ogg: Path) -> None:
     data = ogg.read_bytes()
     other = bytearray(data)

@@ -13,6 +13,7 @@ it does not understand is not to be sought.
 import mmap
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -21,8 +22,11 @@ from hpss_batch.corpus.mapped import STEP, let_go
 from hpss_batch.errors import AudioError
 
 _PAGE = struct.Struct("<4sBBqIIIB")
+_Page = tuple[bytes, int, int, int, int, int, int, int]
 _LARGEST = _PAGE.size + 255 + 255 * 255
 _FIRST, _LAST = 2, 4
+_CHECKSUM = 22
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _MARGIN = 2**14
 """Samples before the last pages that are not sought either: more than two of the largest blocks."""
 
@@ -55,7 +59,7 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
     Raises
     ------
     AudioError
-        Where the file is cut short, or holds one stream after the other.
+        Where the file is cut short, its last page is damaged, or it holds one stream after the other.
     """
     descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -77,16 +81,23 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
         last = _page(tail, at) if at >= 0 else None
     if last and streams and last[4] not in streams:
         raise AudioError(SEVERAL)
-    missing = None
-    if not last or not last[2] & _LAST:
-        missing = "the mark at the stream's end is missing"
-    elif _behind(tail, at) > len(tail):  # no decoder gives anything of a page cut inside
-        missing = "its last page is cut off inside"
-    if missing:
+    flaw = _flaw(tail, at, last)
+    if flaw:
         held = f"it holds {frames / rate:.1f} s, and " if frames < 2**62 else ""
         raise AudioError(
-            f"is cut short: {held}{missing}; copy it again, or keep what is there with ffmpeg -i FILE -c copy FILE.ogg"
+            f"is {flaw[0]}: {held}{flaw[1]}; copy it again, or keep what is there with ffmpeg -i FILE -c copy FILE.ogg"
         )
+
+
+def _flaw(tail: bytes, at: int, last: _Page | None) -> tuple[str, str] | None:
+    """What is wrong with the last page, which decoders pass over without a word unless all of it is there."""
+    if not last or not last[2] & _LAST:
+        return "cut short", "the mark at the stream's end is missing"
+    if _behind(tail, at) > len(tail):
+        return "cut short", "its last page is cut off inside"
+    if not _is_sound(tail[at : _behind(tail, at)]):
+        return "damaged", "its last page's checksum is wrong"
+    return None
 
 
 def is_chained(path: str) -> bool:
@@ -113,7 +124,7 @@ def is_chained(path: str) -> bool:
         return False
 
 
-def _page(data: bytes | mmap.mmap, at: int) -> tuple[bytes, int, int, int, int, int, int, int] | None:
+def _page(data: bytes | mmap.mmap, at: int) -> _Page | None:
     """The header of a page, or None where there is none."""
     if at < 0 or at + _PAGE.size > len(data):
         return None
@@ -125,6 +136,13 @@ def _behind(data: bytes | mmap.mmap, at: int) -> int:
     """Where a page ends: behind the end of the data where it is cut inside."""
     body = at + _PAGE.size + data[at + _PAGE.size - 1]
     return body + sum(data[at + _PAGE.size : body])
+
+
+def _is_sound(page: bytes) -> bool:
+    """Whether a page has the checksum that it says: zlib's, of bits in the other order, that begins and ends with 0."""
+    bare = page[:_CHECKSUM] + bytes(4) + page[_CHECKSUM + 4 :]
+    found = zlib.crc32(bare.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return found.to_bytes(4, "big").translate(_REVERSED) == page[_CHECKSUM : _CHECKSUM + 4]
 
 
 def sought_until(path: str) -> int:
