@@ -82,6 +82,57 @@ def test_two_files_joined(tmp_path: Path) -> None:
         recording.read(0, recording.bound)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1, 2])
+@pytest.mark.parametrize("between", [b"", b"TAG" + bytes(125), b"ID3\x03\0\0\0\0\x07\x68" + bytes(1000)])
+def test_two_short_files_joined(tmp_path: Path, seconds: float, between: bytes) -> None:
+    """A few kilobytes might be a tag: whether frames are among them is looked at when the end is met."""
+    path = tmp_path / "a.mp3"
+    data = make(path, samples=NOISE[: round(44100 * seconds), :1])
+    assert len(data) < 2**16
+    path.write_bytes(data + between + data)
+    with pytest.raises(AudioError, match="wrong header or none"), Recording(str(path)) as recording:
+        recording.read(0, recording.bound)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"TAG" + bytes(125),
+        b"APETAGEX\xd0\x07\0\0" + bytes(3000) + b"TAG" + bytes(125),
+        b"3DI\x04\0\0\0\0\x07\x68" + bytes(1000),
+        b"LYRICSBEGIN" + b"la" * 5000 + b"LYRICS200",
+        b"\xff\xd8\xff\xe0\0\x10JFIF" + np.random.default_rng(0).bytes(100_000),
+        b"\xff" * 500,
+        bytes(5_000),
+    ],
+    ids=["ID3v1", "APE", "ID3v2.4", "lyrics", "picture", "ones", "zeros"],
+)
+def test_what_may_stand_behind_the_end(tmp_path: Path, behind: bytes) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(make(path, samples=NOISE[:80_000]) + behind)
+    with Recording(str(path)) as recording:
+        assert recording.read(0, recording.bound).shape == (1, 80_000)
+        assert recording.n_samples == 80_000
+
+
+def read_by(path: Path, piece: int) -> None:
+    with Recording(str(path)) as recording:
+        for start in range(0, recording.bound, piece):
+            recording.read(start, start + piece)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("piece", [1_000, 44_100, 200_000])
+def test_it_is_said_where_the_damage_lies(tmp_path: Path, channels: int, piece: int) -> None:
+    """Whatever is asked for in whatever pieces: decoding fails for a whole piece, whose start is not the place."""
+    path = tmp_path / "a.mp3"
+    data = bytearray(make(path, samples=NOISE[:176_400, :channels]))
+    data[len(data) // 2 : len(data) // 2 + 600] = bytes(600)
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=r"stops with an error after (1\.9|2\.0) s of the 4\.0 s"):
+        read_by(path, piece)
+
+
 def test_anything_else_has_no_frames(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for data in (b"x", b"\xff", b"\xff\xfb\x90", bytes(1000), b"\xff" * 1000, b"ID3"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.corpus.audio import probe
+from hpss_batch.corpus.audio import Recording, probe
 from hpss_batch.corpus.ogg import sought_until
 from hpss_batch.errors import AudioError
 
@@ -31,6 +31,16 @@ def pages(data: bytes) -> list[int]:
         found.append(at)
         at += 27 + data[at + 26] + sum(data[at + 27 : at + 27 + data[at + 26]])
     return found
+
+
+def checksum(page: bytes) -> bytes:
+    """A page's checksum (RFC 3533, 6), with zeros where it stands."""
+    found = 0
+    for byte in page:
+        found ^= byte << 24
+        for _ in range(8):
+            found = found << 1 & 0xFFFFFFFF ^ (0x04C11DB7 if found >> 31 else 0)
+    return struct.pack("<I", found)
 
 
 def test_a_file_as_encoders_leave_it_may_be_sought(ogg: Path) -> None:
@@ -79,6 +89,26 @@ def test_an_ogg_without_its_last_page(ogg: Path, inside: int) -> None:
         probe(str(ogg))
 
 
+@pytest.mark.parametrize("missing", [1, 100, "body", "lacing"])
+def test_an_ogg_cut_inside_its_last_page(ogg: Path, missing: int | str) -> None:
+    """The page's header with the end mark is there, but no decoder takes a page without all of its body."""
+    data = ogg.read_bytes()
+    at = pages(data)[-1]
+    kept = {"body": at + 27 + data[at + 26], "lacing": at + 28}.get(str(missing))
+    ogg.write_bytes(data[: kept or len(data) - int(missing)])
+    with pytest.raises(AudioError, match=r"is cut short: it holds .* s, and its last page is cut off inside"):
+        probe(str(ogg))
+
+
+def test_an_ogg_with_a_damaged_last_page(ogg: Path) -> None:
+    """Its checksum is wrong, as where a download left a hole, and decoders pass it over."""
+    data = ogg.read_bytes()
+    for at, byte in ((len(data) - 1, data[-1] ^ 1), (pages(data)[-1] + 22, data[pages(data)[-1] + 22] ^ 128)):
+        ogg.write_bytes(data[:at] + bytes([byte]) + data[at + 1 :])
+        with pytest.raises(AudioError, match=r"is damaged: it holds .* s, and its last page's checksum"):
+            probe(str(ogg))
+
+
 def test_one_stream_after_the_other(ogg: Path) -> None:
     data = ogg.read_bytes()
     other = bytearray(data)
@@ -87,6 +117,50 @@ def test_one_stream_after_the_other(ogg: Path) -> None:
     ogg.write_bytes(data + other)
     with pytest.raises(AudioError, match="several streams one after the other"):
         probe(str(ogg))
+
+
+@pytest.mark.parametrize("second", ["the same", "a shorter one", "a longer one", "one behind tags"])
+def test_one_stream_after_the_other_of_one_serial_number(ogg: Path, second: str) -> None:
+    """`cat a.ogg a.ogg`: the decoder ends where the first one does, and the second one's length is announced."""
+    data = ogg.read_bytes()
+    samples, rate = sf.read(ogg)
+    n = {"a shorter one": 200_000, "a longer one": 600_000}.get(second, 0)
+    other = bytearray(data)
+    if n:
+        sf.write(ogg, np.resize(samples, (n, 2)), rate, subtype=sf.info(ogg).subtype)
+        other = bytearray(ogg.read_bytes())
+        for at in pages(bytes(other)):
+            other[at + 14 : at + 18] = data[14:18]
+            other[at + 22 : at + 26] = bytes(4)
+            length = 27 + other[at + 26] + sum(other[at + 27 : at + 27 + other[at + 26]])
+            other[at + 22 : at + 26] = checksum(bytes(other[at : at + length]))
+    between = b"TAG" + bytes(125) if second == "one behind tags" else b""
+    ogg.write_bytes(data + between + other)
+    with (
+        pytest.raises(AudioError, match="several streams one after the other"),
+        Recording(str(ogg)) as recording,
+    ):
+        recording.read(0, recording.bound)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"TAG" + bytes(125),
+        b"APETAGEX" + bytes(500),
+        b"OggS",
+        b"OggS" * 99,
+        bytes(100_000),
+        np.random.default_rng(0).bytes(5_000),
+    ],
+    ids=["ID3v1", "APE", "OggS", "OggSOggS", "zeros", "garbage"],
+)
+def test_what_may_stand_behind_the_end(ogg: Path, behind: bytes) -> None:
+    expected, _ = sf.read(ogg, dtype="float32")
+    ogg.write_bytes(ogg.read_bytes() + behind)
+    with Recording(str(ogg), channels="all") as recording:
+        found = recording.read(0, recording.bound)
+        np.testing.assert_array_equal(found, expected.T)
 
 
 def test_junk_behind_the_end_does_not_matter(ogg: Path) -> None:

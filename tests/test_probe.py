@@ -161,6 +161,54 @@ def test_half_a_file(tmp_path: Path, container: str, coding: str) -> None:
             recording.read(0, recording.bound)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "coding"),
+    [
+        ("wav", "PCM_16"),
+        ("flac", "PCM_24"),
+        ("ogg", "VORBIS"),
+        ("opus", "OPUS"),
+        ("mp3", "MPEG_LAYER_III"),
+        ("sph", "PCM_16"),
+    ],
+)
+def test_a_path_longer_than_libsndfile_takes(tmp_path: Path, suffix: str, coding: str) -> None:
+    """The same samples as from a short path, wherever reading begins."""
+    container = {"opus": "OGG", "sph": "NIST"}.get(suffix, suffix.upper())
+    short = tmp_path / f"a.{suffix}"
+    sf.write(short, NOISE, 16000, format=container, subtype=coding)
+    deep = deep_folder(tmp_path)
+    for n_bytes in (1023, 1024, 1025, 1200):
+        path = deep / ("x" * (n_bytes - len(os.fsencode(deep)) - len(suffix) - 2) + f".{suffix}")
+        os.link(short, path)
+        assert len(os.fsencode(path)) == n_bytes
+        assert probe(str(path)) == probe(str(short))
+        assert decode_count(str(path)) == 30_000
+        with Recording(str(path)) as far, Recording(str(short)) as near:
+            for start, stop in ((20_000, 21_000), (0, 30_000), (100, 200)):
+                np.testing.assert_array_equal(far.read(start, stop), near.read(start, stop))
+
+
+def test_what_is_no_recording_at_a_long_path(tmp_path: Path) -> None:
+    deep = deep_folder(tmp_path)
+    before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else None
+    for name, said in (
+        ("x" * 200 + ".wav", "is not audio but text"),
+        ("x" * 200 + ".vox", "has a path of 1,"),
+    ):
+        (deep / name).write_text("not a sound, but a note\n" * 9)
+        assert said in reason(deep / name)
+    assert before is None or len(os.listdir("/proc/self/fd")) == before
+
+
+def deep_folder(parent: Path) -> Path:
+    """A folder whose path has about 950 bytes."""
+    while (room := 950 - len(os.fsencode(parent))) > 1:
+        parent /= "d" * min(room - 1, 200)
+    parent.mkdir(parents=True)
+    return parent
+
+
 def test_a_length_that_is_absurd_is_counted(tmp_path: Path) -> None:
     """Silence takes next to no bytes, and a stream does not know its length; both are decoded to know it."""
     path = tmp_path / "silence.flac"

@@ -40,5 +40,6 @@ def test_words() -> None:
         20, 40, 10, "Error : lost sync."
     )
     assert "after 2.0 s (libsndfile: no reason given)" in cannot_decode(20, None, 10, "")
+    assert "with an error (libsndfile: lost sync)" in cannot_decode(None, 40, 10, "lost sync")
     assert "Input/output error" in why_no_file(OSError(5, "Input/output error"))
     assert "something" in why_no_file(OSError("something"))

@@ -99,3 +99,51 @@ def test_sizes_of_other_containers(tmp_path: Path) -> None:
         path = tmp_path / container
         sf.write(path, SAMPLES[:, :1], 16000, format=container, subtype="PCM_16")
         assert count(str(path)) == 50_000
+
+
+def sphere(
+    path: Path, count: bytes, *, size: int = 1024, audio: bytes | None = None, before: bytes = b""
+) -> str:
+    """A NIST SPHERE file, as speech corpora are made of, at 16 kHz."""
+    fields = (
+        b"channel_count -i 2\nsample_rate -i 16000\nsample_n_bytes -i 2\nsample_byte_format -s2 01\n"
+        b"sample_sig_bits -i 16\nsample_coding -s3 pcm\n"
+    )
+    head = b"NIST_1A\n%7d\n" % size + before + fields + count + b"end_head\n"
+    path.write_bytes(head.ljust(size) + (SAMPLES.tobytes() if audio is None else audio))
+    return str(path)
+
+
+def test_sphere_files(tmp_path: Path) -> None:
+    """libsndfile goes by the file's size; the samples announced are those of each channel."""
+    for n, announced in enumerate(
+        (b"sample_count -i 50000\n", b"", b"sample_count -i 0\n", b"sample_count -i 49000\n")
+    ):
+        assert count(sphere(tmp_path / f"{n}.sph", announced)) == 50_000
+    with pytest.raises(AudioError, match=r"announces 6\.2 s and holds 3\.1 s"):
+        probe(sphere(tmp_path / "b.sph", b"sample_count -i 100000\n"))
+    with pytest.raises(AudioError, match="cut short"):
+        probe(sphere(tmp_path / "c.sph", b"sample_count -i 50000\n", audio=SAMPLES.tobytes()[:80_000]))
+
+
+def test_sphere_files_with_more_to_say(tmp_path: Path) -> None:
+    """What stands behind the header are samples; what libsndfile does not read of these files is still no text."""
+    quoted = b"\nsample_count -i 90000\n".ljust(24) + SAMPLES.tobytes()
+    assert count(sphere(tmp_path / "b.sph", b"", audio=quoted)) == 50_006
+    said = b"speaker_id -s4 fadg\n" * 60
+    with pytest.raises(AudioError, match=r"of a kind that is not read here .* convert it"):
+        probe(sphere(tmp_path / "c.sph", b"sample_count -i 50000\n", size=2048, before=said))
+
+
+@pytest.mark.parametrize(
+    ("container", "coding"), [("NIST", "PCM_16"), ("NIST", "ULAW"), ("WVE", "ALAW"), ("MAT4", "PCM_16")]
+)
+def test_half_a_file_of_the_rarer_kinds(tmp_path: Path, container: str, coding: str) -> None:
+    path = tmp_path / "a"
+    sf.write(path, SAMPLES[:, :1], 8000, format=container, subtype=coding)
+    assert count(str(path)) == 50_000
+    data = path.read_bytes()
+    for part in (0.3, 0.5, 0.7):
+        path.write_bytes(data[: int(len(data) * part)])
+        with pytest.raises(AudioError, match="cut short"):
+            probe(str(path))

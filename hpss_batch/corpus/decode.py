@@ -23,8 +23,9 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from hpss_batch.corpus.flac import JOINED, is_joined
 from hpss_batch.corpus.mp3 import mp3_count
-from hpss_batch.corpus.ogg import sought_until
+from hpss_batch.corpus.ogg import SEVERAL, is_chained, sought_until
 from hpss_batch.corpus.probe import AudioInfo, open_file, open_handle
 from hpss_batch.corpus.reasons import cannot_decode, too_short, why_no_file
 from hpss_batch.corpus.samples import check_samples, mix
@@ -40,6 +41,9 @@ _WHOLE = 2**62
 
 _PIECE = 2**17
 """Values (samples times channels) that are decoded at once: half a megabyte stays in the processor's cache."""
+
+_SMALL_PIECE = 576
+"""Samples of an MPEG frame at low rates: how precisely it is said where decoding fails."""
 
 _HELD = 2**19
 """Values of decoded audio that are held, so that a span which begins a little before the last one's end costs no
@@ -209,7 +213,7 @@ class Decoder:
         if reached == origin:
             return origin
         if self._block > 1:
-            raise AudioError(self._broken(origin, said))
+            raise AudioError(self._broken(None, said))  # what stops a seek may lie anywhere before
         # FLAC, where the header lies about the length, or there is none: it is exact, so read on from the start
         self._block = _WHOLE
         self._reopen()
@@ -229,12 +233,25 @@ class Decoder:
                     break
                 filled += n
         except sf.LibsndfileError as e:
-            at = self._at + filled
-            with contextlib.suppress(sf.LibsndfileError):
-                at = max(at, self._file.tell())
+            at = self._breaks_at(wanted)
             self._first = self._at = -1  # so that whoever reads on must seek
             raise AudioError(self._broken(at, e.error_string)) from e
         return filled
+
+    def _breaks_at(self, wanted: int) -> int:
+        """Where in the next `wanted` samples decoding fails, with which the handle is used up.
+
+        An error takes all samples of its call with it, so a fresh handle reads on to there in small pieces.
+        """
+        at = self._at if self._block == 1 else max(self._origin, 0)
+        end = self._at + wanted
+        self._reopen()
+        with contextlib.suppress(sf.LibsndfileError):
+            if at:
+                at = self._file.seek(at)
+            while at < end and (n := len(self._file.read(out=self._piece[:_SMALL_PIECE]))):
+                at += n
+        return min(max(at, self._at), end)
 
     def _hold(self, n: int) -> None:
         """Mix a piece of `n` samples behind what is held, making room by halves."""
@@ -251,16 +268,27 @@ class Decoder:
         rate = self.info.sample_rate
         if self._promised is not None:
             self._wrong = too_short(self.end, self._promised, rate)
-        if self._may_hold_more and self.end == self.info.n_samples:
-            held = mp3_count(self.path)
-            # eight frames are what gapless headers, delays and padding account for
-            if held - self.end > 8 * 1152 and too_short(self.end, held, rate):
-                self._wrong = (
-                    f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about "
-                    f"{held / rate:.1f} s; rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
-                )
+        if self._may_hold_more:
+            self._wrong = self._unread() or self._wrong
 
-    def _broken(self, at: int, said: str) -> str:
+    def _unread(self) -> str | None:
+        """What stands behind the end and is audio, as a reason; None for nothing, and for tags and garbage."""
+        if self.info.format.startswith("OGG"):
+            return SEVERAL if is_chained(self.path) else None
+        if self.info.format.startswith("FLAC"):
+            return JOINED if is_joined(self.path) else None
+        if self.end is None or self.end != self.info.n_samples:
+            return None
+        held, rate = mp3_count(self.path), self.info.sample_rate
+        # eight frames are what gapless headers, delays and padding account for
+        if held - self.end <= 8 * 1152 or not too_short(self.end, held, rate):
+            return None
+        return (
+            f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about {held / rate:.1f} s; "
+            "rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
+        )
+
+    def _broken(self, at: int | None, said: str) -> str:
         return cannot_decode(at, self._promised, self.info.sample_rate, said)
 
 

@@ -41,11 +41,15 @@ def _mpeg_frames() -> dict[int, tuple[int, int]]:
 
 _FRAMES = _mpeg_frames()
 
+_ID3V1 = 128
+"""Bytes of the tag that stands behind the audio of most files."""
+
 
 def mp3_header(path: str, size: int) -> Literal["whole", "partial", "none"]:
-    """What an MP3 file's first frame says of its length: nothing, that of the whole file, or that of a part only.
+    """What an MP3 file's first frame says of its length: nothing, that of the whole file, or perhaps of a part only.
 
-    Two files that were joined (`cat a.mp3 b.mp3`) have the header of the first.
+    Two files that were joined (`cat a.mp3 b.mp3`) have the header of the first. Tags look the same from here, so that
+    `mp3_count` must tell them apart, once the file has been read.
     """
     descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -64,7 +68,7 @@ def mp3_header(path: str, size: int) -> Literal["whole", "partial", "none"]:
         announced = int.from_bytes(frame[mark + 10 : mark + 14])
     else:
         return "none"
-    return "partial" if announced and size - start > 1.02 * announced + 2**16 else "whole"
+    return "partial" if size - start - at > announced + _ID3V1 else "whole"
 
 
 def mp3_count(path: str) -> int:

@@ -13,6 +13,7 @@ it does not understand is not to be sought.
 import mmap
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -21,10 +22,22 @@ from hpss_batch.corpus.mapped import STEP, let_go
 from hpss_batch.errors import AudioError
 
 _PAGE = struct.Struct("<4sBBqIIIB")
+_Page = tuple[bytes, int, int, int, int, int, int, int]
 _LARGEST = _PAGE.size + 255 + 255 * 255
 _FIRST, _LAST = 2, 4
+_CHECKSUM = 22
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _MARGIN = 2**14
 """Samples before the last pages that are not sought either: more than two of the largest blocks."""
+
+
+_BEGINNINGS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+
+SEVERAL = (
+    "holds several streams one after the other, as recorded from internet radio or joined with cat, of which only the "
+    "first would be read; split it, or join it with ffmpeg -i FILE FILE.flac"
+)
+"""Why a chained Ogg file is not read."""
 
 
 class _OddError(Exception):
@@ -46,7 +59,7 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
     Raises
     ------
     AudioError
-        Where the file is cut short, or holds one stream after the other.
+        Where the file is cut short, its last page is damaged, or it holds one stream after the other.
     """
     descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -60,32 +73,76 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
         if not page[2] & _FIRST:
             break
         streams.add(page[4])
-        lacing = head[at + _PAGE.size : at + _PAGE.size + page[7]]
-        at += _PAGE.size + len(lacing) + sum(lacing)
+        at = _behind(head, at)
     last = None
     at = len(tail)
     while last is None and at > 0:
         at = tail.rfind(b"OggS", 0, at)
         last = _page(tail, at) if at >= 0 else None
     if last and streams and last[4] not in streams:
-        raise AudioError(
-            "holds several streams one after the other, as recorded from internet radio, of which only the first would "
-            "be read; split it, or join it with ffmpeg -i FILE FILE.flac"
-        )
-    if not last or not last[2] & _LAST:
+        raise AudioError(SEVERAL)
+    flaw = _flaw(tail, at, last)
+    if flaw:
         held = f"it holds {frames / rate:.1f} s, and " if frames < 2**62 else ""
         raise AudioError(
-            f"is cut short: {held}the mark at the stream's end is missing; copy it again, or keep what is there with "
-            "ffmpeg -i FILE -c copy FILE.ogg"
+            f"is {flaw[0]}: {held}{flaw[1]}; copy it again, or keep what is there with ffmpeg -i FILE -c copy FILE.ogg"
         )
 
 
-def _page(data: bytes | mmap.mmap, at: int) -> tuple[bytes, int, int, int, int, int, int, int] | None:
+def _flaw(tail: bytes, at: int, last: _Page | None) -> tuple[str, str] | None:
+    """What is wrong with the last page, which decoders pass over without a word unless all of it is there."""
+    if not last or not last[2] & _LAST:
+        return "cut short", "the mark at the stream's end is missing"
+    if _behind(tail, at) > len(tail):
+        return "cut short", "its last page is cut off inside"
+    if not _is_sound(tail[at : _behind(tail, at)]):
+        return "damaged", "its last page's checksum is wrong"
+    return None
+
+
+def is_chained(path: str) -> bool:
+    """Whether another stream of audio begins behind the first one's pages, even under the same serial number.
+
+    It passes the headers of all pages (50 ms an hour of music that has just been read). What else may stand behind
+    the end, such as tags, padding or garbage, does not matter.
+    """
+    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, held, goes_on = 0, 0, False
+        while (at := data.find(b"OggS", at)) >= 0:
+            if at - held >= STEP:
+                held = let_go(data, held, at)
+            page = _page(data, at)
+            behind = _behind(data, at) if page else len(data) + 1
+            if page is None or behind > len(data):
+                at += 4
+                continue
+            begins = page[2] & _FIRST
+            if begins and goes_on and data[at + _PAGE.size + page[7] : behind].startswith(_BEGINNINGS):
+                return True
+            goes_on = goes_on or not begins
+            at = behind
+        return False
+
+
+def _page(data: bytes | mmap.mmap, at: int) -> _Page | None:
     """The header of a page, or None where there is none."""
     if at < 0 or at + _PAGE.size > len(data):
         return None
     page = _PAGE.unpack_from(data, at)
     return page if page[:2] == (b"OggS", 0) else None
+
+
+def _behind(data: bytes | mmap.mmap, at: int) -> int:
+    """Where a page ends: behind the end of the data where it is cut inside."""
+    body = at + _PAGE.size + data[at + _PAGE.size - 1]
+    return body + sum(data[at + _PAGE.size : body])
+
+
+def _is_sound(page: bytes) -> bool:
+    """Whether a page has the checksum that it says: zlib's, of bits in the other order, that begins and ends with 0."""
+    bare = page[:_CHECKSUM] + bytes(4) + page[_CHECKSUM + 4 :]
+    found = zlib.crc32(bare.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return found.to_bytes(4, "big").translate(_REVERSED) == page[_CHECKSUM : _CHECKSUM + 4]
 
 
 def sought_until(path: str) -> int:

@@ -13,6 +13,7 @@ What is left is an upper bound of the length. The truth is what decoding yields 
 """
 
 import functools
+import io
 import math
 import os
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ _SAID = {
 
 _HEADERLESS = (".vox", ".vox6", ".gsm")
 # libsndfile reads these by their names alone. It does so with .au and .snd as well, where it makes noise of text.
+
+_LONGEST_PATH = 1023
+# Bytes of a path that libsndfile takes; systems take 4,095. What lies deeper is opened here, and read through Python.
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Handle(sf.SoundFile):  # type: ignore[misc]
         """Close the file, and what it reads from where that is no path."""
         super().close()
         source = getattr(self, "_name", None)
-        if isinstance(source, Unfinished):
+        if isinstance(source, io.FileIO):
             source.close()
 
 
@@ -103,7 +107,8 @@ class Opened:
         The samples that the header promises, against which decoding is checked; None where the length is
         unknown or only estimated from the file's size, so that a shortfall means nothing.
     may_hold_more : bool
-        Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's.
+        Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's,
+        and any Ogg or FLAC, behind whose end another one may begin.
     """
 
     file: Handle
@@ -151,16 +156,31 @@ def open_file(path: str) -> Opened:
 
 def open_handle(path: str) -> Handle:
     """Open a file that was checked before, for another pass over it."""
+    name = os.fsencode(path)
+    if len(name) > _LONGEST_PATH and path.lower().endswith(_HEADERLESS):
+        raise AudioError(
+            f"has a path of {len(name):,} bytes, and recordings of its kind, which have no header, are read up to "
+            f"{_LONGEST_PATH:,}; move it, or convert it, e.g. with ffmpeg -i FILE FILE.flac"
+        )
     try:
-        file = Handle(os.fsencode(path))
+        file = _handle(name if len(name) <= _LONGEST_PATH else io.FileIO(name))
         if not file.frames and file.format in ("WAV", "WAVEX") and is_unfinished(path):
             file.close()
-            file = Handle(Unfinished(os.fsencode(path)))
+            file = _handle(Unfinished(name))
         return file
     except (sf.LibsndfileError, TypeError, OSError) as e:
         # TypeError: soundfile wants a sample rate for names in .raw
         said = _SAID.get(e.code, e.error_string) if isinstance(e, sf.LibsndfileError) else ""
         raise AudioError(reasons.why_not_audio(path, said)) from e
+
+
+def _handle(source: bytes | io.FileIO) -> Handle:
+    try:
+        return Handle(source)
+    except BaseException:
+        if isinstance(source, io.FileIO):
+            source.close()
+        raise
 
 
 def decode_count(path: str) -> int:
@@ -184,7 +204,8 @@ def _count(path: str, size: int, mtime_ns: int, most: float = math.inf) -> int:
                         "no recording does; if it is one, split it"
                     )
         except sf.LibsndfileError as e:
-            raise AudioError(reasons.cannot_decode(count, None, file.samplerate, e.error_string)) from e
+            # the block that failed is long, so nothing is said of where
+            raise AudioError(reasons.cannot_decode(None, None, file.samplerate, e.error_string)) from e
         return count
 
 
@@ -218,11 +239,13 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
     more = False
     if file.format == "OGG":
         check_ogg(path, found.st_size, frames, rate)
+        more = True
     elif file.format == "MP3":
         header = mp3_header(path, found.st_size)
         promised, more = None if header == "none" else frames, header != "whole"
     else:
         check_sizes(path, found.st_size, file.extra_info, frames, rate)
+        more = file.format == "FLAC"
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
         held = _count(path, found.st_size, found.st_mtime_ns, _MOST_COUNTED)

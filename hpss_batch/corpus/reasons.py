@@ -87,7 +87,20 @@ _MAGIC = (
 )
 """Offset, bytes, name, and whether it is a recording that another program can convert."""
 
-_KNOWN = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"caff", b".snd", b"ID3", b"riff", b"Crea")
+_KNOWN = (
+    b"RIFF",
+    b"RIFX",
+    b"RF64",
+    b"FORM",
+    b"fLaC",
+    b"OggS",
+    b"caff",
+    b".snd",
+    b"ID3",
+    b"riff",
+    b"Crea",
+    b"NIST_1A",
+)
 
 _NOT_FILES = (
     (stat.S_ISDIR, "a folder"),
@@ -169,13 +182,14 @@ def _is_text(head: bytes) -> bool:
     return printable == len(head)
 
 
-def cannot_decode(at: int, announced: int | None, sample_rate: int, said: str) -> str:
-    """Say why decoding ended in an error behind sample `at`."""
+def cannot_decode(at: int | None, announced: int | None, sample_rate: int, said: str) -> str:
+    """Say why decoding ended in an error behind sample `at`; None where that is not known."""
     of = "" if announced is None else f" of the {announced / sample_rate:.1f} s that it announces"
+    after = "" if at is None else f" after {at / sample_rate:.1f} s{of}"
     said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
     return (
-        f"is damaged or cut short: decoding stops with an error after {at / sample_rate:.1f} s{of} (libsndfile: "
-        f"{said}); copy it again, or save what can be saved with ffmpeg"
+        f"is damaged or cut short: decoding stops with an error{after} (libsndfile: {said}); copy it again, or save "
+        "what can be saved with ffmpeg"
     )
 
 

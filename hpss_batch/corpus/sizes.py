@@ -4,6 +4,8 @@ libsndfile reads what there is of a WAV or AIFF file and says nothing, or only i
 Three cases look alike and are not: a file cut short, which is an error; a stream, whose writer could not go back to
 fill in the size and put a placeholder; and a recording whose recorder died before it filled in the size, which is 0
 then. So the chunks of these files are looked at here: id and size, then as many bytes (EBU Tech 3285, AIFF 1.3).
+NIST SPHERE files have a header in text, which says how many samples follow; libsndfile goes by the file's size alone.
+Of other kinds, what libsndfile's log says is believed.
 """
 
 import io
@@ -20,8 +22,21 @@ _ORDER = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">", b"FORM": ">"}
 _SAMPLES = (b"data", b"SSND", b"BODY")
 _MOST_CHUNKS = 4096
 
-_LOGGED = re.compile(r"(?:^|\n)\s*(?:Data Size|riff)\s*: (\d+) \(should be (\d+)\)")
-# AU and W64 files, as libsndfile's log has them; it holds 2,048 characters only, so tags before the samples fill it
+_LOGGED = tuple(
+    re.compile(
+        r"(?:^|\n)\s*" + line.replace("ANNOUNCED", r"(?P<announced>\d+)").replace("HELD", r"(?P<held>\d+)")
+    )
+    for line in (
+        r"(?:Data Size|riff)\s*: ANNOUNCED \(should be HELD\)",  # AU, W64
+        r"Data length ANNOUNCED should be HELD",  # WVE
+        r"\*\*\* File seems to be truncated\. HELD <--> ANNOUNCED",  # MAT4
+    )
+)
+# as libsndfile's log has them; it holds 2,048 characters only, so tags before the samples fill it
+
+_LONGEST_SPHERE = 2**16
+_SPHERE = re.compile(rb"NIST_1A\r?\n\s*(\d{1,7})\r?\n")
+_SPHERE_COUNT = re.compile(rb"^sample_count\s+-i\s+(\d{1,18})\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +64,8 @@ def check_sizes(path: str, size: int, log: str, frames: int, rate: int) -> None:
     """
     samples = _find_samples(path, size)
     if samples is None:
-        logged = _LOGGED.search(log)
-        samples = _Samples(int(logged[1]), int(logged[2]), 0) if logged else _Samples(0, 0, 0)
+        logged = next(filter(None, (line.search(log) for line in _LOGGED)), None)
+        samples = _Samples(int(logged["announced"]), int(logged["held"]), 0) if logged else _Samples(0, 0, 0)
     if samples.announced > samples.held and not _is_placeholder(samples.announced):
         if not frames:
             raise AudioError(
@@ -59,6 +74,9 @@ def check_sizes(path: str, size: int, log: str, frames: int, rate: int) -> None:
         reason = too_short(frames, round(frames * samples.announced / samples.held), rate)
         if reason:
             raise AudioError(reason)
+    reason = too_short(frames, _sphere_count(path), rate)
+    if reason:
+        raise AudioError(reason)
     if "Seems to be a truncated file" in log:  # VOC
         raise AudioError(
             f"is cut short: it holds {frames / rate:.1f} s of what its header announces; copy it again"
@@ -94,6 +112,18 @@ def _find_samples(path: str, size: int) -> _Samples | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _sphere_count(path: str) -> int:
+    """The samples a channel that a NIST SPHERE header announces; 0 where it does not, or there is none."""
+    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = os.pread(descriptor, _LONGEST_SPHERE, 0) if os.pread(descriptor, 7, 0) == b"NIST_1A" else b""
+    finally:
+        os.close(descriptor)
+    size = _SPHERE.match(head)
+    count = _SPHERE_COUNT.search(head, 0, int(size[1])) if size else None
+    return int(count[1]) if count else 0
 
 
 def _is_name(name: bytes) -> bool:
