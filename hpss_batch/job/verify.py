@@ -83,7 +83,7 @@ def verify(
         findings += check_metadata(folder, state.plan, heal=heal)
     shards = shard_names(folder, state.plan)
     findings += leftovers(folder, state.plan, shards)
-    units = [unit for unit in state.plan.catalog.units if unit.number in state.plan.catalog.commits]
+    units = [unit for unit in state.here.units if unit.number in state.plan.catalog.commits]
     if any(f.remedy == "records" and not f.array and not f.healed for f in findings):
         units = []  # there is no store to look into
     drawn = units if sample is None else random.sample(units, min(sample, len(units)))
@@ -155,6 +155,8 @@ class _State:
     """A run directory's records, as far as they can be read, and what is wrong with them."""
 
     plan: Plan
+    here: Catalog
+    """The plan's catalog, with tracks where they are now; what the store says of them is where they were."""
     findings: list[Finding]
 
     @classmethod
@@ -178,10 +180,10 @@ class _State:
         source = None
         if is_run_directory(job.corpus.path):
             source = Catalog.read(open_folder(job.corpus.path))
-        catalog = Catalog(generations, commits)
+        catalog, here = Catalog(generations, commits), Catalog(generations, commits)
         if corpus is not None:
-            _move(catalog, job, os.fspath(corpus))
-        return cls(Plan(job, catalog, [], None, source), findings)
+            _move(here, job, os.fspath(corpus))
+        return cls(Plan(job, catalog, [], None, source), here, findings)
 
     def tasks(self, units: Iterable[Unit], chosen: set[int], shards: Shards, heal: bool) -> Iterator[Task]:
         """What is to be checked of each unit."""
