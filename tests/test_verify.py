@@ -243,6 +243,84 @@ def test_metadata_of_arrays_are_made_again(out: Path) -> None:
     assert shards(out) == whole
 
 
+def garble(path: Path) -> None:
+    path.write_bytes(b"\xff\x00 no JSON")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def blank(path: Path) -> None:
+    path.write_text("{}")
+
+
+def damage_metadata_of_tracks(out: Path, damage: Callable[[Path], None]) -> None:
+    for name in ("status", "track", "n_frames", "source_rate"):
+        damage(out / "corpus.zarr" / name / "zarr.json")
+
+
+def damage_all_metadata(out: Path, damage: Callable[[Path], None]) -> None:
+    for path in (out / "corpus.zarr").rglob("zarr.json"):
+        damage(path)
+
+
+def damage_group(out: Path, damage: Callable[[Path], None]) -> None:
+    damage(out / "corpus.zarr" / "zarr.json")
+
+
+def damage_coordinates(out: Path, damage: Callable[[Path], None]) -> None:
+    damage(out / "corpus.zarr" / "frequency" / "c.0")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (damage_metadata_of_tracks, "corpus.zarr/status is missing, or its metadata cannot be read"),
+        (damage_all_metadata, "corpus.zarr is missing, or its metadata cannot be read"),
+        (damage_group, "corpus.zarr is missing, or its metadata cannot be read"),
+        (damage_coordinates, "corpus.zarr/frequency cannot be decoded|is wrong"),
+    ],
+)
+@pytest.mark.parametrize("damage", [truncate, garble])
+def test_small_files_of_the_store_are_written_again_whatever_was_done_to_them(
+    place: Callable[[Path, Callable[[Path], None]], None],
+    said: str,
+    damage: Callable[[Path], None],
+    out: Path,
+) -> None:
+    whole, expected = shards(out), open_corpus(out).tracks.to_pandas()
+    place(out, damage)
+    found = verify(out, sample=0)
+    assert found.exit_status == 1
+    assert re.search(said, " ".join(finding.what for finding in found.open))
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert verify(out, sample=0).findings == ()
+    assert shards(out) == whole
+    assert open_corpus(out).tracks.to_pandas().equals(expected)
+    assert open_corpus(out)["short.wav"].frequency[1] == 22050 / 256
+
+
+@pytest.mark.parametrize("damage", [empty, blank])
+def test_everything_that_is_derived_may_be_damaged_at_once(damage: Callable[[Path], None], out: Path) -> None:
+    whole, expected = shards(out), open_corpus(out).tracks.to_pandas()
+    damage_all_metadata(out, damage)
+    for name in ("status", "track", "frequency", "time", "track_index"):
+        damage(out / "corpus.zarr" / name / "c.0")
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert verify(out, sample=0).findings == ()
+    assert shards(out) == whole
+    assert open_corpus(out).tracks.to_pandas().equals(expected)
+
+
+def test_a_damaged_group_is_said_by_whoever_opens_it(out: Path) -> None:
+    damage_group(out, truncate)
+    with pytest.raises(StoreError, match=r"corpus.zarr cannot be read: .*`hpss-batch verify --heal "):
+        open_corpus(out)
+    with pytest.raises(StoreError, match="verify --heal"):
+        run(Job.load(out / "job.yaml", [("output.path", out)]))
+
+
 def test_a_store_that_is_gone_is_made_again_from_its_source(out: Path) -> None:
     whole = shards(out)
     shutil.rmtree(out / "corpus.zarr")

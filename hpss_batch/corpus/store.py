@@ -46,6 +46,9 @@ _COORDINATES = {
     "chroma": {"units": "1", "long_name": "pitch class, in semitones above C"},
 }
 
+BROKEN = (KeyError, ValueError, TypeError, AttributeError)
+"""What zarr raises for metadata that it would not have written."""
+
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
 
@@ -78,6 +81,11 @@ def open_group(url: str, mode: Literal["r", "r+", "a"] = "r") -> zarr.Group:
         raise StoreError(
             f"{url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "
             "`hpss-batch run CORPUS -o " + url + "` makes one"
+        ) from error
+    except BROKEN as error:
+        raise StoreError(
+            f"{url}/{GROUP} cannot be read: its zarr.json is damaged ({error}). `hpss-batch verify --heal {url}` "
+            "writes it again from layouts and commits"
         ) from error
 
 

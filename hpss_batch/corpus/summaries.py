@@ -81,7 +81,9 @@ def write_summaries(group: zarr.Group, shape: Shape, catalog: Catalog, create: C
     for feature in shape.features:
         own = {of: arrays[f"{feature.name}_{of}"] for of in STATISTICS}
         # of any statistic: a driver may have been stopped between two of them
-        missing = sorted({row for array in own.values() for row in missing_rows(array, catalog)})
+        missing = sorted(
+            {row for array in own.values() for row in missing_rows(np.asarray(array[:]), catalog)}
+        )
         for some in _parts(missing, TRACKS):
             held = {of: np.full((len(some), *feature.shape), np.nan, np.float32) for of in STATISTICS}
             for place, found in _summarised(group[feature.name], feature, catalog, some):
@@ -93,9 +95,8 @@ def write_summaries(group: zarr.Group, shape: Shape, catalog: Catalog, create: C
     return list(names)
 
 
-def missing_rows(array: "zarr.Array[Any]", catalog: Catalog) -> list[int]:
-    """Rows of tracks that are done and have frames, but for which this summary's array has nothing yet."""
-    held = np.asarray(array[:])
+def missing_rows(held: NDArray[Any], catalog: Catalog) -> list[int]:
+    """Rows of tracks that are done and have frames, but for which this summary's values have nothing yet."""
     absent = np.isnan(held).any(axis=tuple(range(1, held.ndim)))
     return [
         row

@@ -22,7 +22,7 @@ from hpss_batch.corpus.shard import GROUP, shard_key
 from hpss_batch.corpus.store import open_group, zarr_settings
 from hpss_batch.job.bench import bench
 from hpss_batch.job.findings import Finding, UnitCheck
-from hpss_batch.job.metadata import read_array
+from hpss_batch.job.metadata import read_array, read_values
 from hpss_batch.job.reading import Reading, read_shard
 from hpss_batch.job.recipe import Recipe
 from hpss_batch.job.tasks import separate_unit, write_axes
@@ -149,15 +149,9 @@ def _strays(task: Task) -> Iterator[Finding]:
 def _axis_findings(task: Task, group: zarr.Group) -> Iterator[Finding]:
     frames, number = task.recipe.shape.unit_frames, task.unit.number
     for name, expected in task.recipe.axis_values(task.unit).items():
-        array = read_array(group, name)
-        try:
-            found = None if array is None else np.asarray(array[number * frames : (number + 1) * frames])
-            same = found is not None and np.array_equal(found, expected, equal_nan=name == "time")
-            wrong = "" if same else "contradicts the layout" if found is not None else "is missing"
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever a codec raises for bytes that it never wrote
-            wrong = f"cannot be decoded ({type(error).__name__}: {error})"
+        found, wrong = read_values(group, name, slice(number * frames, (number + 1) * frames))
+        if found is not None and not np.array_equal(found, expected, equal_nan=name == "time"):
+            wrong = "contradicts the layout"
         if wrong:
             means = "whoever reads the store without this package gives frames to wrong tracks or times"
             cure = "--heal writes it again; that needs no source"

@@ -12,33 +12,44 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from hpss_batch.corpus.folder import PARTIAL, Folder, is_url
 from hpss_batch.corpus.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.corpus.shard import GROUP
-from hpss_batch.corpus.store import open_group, refreshed
+from hpss_batch.corpus.store import BROKEN, open_group, refreshed
 from hpss_batch.corpus.summaries import missing_rows, summary_names
 from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
 from hpss_batch.job.plan import Plan
-from hpss_batch.job.run import write_derived
+from hpss_batch.job.run import write_arrays, write_derived
 from hpss_batch.job.wording import counted
 
 Shards = dict[int, dict[tuple[str, int], str]]
 """For each unit, the shards that exist: their names in the array's folder, by array and channel."""
-
-_BROKEN = (KeyError, ValueError, TypeError, AttributeError)
-"""What zarr raises for metadata that it would not have written."""
 
 
 def read_array(group: zarr.Group, name: str) -> "zarr.Array[Any] | None":
     """An array of a group; None where there is none, or its metadata make no sense."""
     try:
         array = group[name]
-    except _BROKEN:
+    except BROKEN:
         return None
     return array if isinstance(array, zarr.Array) else None
+
+
+def read_values(group: zarr.Group, name: str, where: slice = slice(None)) -> tuple[NDArray[Any] | None, str]:
+    """Values of an array; None and why, in words, where they cannot be had."""
+    array = read_array(group, name)
+    if array is None:
+        return None, "is missing, or its metadata cannot be read"
+    try:
+        return np.asarray(array[where]), ""
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a codec raises for bytes that it never wrote
+        return None, f"cannot be decoded ({type(error).__name__}: {error})"
 
 
 def check_metadata(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
@@ -46,10 +57,14 @@ def check_metadata(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
     findings = [*_metadata_findings(folder, plan)]
     if not heal or not findings:
         return findings
+    if findings[0].array is None:  # what its arrays lack can be seen only once there is a group
+        folder.delete(f"{GROUP}/zarr.json")
+        open_group(folder.url, "a")
+        findings += _metadata_findings(folder, plan)
     for finding in findings:
         if finding.array is not None:  # made again from nothing, as large as the layout needs
             folder.delete(f"{GROUP}/{finding.array}/zarr.json")
-    write_derived(plan, folder)
+    write_arrays(plan, folder)  # and no more: what is on `track` may be damaged too, and comes later
     still = {finding.place for finding in _metadata_findings(folder, plan)}
     return [
         f if f.place in still else replace(f, healed=True, cure="was written again from the layout")
@@ -61,7 +76,7 @@ def _metadata_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
     cure = "--heal writes it again from the layout"
     try:
         group = open_group(folder.url)
-    except (StoreError, *_BROKEN):
+    except StoreError:
         what, means = f"{GROUP} is missing, or its metadata cannot be read", "nothing can be read"
         yield Finding("wrong", what, means, cure, remedy="records")
         return
@@ -84,10 +99,10 @@ def _metadata_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
             means = "its frames cannot be read, or not as what they are"
             yield Finding("wrong", f"{GROUP}/{name} {what}", means, cure, array=name, remedy="records")
     for name, values in plan.coordinates.items():
-        held = read_array(group, name)
-        if held is None or not np.array_equal(np.asarray(held[:]), values):
+        held, why = read_values(group, name)
+        if held is None or not np.array_equal(held, values):
             what, means = (
-                f"{GROUP}/{name} is missing or wrong",
+                f"{GROUP}/{name} {why or 'is wrong'}",
                 "bins or bands are given to wrong frequencies",
             )
             yield Finding("wrong", what, means, cure, array=name, remedy="records")
@@ -152,8 +167,7 @@ def check_tracks(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
         return findings
     for finding in findings:  # zarr reads what is there before it writes over a part of it
         for name in folder.names(f"{GROUP}/{finding.array}") if finding.remedy == "delete" else []:
-            if name.startswith("c"):
-                folder.delete(f"{GROUP}/{finding.array}/{name}")
+            folder.delete(f"{GROUP}/{finding.array}/{name}")
     write_derived(plan, folder)
     still = {finding.place for finding in _track_findings(folder, plan)}
     done = "was written again from layouts and commits"
@@ -166,32 +180,19 @@ def _track_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
     catalog = plan.catalog
     try:
         group = open_group(folder.url)
-    except (StoreError, *_BROKEN):
+    except StoreError:
         return  # said before
-    for name, (expected, _) in track_variables(catalog).items():
-        array = read_array(group, name)
-        try:
-            found = None if array is None else np.asarray(array[:])
-            rows = None if found is None else _differing(found, expected)
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever a codec raises for bytes that it never wrote
-            what = f"{GROUP}/{name} cannot be decoded ({type(error).__name__}: {error})"
+    variables, summaries = track_variables(catalog), summary_names(plan.shape)
+    sizes = dict.fromkeys(variables, ()) | {name: feature.shape for name, (feature, _) in summaries.items()}
+    for name, size in sizes.items():
+        held, why = read_values(group, name)
+        if held is None or held.shape[1:] != size:
+            what = f"{GROUP}/{name} {why or 'has other dimensions than it should'}"
             yield Finding("wrong", what, means, cure, array=name, remedy="delete")
             continue
-        if rows is None:
-            yield Finding("wrong", f"{GROUP}/{name} is missing", means, cure, array=name, remedy="records")
-        elif rows:
+        rows = missing_rows(held, catalog) if name in summaries else _differing(held, variables[name][0])
+        if rows or len(held) < len(catalog.rows):
             what = f"{GROUP}/{name} is out of date for {counted(len(rows), 'track')}"
-            tracks = tuple(catalog.ids[row] for row in rows)
-            yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
-    for name in summary_names(plan.shape):
-        array = read_array(group, name)
-        rows = [] if array is None else missing_rows(array, catalog)
-        if array is None or rows or array.shape[0] < len(catalog.rows):
-            what = f"{GROUP}/{name} " + (
-                f"lacks {counted(len(rows), 'track')}" if rows else "is missing or too short"
-            )
             tracks = tuple(catalog.ids[row] for row in rows)
             yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
     mark = [len(catalog.generations), len(catalog.commits)]
@@ -208,7 +209,7 @@ def _differing(found: Any, expected: Any) -> list[int]:
     """Rows in which two columns differ, those that one of them lacks included."""
     if len(found) < len(expected):
         return list(range(len(expected)))
-    numbers = expected.dtype.kind == "f"
+    numbers = found.dtype.kind == expected.dtype.kind == "f"
     same = (found[: len(expected)] == expected) | (
         (np.isnan(found[: len(expected)]) & np.isnan(expected)) if numbers else False
     )
@@ -223,6 +224,6 @@ def _stale_metadata(folder: Folder) -> str:
             own = folder.read(f"{GROUP}/{name}/zarr.json")
             if own is None or json.loads(own) != metadata:
                 return f"describes {name} otherwise than its own metadata"
-    except _BROKEN:
+    except BROKEN:
         return "has no consolidated metadata"
     return ""

@@ -218,12 +218,19 @@ def _attributes(planned: Plan) -> dict[str, Any]:
     }
 
 
-def write_derived(planned: Plan, folder: Folder) -> None:
-    """Write all of the store that follows from its records: arrays as long as needed, axes, variables, metadata."""
-    from hpss_batch.corpus.store import extend, write_coordinates, write_tracks
+def write_arrays(planned: Plan, folder: Folder) -> None:
+    """Make what is missing of the arrays, as long as the layout needs, and write the coordinates of their bins."""
+    from hpss_batch.corpus.store import extend, write_coordinates
 
     extend(folder.url, planned.shape, planned.catalog)
     write_coordinates(folder.url, planned.coordinates)
+
+
+def write_derived(planned: Plan, folder: Folder) -> None:
+    """Write all of the store that follows from its records: arrays as long as needed, axes, variables, metadata."""
+    from hpss_batch.corpus.store import write_tracks
+
+    write_arrays(planned, folder)
     write_tracks(folder.url, planned.shape, planned.catalog, _mark(planned.catalog), _attributes(planned))
 
 
