@@ -1,3 +1,4 @@
+import gzip
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hpss_batch.corpus.records import (
     read_commits,
     read_generations,
 )
+from hpss_batch.corpus.stemrecords import StemRecord, declare, declared, read_stems, settings_key
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import StoreError
 
@@ -134,6 +136,73 @@ def test_damaged_records_are_named_with_what_to_do(tmp_path: Path) -> None:
         read_generations(folder)
 
 
+def test_names_that_nobody_here_gives_are_passed_over(tmp_path: Path) -> None:
+    folder, first = open_folder(tmp_path), generation(0, {"a": 100})
+    create_generation(folder, first)
+    commit = Commit(4, {0: Outcome("done")})
+    folder.create(commit.name, commit.encode())
+    settings = {"stems": {"format": "flac"}}
+    declare(folder, settings)
+    key = settings_key(settings)
+    record = StemRecord(12, "a", "done")
+    folder.create(record.name(key), record.encode())
+    for where, names in {
+        "layout": (
+            "._0000.jsonl.gz",
+            "0000 (1).jsonl.gz",
+            "copy.jsonl.gz",
+        ),  # as macOS, a browser, a person has it
+        "commits": (
+            "._00000004.json",
+            "00000004 (1).json",
+            "00000004.1.json",
+            "4.json",
+            ".json",
+            "٠٠٠٠٠٠٠٥.json",
+        ),
+        "commits/stems": (f"._{key}.json", f"{key} (1).json", ".json"),
+        f"commits/stems/{key}": ("._00000012.json", "00000012 (1).json", "00000012.x.json", "13"),
+    }.items():
+        for name in names:
+            folder.create(f"{where}/{name}", b"\x00\x05\x16\x07")
+    assert read_generations(folder) == [first]
+    assert committed_units(folder) == {4}
+    assert read_commits(folder) == {4: commit}
+    assert declared(folder) == {key: settings}
+    assert read_stems(folder, key) == {12: record}
+
+
+def test_a_commit_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    folder.create("commits/00000007.json", Commit(4, {0: Outcome("done")}).encode())
+    with pytest.raises(StoreError, match=r"00000007.json is not a commit \(it is unit 4's\). Delete it"):
+        read_commits(folder)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[]", b"\xff\x00", b'{"stems": {"format": "wav"}}'])
+def test_damaged_settings_of_stems_are_named_with_what_to_do(data: bytes, tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    settings = {"stems": {"format": "flac"}}
+    declare(folder, settings)
+    name = f"commits/stems/{settings_key(settings)}.json"
+    folder.replace(name, data)
+    with pytest.raises(StoreError, match=rf"{name} does not hold .*Delete it"):
+        declared(folder)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"tracks": []}', b'{"format": 1, "stems": []}', b"\xff"]
+)
+def test_damaged_records_of_any_kind_raise_errors_of_ours(data: bytes, tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    folder.create("commits/00000000.json", data)
+    folder.create("commits/stems/0123abcd/00000000.json", data)
+    folder.create("layout/0000.jsonl.gz", gzip.compress(data))
+    for read in (read_commits, read_generations, lambda folder: read_stems(folder, "0123abcd")):
+        with pytest.raises(StoreError, match="0000"):
+            read(folder)
+
+
 def test_a_missing_generation_is_noticed(tmp_path: Path) -> None:
     folder = open_folder(tmp_path)
     create_generation(folder, generation(1, {"a": 100}))
@@ -142,8 +211,6 @@ def test_a_missing_generation_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_format_of_the_future_is_refused(tmp_path: Path) -> None:
-    import gzip
-
     folder = open_folder(tmp_path)
     folder.create("layout/0000.jsonl.gz", gzip.compress(b'{"format": 99}\n'))
     with pytest.raises(StoreError, match=r"format 99.*Upgrade"):

@@ -528,6 +528,14 @@ def test_stems_are_compared_with_their_records(
         assert words in said
     assert set(found.touched) == {"album/song.ogg", "short.wav"}
     assert all("hpss-batch render OUT" in finding.cure for finding in found.open)
+    settings_of_stems = next((out / "commits" / "stems").glob("*.json"))
+    data = settings_of_stems.read_bytes()
+    truncate(settings_of_stems)
+    found = verify(out)
+    assert settings_of_stems.name in found.open[0].what
+    assert len(found.open) == 4, "the files are still compared"
+    settings_of_stems.write_bytes(data)
+    found = verify(out)
     render_tracks(str(out), found.touched)
     assert verify(out).findings == ()
     assert [path.read_bytes() for path in files] == whole

@@ -167,10 +167,12 @@ class Commit:
             record = json.loads(data)
             tracks = {int(index): Outcome(**outcome) for index, outcome in record["tracks"].items()}
             return cls(record["unit"], tracks, record["digests"], record["versions"], record["seconds"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{name} is not a commit ({error}). Delete it, and the next run does its unit again"
-            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _no_commit(name, error) from error
+
+
+def _no_commit(name: str, why: object) -> StoreError:
+    return StoreError(f"{name} is not a commit ({why}). Delete it, and the next run does its unit again")
 
 
 def create_generation(folder: Folder, generation: Generation) -> bool:
@@ -181,8 +183,9 @@ def create_generation(folder: Folder, generation: Generation) -> bool:
 def read_generations(folder: Folder) -> list[Generation]:
     """All generations of a run directory in order; an empty list where nothing was placed yet."""
     generations = list[Generation]()
-    for number, name in enumerate(n for n in folder.names("layout") if n.endswith(".jsonl.gz")):
-        data = folder.read(f"layout/{name}")
+    for number, found in enumerate(_numbers(folder, LAYOUT, 4, ".jsonl.gz")):
+        name = f"{found:04d}.jsonl.gz"
+        data = folder.read(f"{LAYOUT}/{name}")
         generation = Generation.decode(data or b"", f"{folder.url}/layout/{name}")
         if generation.number != number:
             raise StoreError(
@@ -193,9 +196,15 @@ def read_generations(folder: Folder) -> list[Generation]:
     return generations
 
 
+def _numbers(folder: Folder, place: str, width: int, ending: str) -> list[int]:
+    """The numbers that a folder's files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""
+    stems = (name.removesuffix(ending) for name in folder.names(place) if name.endswith(ending))
+    return sorted(int(stem) for stem in stems if stem.isdecimal() and stem == f"{int(stem):0{width}d}")
+
+
 def committed_units(folder: Folder) -> set[int]:
     """Numbers of the units that are done."""
-    return {int(name.removesuffix(".json")) for name in folder.names("commits") if name.endswith(".json")}
+    return set(_numbers(folder, "commits", 8, ".json"))
 
 
 def read_commits(folder: Folder, units: Iterable[int] | None = None) -> dict[int, Commit]:
@@ -204,7 +213,10 @@ def read_commits(folder: Folder, units: Iterable[int] | None = None) -> dict[int
 
     def read(unit: int) -> Commit:
         name = Commit(unit, {}).name
-        return Commit.decode(folder.read(name) or b"", f"{folder.url}/{name}")
+        commit = Commit.decode(folder.read(name) or b"", f"{folder.url}/{name}")
+        if commit.unit != unit:
+            raise _no_commit(f"{folder.url}/{name}", f"it is unit {commit.unit}'s")
+        return commit
 
     with ThreadPoolExecutor(8) as pool:
         return dict(zip(wanted, pool.map(read, wanted), strict=True))

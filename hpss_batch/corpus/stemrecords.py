@@ -11,6 +11,7 @@ take each other's names.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -104,7 +105,7 @@ class StemRecord:
             del record["format"]
             record["stems"] = {component: Stem(**stem) for component, stem in record["stems"].items()}
             return cls(**record)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"{name} is not a record of stems ({error}). Delete it, and the next run renders its track again"
             ) from error
@@ -121,19 +122,40 @@ def declare(folder: Folder, settings: Mapping[str, Any]) -> None:
     folder.create(name, json.dumps(settings, indent=1, sort_keys=True).encode() + b"\n")
 
 
+def declared_keys(folder: Folder) -> list[str]:
+    """Keys of all settings of stems that a run directory was ever given."""
+    found = (re.fullmatch(r"([0-9a-f]{8})\.json", name) for name in folder.names(PLACE))
+    return [match[1] for match in found if match]
+
+
+def read_settings(folder: Folder, key: str) -> dict[str, Any]:
+    """The settings of stems that a key stands for."""
+    name = f"{PLACE}/{key}.json"
+    try:
+        settings: dict[str, Any] = json.loads(folder.read(name) or b"")
+        if settings_key(settings) != key:
+            raise ValueError(f"what it holds would be called {settings_key(settings)}")
+    except ValueError as error:
+        raise StoreError(
+            f"{folder.url}/{name} does not hold the settings of stems that it is named by ({error}). Delete it; "
+            "`hpss-batch render`, with these settings, writes it again"
+        ) from error
+    return settings
+
+
 def declared(folder: Folder) -> dict[str, dict[str, Any]]:
     """All settings of stems that a run directory was ever given, by key."""
-    names = [name for name in folder.names(PLACE) if name.endswith(".json")]
-    return {name.removesuffix(".json"): json.loads(folder.read(f"{PLACE}/{name}") or b"{}") for name in names}
+    return {key: read_settings(folder, key) for key in declared_keys(folder)}
 
 
 def read_stems(folder: Folder, key: str) -> dict[int, StemRecord]:
     """The last record of each row."""
     last = dict[int, tuple[int, str]]()
     for name in folder.names(f"{PLACE}/{key}"):
-        row, _, attempt = name.removesuffix(".json").partition(".")
-        if row.isdecimal():
-            last[int(row)] = max(last.get(int(row), (-1, "")), (int(attempt or 0), name))
+        match = re.fullmatch(r"([0-9]{8,})(?:\.([0-9]+))?\.json", name)
+        if match:
+            row, attempt = int(match[1]), int(match[2] or 0)
+            last[row] = max(last.get(row, (-1, "")), (attempt, name))
 
     def read(name: str) -> StemRecord:
         path = f"{PLACE}/{key}/{name}"

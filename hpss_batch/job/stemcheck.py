@@ -12,7 +12,7 @@ import google_crc32c
 
 from hpss_batch.corpus.folder import Folder, is_url, object_store
 from hpss_batch.corpus.stemfile import STEMS
-from hpss_batch.corpus.stemrecords import Stem, StemRecord, declared, read_stems
+from hpss_batch.corpus.stemrecords import Stem, StemRecord, declared_keys, read_settings, read_stems
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
 
@@ -23,7 +23,12 @@ BLOCK = 2**20
 def check_stems(folder: Folder) -> tuple[list[Finding], int, int]:
     """What is wrong with the files of stems; how many there should be, and how many bytes were read."""
     findings, wanted = list[Finding](), list[tuple[str, StemRecord, Stem]]()
-    for key in declared(folder):
+    for key in declared_keys(folder):
+        try:
+            read_settings(folder, key)
+        except StoreError as error:
+            means = "nobody knows how stems of this kind were made, and runs stop at it"
+            findings.append(Finding("wrong", str(error), means, "do as it says, then verify again"))
         try:
             records = read_stems(folder, key)
         except StoreError as error:
