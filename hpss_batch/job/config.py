@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from hpss_batch.corpus.folder import is_url
-from hpss_batch.errors import ParameterError
+from hpss_batch.corpus.folder import Folder, is_url
+from hpss_batch.errors import ConfigError, ParameterError, StoreError
 from hpss_batch.job.blocks import Cluster, Corpus, Hpss, Stft
 from hpss_batch.job.complaints import Complaints, config_error
 from hpss_batch.job.dialect import dump, inline, show
@@ -89,6 +89,26 @@ class Job(Block):
             ones win, over earlier ones and over the file.
         """
         return cls._of(Document.load(path), overrides)
+
+    @classmethod
+    def of_run(cls, folder: Folder) -> Self | None:
+        """The job that a run directory, where it is now, was run with last; None where none is written.
+
+        Raises
+        ------
+        StoreError
+            If its job.yaml is damaged; the cause is what is wrong with it.
+        """
+        data = folder.read("job.yaml")
+        if data is None:
+            return None
+        try:
+            return cls._of(Document.decode(data, "job.yaml"), [("output.path", folder.url)])
+        except ConfigError as error:
+            raise StoreError(
+                f"{folder.url}/job.yaml is damaged ({error}). Nothing else is lost: run again with the job's YAML, "
+                "which writes it"
+            ) from error
 
     @classmethod
     def parse(

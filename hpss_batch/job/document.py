@@ -53,6 +53,11 @@ class Document:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"{name} cannot be read: {reason}; `hpss-batch init` writes a job") from error
+        return cls.decode(data, name)
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> "Document":
+        """Values and lines of a YAML file's bytes."""
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:

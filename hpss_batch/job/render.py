@@ -61,12 +61,11 @@ def render_tracks(
         If there is no run directory, no such track, or no such setting; nothing is written then.
     """
     folder = open_folder(url)
-    written = folder.read("job.yaml")
-    if written is None:
+    job = Job.of_run(folder)
+    if job is None:
         raise StoreError(
             f"{url} is not a run directory: it has no job.yaml. Give the output.path of a job that was run"
         )
-    job = Job.parse(written.decode(), [("output.path", url)], name=f"{url}/job.yaml")
     if job.output.stems is None:
         job = job.replace({"output.stems": True})
     job = Job.parse(job.to_yaml(), overrides, name=f"{url}/job.yaml")

@@ -191,11 +191,14 @@ def _is_behind(planned: Plan, folder: Folder) -> bool:
 
     if refreshed(folder.url) != _mark(planned.catalog):
         return True
-    # other stems than last time: statuses are about those that were wanted last
-    written = folder.read("job.yaml")
-    if written is None:
+    try:
+        written = Job.of_run(folder)
+    except StoreError:  # damaged; what it said is known again now
         return True
-    return Job.parse(written.decode(), name=f"{folder.url}/job.yaml").output.stems != planned.job.output.stems
+    if written is None or written.fingerprint() != planned.job.fingerprint():
+        return True
+    # other stems than last time: statuses are about those that were wanted last
+    return written.output.stems != planned.job.output.stems
 
 
 def _mark(catalog: Catalog) -> list[int]:

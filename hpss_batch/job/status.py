@@ -104,12 +104,12 @@ def read_status(path: str) -> RunStatus:
         If there is none at `path`.
     """
     folder = open_folder(path)
-    catalog, written = Catalog.read(folder), folder.read("job.yaml")
+    catalog = Catalog.read(folder)
     if catalog is None:
         raise StoreError(
             f"{path} is not a run directory: it has no layout/. Give the output.path of a job that was run"
         )
-    if written is None:  # stopped before anything was submitted
+    job = Job.of_run(folder)
+    if job is None:  # stopped before anything was submitted
         return RunStatus(folder.url, catalog)
-    job = Job.parse(written.decode(), name=f"{path}/job.yaml")
     return RunStatus(folder.url, read_catalog(job, folder) or catalog, job.output.stems is not None)

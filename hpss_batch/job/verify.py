@@ -22,7 +22,7 @@ from hpss_batch.corpus.folder import Folder, open_folder
 from hpss_batch.corpus.layout import Unit
 from hpss_batch.corpus.records import Commit, committed_units, read_generations
 from hpss_batch.corpus.tracks import find
-from hpss_batch.errors import ConfigError, StoreError
+from hpss_batch.errors import StoreError
 from hpss_batch.job.checks import Task, check_unit
 from hpss_batch.job.cluster import Arrivals, open_client
 from hpss_batch.job.config import Job, differences
@@ -274,20 +274,19 @@ def _commits(folder: Folder, catalog: Catalog) -> Iterator[Commit | Finding]:
 
 def _job(folder: Folder, catalog: Catalog) -> tuple[Job, list[Finding]]:
     """The job as run; where its file is of no use, one that follows from the layout."""
-    data, settings = folder.read("job.yaml"), catalog.settings
-    place = {"output.path": folder.url}
+    settings = catalog.settings
     cure = "run again with the job's YAML, which writes it"
     try:
-        if data is None:
+        job = Job.of_run(folder)
+        if job is None:
             what = "job.yaml is missing"
+        elif job.fingerprint() == settings["fingerprint"]:
+            return job, []
         else:
-            job = Job.parse(data.decode(), place.items(), name="job.yaml")
-            if job.fingerprint() == settings["fingerprint"]:
-                return job, []
             theirs = "; ".join(differences(settings["numerics"], job.numerics()))
             what = f"job.yaml has other settings than those that the layout was made with ({theirs})"
-    except (ConfigError, UnicodeDecodeError) as error:
-        what = f"job.yaml cannot be read: {error}"
+    except StoreError as error:
+        what = f"job.yaml cannot be read: {error.__cause__}"
     finding = Finding("wrong", what, "how the numbers were made has to be guessed from the layout", cure)
     numerics = {name: value for name, value in settings["numerics"].items() if name != "numerics_version"}
     numerics["corpus"] = {**numerics["corpus"], "path": os.path.join(folder.url, "unknown")}

@@ -73,10 +73,10 @@ class Findings:
 def gather(folder: Folder, tracks: int, sample: int, progress: Progress | None = None) -> Findings:
     """Look at a run directory; see `report.write_report` for the parameters."""
     catalog = _read(folder)
-    text = (folder.read("job.yaml") or b"").decode("utf-8", "replace")
-    if not text:
+    job = Job.of_run(folder)
+    if job is None:
         raise StoreError(f"{folder.url}/job.yaml is missing; run the job again, which writes it")
-    job = Job.parse(text, [("output.path", folder.url)], name="job.yaml")
+    text = (folder.read("job.yaml") or b"").decode("utf-8-sig")
     source = Catalog.read(open_folder(job.corpus.path)) if is_run_directory(job.corpus.path) else None
     stems = _stems(folder)
     catalog = catalog.with_stems(stems)
