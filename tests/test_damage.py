@@ -1,6 +1,8 @@
 """Whatever a disk or a person did to a run directory, every command says it in words, and what to do."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from click.testing import CliRunner, Result
 from conftest import settings
 
 from hpss_batch.cli import main
+from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.corpus.folder import open_folder
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import run
 
@@ -65,3 +69,68 @@ def test_a_job_yaml_of_another_job_is_written_again_by_its_own(out: Path) -> Non
     assert command("verify", out, "--sample", 0).exit_code == 1
     assert command("run", out.parent / "job.yaml").exit_code == 0
     assert (out / "job.yaml").read_text() == whole
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"\x07" * 999)
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def blank(path: Path) -> None:
+    path.write_text("{}")
+
+
+@pytest.mark.parametrize(("name", "damage"), [("harmonic_mask", garble), ("spectrogram", halve)])
+def test_damaged_shards_are_said_by_whoever_reads_them(
+    name: str, damage: Callable[[Path], None], out: Path
+) -> None:
+    for path in (out / "corpus.zarr" / name).glob("c.*"):
+        damage(path)
+    picture = out.parent / "picture.png"
+    for arguments in (("report", out), ("show", out, TRACK, "-o", picture)):
+        result = command(*arguments)
+        assert result.exit_code == 2
+        assert f"{out}/corpus.zarr is damaged" in result.output
+        assert f"`hpss-batch verify --heal {out}`" in result.output
+    assert command("verify", "--heal", out, "--sample", 0).exit_code == 0
+    assert command("show", out, TRACK, "-o", picture).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("zarr.json", blank),
+        ("harmonic_mask/zarr.json", halve),
+        ("status/c.0", garble),
+        ("track/c.0", garble),
+        ("frequency/c.0", garble),
+        ("time/c.0", garble),
+    ],
+)
+def test_damaged_metadata_and_coordinates_are_said_by_show(
+    name: str, damage: Callable[[Path], None], out: Path
+) -> None:
+    damage(out / "corpus.zarr" / name)
+    picture = out.parent / "picture.png"
+    result = command("show", out, TRACK, "-o", picture)
+    assert result.exit_code == 2
+    assert f"{out}/corpus.zarr is damaged" in result.output
+    assert "verify --heal" in result.output
+    assert command("report", out).exit_code in (0, 2)
+
+
+def test_stems_cannot_be_rendered_from_a_damaged_store(out: Path) -> None:
+    layout = out / "layout"
+    catalog = Catalog.read(open_folder(out))
+    assert catalog is not None
+    for path in (out / "corpus.zarr" / "spectrogram").glob("c.*"):
+        garble(path)
+    generation = catalog.generations[0]
+    gone = replace(generation, rows=[replace(row, path="/nowhere/song.ogg") for row in generation.rows])
+    (layout / "0000.jsonl.gz").write_bytes(gone.encode())
+    result = command("render", out, TRACK)
+    assert result.exit_code == 2
+    assert f"{out}/corpus.zarr is damaged" in result.output

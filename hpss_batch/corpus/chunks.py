@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.corpus.folder import is_url
 from hpss_batch.corpus.shard import ABSENT, GROUP, ShardReader
-from hpss_batch.corpus.store import zarr_settings
+from hpss_batch.corpus.store import reading, zarr_settings
 from hpss_batch.errors import StoreError
 
 Array = NDArray[Any]
@@ -61,7 +61,7 @@ class ChunkReader:
             raise StoreError(
                 f"{array.basename} has the dimensions {dims}; windows need (frame, …) or (channel, frame, …)"
             )
-        self.array = array
+        self.url, self.array = url, array
         self.axis = dims.index("frame")
         self.frames = int(array.chunks[self.axis])
         self.dtype = array.dtype
@@ -122,7 +122,7 @@ class ChunkReader:
     def _through_zarr(self, number: int, channel: int) -> Array:
         frames = slice(number * self.frames, (number + 1) * self.frames)
         out = np.full((self.frames, *self.tail), self.array.fill_value, self.dtype)
-        with zarr_settings():
+        with zarr_settings(), reading(self.url):
             found = np.asarray(self.array[(channel, frames) if self.axis else frames])
         out[: len(found)] = found
         return out

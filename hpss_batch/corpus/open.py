@@ -17,8 +17,9 @@ from hpss_batch.corpus.folder import Folder, open_folder
 from hpss_batch.corpus.records import STATUSES
 from hpss_batch.corpus.rendered import component_samples
 from hpss_batch.corpus.shape import COMPONENTS, MASKS, REFERENCES
-from hpss_batch.corpus.store import open_group
-from hpss_batch.errors import TrackError
+from hpss_batch.corpus.shard import GROUP
+from hpss_batch.corpus.store import open_group, reading
+from hpss_batch.errors import StoreError, TrackError
 
 DONE = STATUSES.index("done")
 
@@ -38,7 +39,8 @@ def open_corpus(path: str | os.PathLike[str]) -> "Corpus":
     Raises
     ------
     StoreError
-        If there is no run directory.
+        If there is no run directory. Whatever is damaged raises it when it is read; what a track's dataset reads
+        later, by `load` or `compute`, raises what zarr raises.
     """
     return Corpus(open_folder(path))
 
@@ -56,7 +58,14 @@ class Corpus(Mapping[str, xr.Dataset]):
     @cached_property
     def dataset(self) -> xr.Dataset:
         """The whole store as xarray opens it, packed: all tracks on one frame axis, without Dask chunks."""
-        store: xr.Dataset = xr.open_zarr(self._group.store, chunks=None, decode_cf=False)
+        missing = [name for name in ("job", "sample_rate") if name not in self._group.attrs]
+        if missing:
+            raise StoreError(
+                f"{self.path}/{GROUP} is damaged, or a run was stopped while it made it: its zarr.json has no "
+                f"{' and no '.join(missing)}. `hpss-batch verify --heal {self.path}` writes it again"
+            )
+        with reading(self.path):
+            store: xr.Dataset = xr.open_zarr(self._group.store, chunks=None, decode_cf=False)
         return store.set_coords(
             [name for name in ("track", "time", "frequency", "track_index") if name in store]
         )
@@ -72,7 +81,9 @@ class Corpus(Mapping[str, xr.Dataset]):
         for name, variable in self.dataset.variables.items():
             if variable.dims[:1] == ("track",) and variable.ndim == 2:
                 attributes = {key: variable.attrs[key] for key in ("units", "long_name")}
-                for band, values in enumerate(np.ascontiguousarray(variable.values.T)):
+                with reading(self.path):
+                    bands = np.ascontiguousarray(variable.values.T)
+                for band, values in enumerate(bands):
                     columns[f"{name}_{band}"] = ("track", values, attributes | {"band": band})
         return self._facts.assign(columns)
 
@@ -80,8 +91,9 @@ class Corpus(Mapping[str, xr.Dataset]):
     def _facts(self) -> xr.Dataset:
         """What there is one value a track of."""
         names = [str(n) for n, v in self.dataset.variables.items() if v.dims == ("track",)]
-        table = self.dataset[names].load().set_coords("track")
-        words = np.array(STATUSES, dtype=object)[table.status.values]
+        with reading(self.path):
+            table = self.dataset[names].load().set_coords("track")
+            words = np.array(STATUSES, dtype=object)[table.status.values]
         return table.assign(status=("track", words, {"long_name": table.status.attrs["long_name"]}))
 
     @cached_property
@@ -128,7 +140,8 @@ class Corpus(Mapping[str, xr.Dataset]):
         )
         channels = slice(0, self._channels(int(facts["source_channels"])))
         view = view.isel(channel=channels, missing_dims="ignore")
-        view = _decoded(view.chunk(_chunks(self._group, names)))
+        with reading(self.path):
+            view = _decoded(view.chunk(_chunks(self._group, names)))
         summaries = tuple(f"{name}_" for name in names)
         view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
             str(name): _plain(value)
@@ -152,7 +165,9 @@ class Corpus(Mapping[str, xr.Dataset]):
         TrackError
             As ``corpus[track]``, and if the store holds neither components nor spectrogram and masks.
         """
-        return component_samples(self[track], self.dataset.attrs["job"]["stft"], start, stop)
+        view, stft = self[track], self.dataset.attrs["job"]["stft"]
+        with reading(self.path):
+            return component_samples(view, stft, start, stop)
 
     def _channels(self, source_channels: int) -> int:
         mono = self.dataset.attrs["job"]["corpus"]["channels"] == "mono"

@@ -33,7 +33,7 @@ from hpss_batch.corpus.layout import CHUNK_FRAMES, round_up
 from hpss_batch.corpus.shape import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
 from hpss_batch.corpus.shard import CLEVEL, CNAME, GROUP
 from hpss_batch.corpus.variables import track_variables
-from hpss_batch.errors import StoreError
+from hpss_batch.errors import HpssBatchError, StoreError
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.features import Feature
@@ -86,6 +86,20 @@ def open_group(url: str, mode: Literal["r", "r+", "a"] = "r") -> zarr.Group:
         raise StoreError(
             f"{url}/{GROUP} cannot be read: its zarr.json is damaged ({error}). `hpss-batch verify --heal {url}` "
             "writes it again from layouts and commits"
+        ) from error
+
+
+@contextmanager
+def reading(url: str) -> Iterator[None]:
+    """Make whatever zarr and codecs raise, for bytes that they never wrote, an error that says what to do."""
+    try:
+        yield
+    except (HpssBatchError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise StoreError(
+            f"{url}/{GROUP} is damaged ({type(error).__name__}: {error}). `hpss-batch verify --heal {url}` says where, "
+            "and computes it again"
         ) from error
 
 

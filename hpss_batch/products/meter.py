@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.corpus.layout import CHUNK_FRAMES
 from hpss_batch.corpus.shape import COMPONENTS, MASKS
+from hpss_batch.corpus.store import reading
 from hpss_batch.errors import HpssBatchError
 from hpss_batch.job.plan import Plan
 from hpss_batch.products.figures import FLOOR, Measured
@@ -53,7 +54,9 @@ class Meter:
     def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
         self.catalog, self.rate = plan.catalog, plan.shape.sample_rate
         self.spectra = Spectra(plan, group)
-        arrays = {name: group.get(name) for name in plan.shape.arrays} if group is not None else {}
+        self.url = plan.job.output.path
+        with reading(self.url):
+            arrays = {name: group.get(name) for name in plan.shape.arrays} if group is not None else {}
         self.arrays = {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
         hpss = plan.job.hpss_params
         self.complementary = hpss.margin == (1.0, 1.0) and np.isfinite(hpss.power)
@@ -73,10 +76,11 @@ class Meter:
     def held(self, row: int, first: int, stop: int) -> dict[str, Frames]:
         """Some frames of a track's arrays, shape (channel, frame, frequency), and the mask that follows; as weights."""
         begin, channels = self.catalog.rows[row].frame_start, self.spectra.channels(row)
-        held = {
-            name: np.asarray(array[:channels, begin + first : begin + stop])
-            for name, array in self.arrays.items()
-        }
+        with reading(self.url):
+            held = {
+                name: np.asarray(array[:channels, begin + first : begin + stop])
+                for name, array in self.arrays.items()
+            }
         for name in MASKS:
             if name in held and held[name].dtype.kind == "u":
                 held[name] = held[name] * np.float32(1 / (np.iinfo(held[name].dtype).max - 1))

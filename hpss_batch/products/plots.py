@@ -7,6 +7,7 @@ nobody else: ``figure.savefig("song.png")``.
 
 import os
 from collections.abc import Hashable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.corpus.open import open_corpus
 from hpss_batch.corpus.shape import COMPONENTS, MASKS
+from hpss_batch.corpus.store import reading
 from hpss_batch.errors import ParameterError
 from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.canvas import Canvas
@@ -96,7 +98,7 @@ def plot_track(
         If there is no such track, or it is not done.
     """
     corpus = open_corpus(out)
-    labelled = _Labelled(corpus[track])
+    labelled = _Labelled(corpus[track], corpus.path)
     if labelled.full is None:
         labelled.full = recorded_frames(corpus, track)
     settings = corpus.dataset.attrs["job"]["hpss"]
@@ -125,9 +127,9 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> Path:
 
 
 class _Labelled:
-    """A dataset's arrays by frames, whatever its dimensions are called."""
+    """A dataset's arrays by frames, whatever its dimensions are called; `url` is the run directory that it is of."""
 
-    def __init__(self, dataset: xr.Dataset) -> None:
+    def __init__(self, dataset: xr.Dataset, url: str | None = None) -> None:
         names = [*COMPONENTS, *MASKS, "spectrogram", "magnitude"]
         held = [name for name in names if name in dataset.data_vars]
         if not held:
@@ -136,7 +138,7 @@ class _Labelled:
                 f"the dataset holds {there}; a picture needs some of {', '.join(names)}: give a track of open_corpus, "
                 "or what separate returned"
             )
-        self.dataset, first = dataset, dataset[held[0]]
+        self.dataset, self.url, first = dataset, url, dataset[held[0]]
         self.frame_dim, self.frequency_dim = _dim(first, FRAME_DIMS), _dim(first, FREQUENCY_DIMS)
         other = [d for d in first.dims if d not in (self.frame_dim, self.frequency_dim, "channel")]
         if any(first.sizes[d] > 1 for d in other):
@@ -179,7 +181,7 @@ class _Labelled:
         """Time of each frame [s]."""
         for name in ("time", self.frame_dim):
             if name in self.dataset.coords and self.dataset[name].dims == (self.frame_dim,):
-                return np.asarray(self.dataset[name].values, np.float64)
+                return np.asarray(self._read(self.dataset[name]), np.float64)
         return None
 
     @property
@@ -187,7 +189,7 @@ class _Labelled:
         """Centre of each bin, and whether that is in Hz."""
         for name in ("frequency", self.frequency_dim):
             if name in self.dataset.coords and self.dataset[name].dims == (self.frequency_dim,):
-                return np.asarray(self.dataset[name].values, np.float64), True
+                return np.asarray(self._read(self.dataset[name]), np.float64), True
         n_bins = self.dataset.sizes[self.frequency_dim]
         rate = self.dataset.attrs.get("sample_rate")
         if rate:
@@ -209,8 +211,12 @@ class _Labelled:
         return self._flat(sum((stretch[name] for name in names[1:]), stretch[names[0]]))
 
     def _flat(self, array: xr.DataArray) -> Float32:
-        values: Float32 = np.abs(array.transpose(..., self.frame_dim, self.frequency_dim).values)
+        values: Float32 = np.abs(self._read(array.transpose(..., self.frame_dim, self.frequency_dim)))
         return values.reshape(-1, *values.shape[-2:])
+
+    def _read(self, array: xr.DataArray) -> NDArray[Any]:
+        with reading(self.url) if self.url else nullcontext():
+            return array.values
 
 
 def _dim(array: xr.DataArray, known: tuple[str, ...]) -> Hashable:

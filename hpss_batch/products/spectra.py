@@ -8,7 +8,7 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.store import open_group
+from hpss_batch.corpus.store import open_group, reading
 from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError
 from hpss_batch.job.plan import Plan
@@ -29,10 +29,12 @@ class Spectra:
 
     def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
         self.plan, self.catalog = plan, plan.catalog
-        self.stored = _spectrogram(group)
+        self.url = plan.job.output.path
+        self.stored = _spectrogram(group, self.url)
         if self.stored is None and plan.source is not None:
             try:
-                self.stored = _spectrogram(open_group(plan.job.corpus.path))
+                self.url = plan.job.corpus.path
+                self.stored = _spectrogram(open_group(self.url), self.url)
             except StoreError:
                 self.stored = None
 
@@ -46,13 +48,16 @@ class Spectra:
 
         Raises
         ------
+        StoreError
+            If they are stored, and damaged.
         AudioError, OSError
             If they are not stored, and the audio is not there, not as it was, or cannot be read.
         """
         placed = self.catalog.rows[row]
         if self.stored is not None:
             begin = placed.frame_start
-            return np.asarray(self.stored[: self.channels(row), begin + first : begin + stop])
+            with reading(self.url):
+                return np.asarray(self.stored[: self.channels(row), begin + first : begin + stop])
         if self.plan.source is not None:
             raise AudioError("is known to the run directory that this one was made from only")
         stft, n_samples = self.plan.stft, self.catalog.states[row].n_samples
@@ -77,6 +82,7 @@ class Spectra:
         return ""
 
 
-def _spectrogram(group: zarr.Group | None) -> "zarr.Array[Any] | None":
-    array = None if group is None else group.get("spectrogram")
+def _spectrogram(group: zarr.Group | None, url: str) -> "zarr.Array[Any] | None":
+    with reading(url):
+        array = None if group is None else group.get("spectrogram")
     return array if isinstance(array, zarr.Array) else None

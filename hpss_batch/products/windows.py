@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hpss_batch.corpus.chunks import ChunkReader
 from hpss_batch.corpus.open import Corpus, open_corpus
 from hpss_batch.corpus.shape import MASKS
-from hpss_batch.corpus.store import open_group
+from hpss_batch.corpus.store import open_group, reading
 from hpss_batch.errors import CorpusError, ParameterError
 from hpss_batch.products.batches import Batches, Indices, whole
 
@@ -146,7 +146,8 @@ class TrackWindows:
     def _open(self) -> None:
         """Readers and caches of this process; the first thing that an unpickled copy does."""
         group = open_group(self.url)
-        self._readers = {name: ChunkReader(self.url, group[name]) for name in self.variables}  # type: ignore[arg-type]
+        with reading(self.url):
+            self._readers = {name: ChunkReader(self.url, group[name]) for name in self.variables}  # type: ignore[arg-type]
         step = max(reader.frames for reader in self._readers.values())
         step_bytes = sum(step // r.frames * r.chunk_bytes for r in self._readers.values())
         longest = max(1, min(LARGEST_BLOCK, self.cache_bytes // (step_bytes * BLOCKS)))
