@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpss_batch.dsp import fftcode, native
+from hpss_batch.dsp.scratch import address_of
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]
@@ -44,7 +45,7 @@ class _Buffers(threading.local):
         memory = self.kept.get(use)
         if memory is None or memory.size < size + 64:
             memory = self.kept[use] = np.empty(size + 64, np.uint8)
-        start = -_address(memory) % 64
+        start = -address_of(memory) % 64
         array: npt.NDArray[Any] = memory[start : start + size].view(dtype).reshape(shape)
         return array
 
@@ -123,11 +124,11 @@ def _run(way: str, n_fft: int, rows: npt.NDArray[Any], window: Float32, out: npt
     n_rows = -(-len(rows) // lanes) * lanes
     work = _buffers.get("work", (2 * (n_fft + 2) * lanes + n_fft + 2,), np.float32)
     places = np.arange(n_rows)
-    inputs, outputs = (_address(array) + array.strides[0] * places for array in (rows, out))
+    inputs, outputs = (address_of(array) + array.strides[0] * places for array in (rows, out))
     inputs[len(rows) :] = inputs[len(rows) - 1]
-    outputs[len(rows) :] = _address(work) + work.nbytes - 4 * (n_fft + 2)
+    outputs[len(rows) :] = address_of(work) + work.nbytes - 4 * (n_fft + 2)
     window = np.ascontiguousarray(window, np.float32)
-    function(*[_address(array) for array in (inputs, window, twiddles, outputs, work)], n_rows)
+    function(*[address_of(array) for array in (inputs, window, twiddles, outputs, work)], n_rows)
 
 
 @functools.cache
@@ -138,7 +139,3 @@ def _compiled(way: str, n_fft: int) -> tuple[Any, Float32]:
     arguments = [ctypes.c_void_p] * 5 + [ctypes.c_int64]
     function = native.function(name, lambda machine: build(name, n_fft, machine), arguments)
     return function, fftcode.twiddles(n_fft)
-
-
-def _address(array: npt.NDArray[Any]) -> int:
-    return int(array.ctypes.data)

@@ -1,6 +1,6 @@
 """How fast is audio → two FLAC stems, beside the loop that one writes oneself, and beside decoding and encoding alone?
 
-    python workflows/benchmarks/stems.py                  # makes half an hour of Ogg
+    python workflows/benchmarks/stems.py                  # makes an hour of Ogg
     python workflows/benchmarks/stems.py music/           # or takes yours
 
 Measured one after the other, in one run, on all cores, each as a program of its own:
@@ -212,7 +212,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("audio", nargs="?", type=Path, help="a folder of audio; made if none is given")
-    parser.add_argument("--minutes", type=float, default=30, help="of audio to make")
+    parser.add_argument("--minutes", type=float, default=60, help="of audio to make")
     parser.add_argument("--excerpt", type=float, default=30, help="seconds of each track for the loop")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
