@@ -34,10 +34,11 @@ def print_result(result: Result, live: Live) -> None:
 
 def print_rendered(url: str, records: Mapping[str, StemRecord]) -> None:
     """Which files were rendered, or why not."""
+    folder = f"{url.rstrip('/')}/stems"
     for record in records.values():
         for stem in record.stems.values():
             words = f", {stem.clipped:,} samples clipped (peak {stem.peak:.2f})" if stem.clipped else ""
-            out.print(f"{escape(printable(f'{url}/stems/{stem.name}'))}  {size(stem.n_bytes)}{words}")
+            out.print(f"{escape(printable(f'{folder}/{stem.name}'))}  {size(stem.n_bytes)}{words}")
     failed = {track: record.error or "" for track, record in records.items() if record.status != "done"}
     print_reasons("failed", failed)
 
