@@ -1,5 +1,12 @@
-"""`python -m hpss_batch` is `hpss-batch`."""
+"""`python -m hpss_batch` is `hpss-batch`; workers import what started their driver, so that this must cost nothing."""
 
-from hpss_batch.cli import main
 
-main(prog_name="hpss-batch")
+def main() -> None:
+    """Run the command line."""
+    from hpss_batch.cli import main
+
+    main(prog_name="hpss-batch")
+
+
+if __name__ == "__main__":
+    main()

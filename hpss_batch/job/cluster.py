@@ -59,6 +59,8 @@ def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"
     ours: dict[str, Any] = {"distributed.scheduler.allowed-failures": DEATHS - 1}
     # a local cluster drops a worker for good that happens to be away this long after some death: nannies restart them
     ours["distributed.deploy.lost-worker-timeout"] = "100 days"
+    # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
+    ours["distributed.worker.profile.enabled"] = False
     ours |= {f"distributed.nanny.pre-spawn-environ.{name}": KEPT_BYTES for name in MALLOC}
     with dask.config.set(ours), dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
