@@ -90,15 +90,6 @@ def path(text: str) -> Html:
     return join([part, element("wbr")] if part[-1] in "/_" else part for part in _PART.findall(text))
 
 
-def counted(n: int, thing: str) -> str:
-    """A number of things, in the singular where it is one.
-
-    >>> counted(1, "unit"), counted(1200, "unit")
-    ('1 unit', '1,200 units')
-    """
-    return f"{n:,} {thing}" + ("" if n == 1 else "s")
-
-
 def data_uri(kind: str, data: bytes) -> Html:
     """Bytes as an address that needs no network."""
     return Html(f"data:{kind};base64,{base64.b64encode(data).decode()}")

@@ -6,10 +6,11 @@ from importlib.resources import files
 
 from hpss_batch import __version__
 from hpss_batch.corpus.catalog import Catalog
+from hpss_batch.job.wording import counted
 from hpss_batch.products.cards import distributions, portraits
 from hpss_batch.products.charts import shares
 from hpss_batch.products.gathered import Findings
-from hpss_batch.products.markup import Html, counted, duration, element, escape, n_bytes, path, prose
+from hpss_batch.products.markup import Html, duration, element, escape, n_bytes, path, prose
 from hpss_batch.products.tables import LISTED, outlier_table, row, table, track_table
 
 STEPS = {"read": "read and decode", "stft": "transform", "hpss": "separate", "write": "compress and write"}
