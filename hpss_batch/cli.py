@@ -170,8 +170,8 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
 def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
     """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
     from hpss_batch.console.done import print_rendered
-    from hpss_batch.console.words import printable
     from hpss_batch.job.render import render_tracks
+    from hpss_batch.text import printable
 
     records = render_tracks(out, tracks, overrides, lambda text: click.echo(printable(text), err=True))
     print_rendered(out, records)

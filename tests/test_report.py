@@ -33,6 +33,7 @@ from hpss_batch.products.excerpts import png
 from hpss_batch.products.gathered import choose, gather
 from hpss_batch.products.meter import spans
 from hpss_batch.products.report import write_report
+from hpss_batch.text import duration
 
 RunJob = Callable[..., Result]
 
@@ -398,7 +399,7 @@ def test_one_clipped_sample_can_be_told_from_none() -> None:
 
 @given(st.floats(1e-6, 1e6), st.floats(1.3, 10))
 def test_lengths_that_differ_read_differently(seconds: float, ratio: float) -> None:
-    assert markup.duration(seconds) != markup.duration(seconds * ratio)
+    assert duration(seconds) != duration(seconds * ratio)
 
 
 @given(st.dictionaries(st.sampled_from(["done", "failed", "pending"]), st.floats(1e-3, 1e9), min_size=1))

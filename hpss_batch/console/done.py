@@ -7,11 +7,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpss_batch.console.live import Live
-from hpss_batch.console.words import clock, out, pace, print_reasons, printable, size
+from hpss_batch.console.words import out, print_reasons
 from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.job.run import Result
 from hpss_batch.job.status import RunStatus
-from hpss_batch.job.wording import counted
+from hpss_batch.text import clock, counted, pace, printable, size
 
 
 def print_result(result: Result, live: Live) -> None:

@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hpss_batch.console.words import clock, err, out, pace
+from hpss_batch.console.words import err, out
 from hpss_batch.job.plan import Plan
-from hpss_batch.job.wording import counted
 from hpss_batch.job.work import Work
+from hpss_batch.text import clock, counted, pace
 
 OPENING = "opening tracks"
 """What planning does that takes long."""

@@ -5,10 +5,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from hpss_batch.console.words import clock, out, print_reasons, size
+from hpss_batch.console.words import out, print_reasons
 from hpss_batch.job.cluster import describe
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.stemplan import StemPlan
+from hpss_batch.text import clock, size
 
 
 def print_plan(plan: Plan) -> None:

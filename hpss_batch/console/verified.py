@@ -2,8 +2,9 @@
 
 from rich.markup import escape
 
-from hpss_batch.console.words import SHOWN, out, printable
+from hpss_batch.console.words import SHOWN, out
 from hpss_batch.job.findings import Finding, Verification
+from hpss_batch.text import printable
 
 
 def print_verification(found: Verification) -> None:

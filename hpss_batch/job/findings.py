@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from hpss_batch.job.wording import counted
+from hpss_batch.text import counted
 
 Level = Literal["wrong", "unproven", "leftover"]
 Remedy = Literal["source", "layout", "delete", "records"]

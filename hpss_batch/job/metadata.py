@@ -24,7 +24,7 @@ from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.run import write_arrays, write_derived
-from hpss_batch.job.wording import counted
+from hpss_batch.text import counted
 
 Shards = dict[int, dict[tuple[str, int], str]]
 """For each unit, the shards that exist: their names in the array's folder, by array and channel."""

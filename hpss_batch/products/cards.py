@@ -8,9 +8,10 @@ from hpss_batch.products.charts import histogram
 from hpss_batch.products.excerpts import Excerpt
 from hpss_batch.products.figures import FIGURES, Figure
 from hpss_batch.products.gathered import Findings, Portrait
-from hpss_batch.products.markup import Html, data_uri, duration, element
+from hpss_batch.products.markup import Html, data_uri, element
 from hpss_batch.products.meter import SPANS
 from hpss_batch.products.tables import link
+from hpss_batch.text import duration
 
 VOICES = {
     "full": "Full",

@@ -16,7 +16,7 @@ import numpy as np
 
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.stemrecords import StemRecord
-from hpss_batch.products.markup import duration
+from hpss_batch.text import duration
 
 FLOOR = -200.0
 """What is said of a reconstruction without any error [dB]."""

@@ -10,6 +10,8 @@ import html
 import re
 from collections.abc import Iterable
 
+from hpss_batch.text import printable
+
 _VOID = {"img", "meta", "link", "wbr"}
 _PART = re.compile(r"[^/_]*[/_]|[^/_]+")
 _CODE = re.compile(r"`([^`]*)`")
@@ -22,17 +24,6 @@ class Html(str):
 
 
 Child = str | int | float | None | Iterable["Child"]
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Text with everything that cannot be seen as an escape, but for the characters in `keep`.
-
-    >>> printable("a\\nb\\udce9 caf\\u00e9")
-    'a\\\\nb\\\\udce9 café'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def escape(value: object, keep: str = "") -> Html:
@@ -93,35 +84,3 @@ def path(text: str) -> Html:
 def data_uri(kind: str, data: bytes) -> Html:
     """Bytes as an address that needs no network."""
     return Html(f"data:{kind};base64,{base64.b64encode(data).decode()}")
-
-
-def duration(seconds: float) -> str:
-    """Time as a person says it; two that differ much never read alike, however short.
-
-    >>> duration(4.26), duration(61), duration(3725), duration(400_000)
-    ('4.3 s', '1 min 1 s', '1 h 2 min', '111 h')
-    >>> duration(0), duration(0.0116), duration(0.24)
-    ('0 s', '12 ms', '0.24 s')
-    """
-    if seconds < 0.0995:
-        return f"{1000 * seconds:.2g} ms" if seconds else "0 s"
-    if seconds < 59.5:
-        return f"{seconds:.{2 if seconds < 0.995 else 1 if seconds < 9.95 else 0}f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours < 100 else f"{hours:,} h"
-
-
-def n_bytes(value: float) -> str:
-    """Bytes in the unit that reads best, those of `hpss-batch plan`.
-
-    >>> n_bytes(900), n_bytes(2.5 * 2**30)
-    ('900 B', '2.5 GiB')
-    """
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -6,12 +6,12 @@ from importlib.resources import files
 
 from hpss_batch import __version__
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.job.wording import counted
 from hpss_batch.products.cards import distributions, portraits
 from hpss_batch.products.charts import shares
 from hpss_batch.products.gathered import Findings
-from hpss_batch.products.markup import Html, duration, element, escape, n_bytes, path, prose
+from hpss_batch.products.markup import Html, element, escape, path, prose
 from hpss_batch.products.tables import LISTED, outlier_table, row, table, track_table
+from hpss_batch.text import counted, duration, size
 
 STEPS = {"read": "read and decode", "stft": "transform", "hpss": "separate", "write": "compress and write"}
 
@@ -125,7 +125,7 @@ def _tiles(found: Findings) -> Iterator[Html]:
         made = [*plan.shape.arrays]
         made += ["features"] if plan.job.output.features else []
         made += ["stems"] if found.stems else []
-        yield _tile(n_bytes(found.stored_bytes), "on disk", ", ".join(made))
+        yield _tile(size(found.stored_bytes), "on disk", ", ".join(made))
     commits = [commit.seconds for commit in catalog.commits.values()]
     taken = [*commits, *(record.seconds for record in found.stems.values())]
     if spent := sum(sum(steps.values()) for steps in taken):

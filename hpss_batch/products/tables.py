@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from hpss_batch.job.wording import counted
 from hpss_batch.products.figures import FIGURES, Measured
 from hpss_batch.products.gathered import Findings
-from hpss_batch.products.markup import Child, Html, duration, element, path
+from hpss_batch.products.markup import Child, Html, element, path
+from hpss_batch.text import counted, duration
 
 LISTED = 200
 """Tracks that are listed in one table, at most."""
