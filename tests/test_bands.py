@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from hpss_batch.dsp.bands import FilterBanks, band_sums, filter_banks
+from hpss_batch.dsp.filterbanks import FilterBanks, band_sums, filter_banks
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ParameterError
 
@@ -33,7 +33,7 @@ def test_energy_is_the_mean_square(n_fft):
 
 
 def _banks(n_fft):
-    from hpss_batch.dsp.bands import energy_weights
+    from hpss_batch.dsp.filterbanks import energy_weights
 
     nothing = np.zeros((1, 1 + n_fft // 2), np.float32)
     return nothing, nothing, energy_weights(StftParams(n_fft, 8))

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.dsp import crossing
-from hpss_batch.dsp.crossing import Crossing, Task, cross
-from hpss_batch.dsp.masks import Finish
-from hpss_batch.dsp.panels import Window
+from hpss_batch.dsp.kernels import fused
+from hpss_batch.dsp.kernels.fused import Crossing, Task, cross
+from hpss_batch.dsp.kernels.masks import Finish
+from hpss_batch.dsp.kernels.tiles import Window
 from hpss_batch.errors import ParameterError
 
 WINDOWS = st.sampled_from([None, Window(1, 0), Window(8, 4), Window(31, 15), Window(64, 20)])
@@ -33,7 +33,7 @@ def ranks(x, window, axis):
     cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     windows=st.tuples(WINDOWS, WINDOWS).filter(any),
     dtype=st.sampled_from(["f4", "f8"]),
-    tile_bytes=st.sampled_from([1, crossing.TILE_BYTES]),
+    tile_bytes=st.sampled_from([1, fused.TILE_BYTES]),
     seed=st.integers(0, 1000),
 )
 def test_ranks_of_some_rows_among_others(rows, columns, cut, windows, dtype, tile_bytes, seed):
@@ -43,14 +43,14 @@ def test_ranks_of_some_rows_among_others(rows, columns, cut, windows, dtype, til
     space = np.full((2, rows + 2, columns + 5), -1, dtype)
     outs = tuple(part[1 : 1 + stop - start, 2 : 2 + columns] for part in space)
     down, along = windows
-    original, crossing.TILE_BYTES = crossing.TILE_BYTES, tile_bytes  # one byte: panels as narrow as can be
+    original, fused.TILE_BYTES = fused.TILE_BYTES, tile_bytes  # one byte: panels as narrow as can be
     try:
         for ways, out, axis in (((down, None), outs[0], 0), ((None, along), outs[1], 1)):
             if any(ways):
                 cross(Crossing(source.itemsize, *ways), Task(source, (out,), start))
                 np.testing.assert_array_equal(out, ranks(source, ways[axis], axis)[start:stop])
     finally:
-        crossing.TILE_BYTES = original
+        fused.TILE_BYTES = original
     for part, out in zip(space, outs, strict=True):
         out[...] = -1
         assert (part == -1).all()
@@ -60,8 +60,8 @@ def test_panels_and_tiles_do_not_change_a_bit(monkeypatch):
     source = np.random.default_rng(0).random((300, 700), np.float32)
     what = Crossing(4, Window(17, 8), Window(9, 4), Finish(2.0, False, "mask"), nonnegative=True)
     found = []
-    for size in (crossing.TILE_BYTES, 100_000, 1):
-        monkeypatch.setattr(crossing, "TILE_BYTES", size)
+    for size in (fused.TILE_BYTES, 100_000, 1):
+        monkeypatch.setattr(fused, "TILE_BYTES", size)
         out = np.zeros((2, 300, 700), np.float32)
         cross(what, Task(source, (out[0], out[1])))
         found.append(out)

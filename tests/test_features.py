@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.dsp.bands import filter_banks
 from hpss_batch.dsp.features import (
     COMPONENTS,
     KINDS,
@@ -17,6 +16,7 @@ from hpss_batch.dsp.features import (
     onset_strength,
     summarise,
 )
+from hpss_batch.dsp.filterbanks import filter_banks
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ParameterError
 

@@ -6,9 +6,10 @@ import librosa
 import numpy as np
 import pytest
 
-from hpss_batch.dsp.crossing import Crossing, Task, cross
-from hpss_batch.dsp.masks import Finish, mask_pair, soft_mask
-from hpss_batch.dsp.panels import Window
+from hpss_batch.dsp.kernels.fused import Crossing, Task, cross
+from hpss_batch.dsp.kernels.masks import Finish
+from hpss_batch.dsp.kernels.tiles import Window
+from hpss_batch.dsp.masks import mask_pair, soft_mask
 
 MARGINS = [(1.0, 1.0), (1.0, 5.0), (3.0, 3.0), (2.5, 1.0)]
 POWERS = [1.0, 2.0, math.inf]

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpss_batch.dsp import native
 from hpss_batch.dsp.hpss import hpss
+from hpss_batch.dsp.kernels import jit
 
 SEPARATE = """
 import hashlib, sys
 import numpy as np
-from hpss_batch.dsp import native
+from hpss_batch.dsp.kernels import jit
 from hpss_batch.dsp.hpss import hpss
 from hpss_batch.dsp.median import running_rank
 
@@ -32,7 +32,7 @@ D = (rng.standard_normal((40, 50)) + 1j * rng.standard_normal((40, 50))).astype(
 for component in hpss(D, kernel_size=8):
     digest.update(component.tobytes())
 digest.update(running_rank(rng.standard_normal((70, 90)).astype("f4"), 31, 3, axis=0).tobytes())
-print(digest.hexdigest(), native.machine().register_bytes)
+print(digest.hexdigest(), jit.machine().register_bytes)
 """
 
 
@@ -112,27 +112,27 @@ def test_the_folder_is_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch, t
     for name in ("HPSS_BATCH_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert native.cache_folder() == tmp_path / ".cache" / "hpss_batch"
+    assert jit.cache_folder() == tmp_path / ".cache" / "hpss_batch"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert native.cache_folder() == tmp_path / "xdg" / "hpss_batch"
+    assert jit.cache_folder() == tmp_path / "xdg" / "hpss_batch"
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
-    assert native.cache_folder() == tmp_path / "numba" / "hpss_batch"
+    assert jit.cache_folder() == tmp_path / "numba" / "hpss_batch"
     monkeypatch.setenv("HPSS_BATCH_CACHE_DIR", str(tmp_path / "own"))
-    assert native.cache_folder() == tmp_path / "own"
+    assert jit.cache_folder() == tmp_path / "own"
 
 
 def test_comparing_integers_and_floats_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from hpss_batch.dsp import blocks
+    from hpss_batch.dsp.kernels import passes
 
     S = np.random.default_rng(3).random((60, 70), np.float32) - np.float32(0.3)
     S = np.maximum(S, -0.0)
     found = []
     for integer_order in (False, True):
-        one = replace(native.machine(), integer_order=integer_order)
-        monkeypatch.setattr(blocks, "machine", lambda one=one: one)
-        blocks.rank_block.cache_clear()
+        one = replace(jit.machine(), integer_order=integer_order)
+        monkeypatch.setattr(passes, "machine", lambda one=one: one)
+        passes.rank_block.cache_clear()
         found.append(hpss(S, kernel_size=(9, 16), mask=True))
-    blocks.rank_block.cache_clear()
+    passes.rank_block.cache_clear()
     np.testing.assert_array_equal(found[0], found[1])

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hpss_batch.dsp.network import Network, merging, sliding_rank, sorting
+from hpss_batch.dsp.kernels.network import Network, merging, sliding_rank, sorting
 
 
 def truth_table(net: Network) -> list[int]:

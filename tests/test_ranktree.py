@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpss_batch.dsp.ranktree import rank_lines
+from hpss_batch.dsp.kernels.ranktree import rank_lines
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 16, 17, 100])
@@ -26,5 +26,5 @@ def test_any_type_that_sorts_is_exact():
 def test_more_lines_than_are_sorted_at_once(monkeypatch):
     lines = np.random.default_rng(0).random((23, 40))
     whole = rank_lines(lines, 7, 3)
-    monkeypatch.setattr("hpss_batch.dsp.ranktree.BATCH", 100)
+    monkeypatch.setattr("hpss_batch.dsp.kernels.ranktree.BATCH", 100)
     np.testing.assert_array_equal(rank_lines(lines, 7, 3), whole)

@@ -5,9 +5,9 @@ import ctypes
 import numpy as np
 import pytest
 
-from hpss_batch.dsp import native
-from hpss_batch.dsp.native import Machine, machine
-from hpss_batch.dsp.vectors import Writer, joined
+from hpss_batch.dsp.kernels import jit
+from hpss_batch.dsp.kernels.ir import Writer, joined
+from hpss_batch.dsp.kernels.jit import Machine, machine
 
 FLOATS = [np.dtype(np.float32), np.dtype(np.float64)]
 
@@ -27,7 +27,7 @@ def test_transpose(dtype):
 
     rows = np.arange(lanes * lanes, dtype=dtype).reshape(lanes, lanes)
     columns = np.zeros_like(rows)
-    native.function(name, build, [ctypes.c_void_p] * 2)(rows.ctypes.data, columns.ctypes.data)
+    jit.function(name, build, [ctypes.c_void_p] * 2)(rows.ctypes.data, columns.ctypes.data)
     np.testing.assert_array_equal(columns, rows.T)
 
 
@@ -42,7 +42,7 @@ def test_loops_nest_carry_values_and_may_do_nothing():
         w.store(total[0], w["out"])
         return w.finish()
 
-    function = native.function("test_loops", build, [ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p])
+    function = jit.function("test_loops", build, [ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p])
     for n, m in ((0, 5), (3, 0), (1, 1), (4, 7), (5, 8)):
         out = np.zeros(1, np.int64)
         function(n, m, out.ctypes.data)
@@ -63,7 +63,7 @@ def test_division_by_a_reciprocal_is_division_for_every_float32():
             w.store(w.binary("or", w.load(w["unequal"], w.integers), bits), w["unequal"])
         return w.finish()
 
-    function = native.function("test_divided", build, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p])
+    function = jit.function("test_divided", build, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p])
     unequal = np.zeros(machine().register_bytes // 4, np.uint32)
     first, last = (int(np.float32(x).view(np.uint32)) for x in (2.0**-25, 1.0))
     step = 1 << 20
@@ -97,5 +97,5 @@ def test_constants_are_exact(number):
         return w.finish()
 
     out = np.zeros(machine().register_bytes // 8)
-    native.function(name, build, [ctypes.c_void_p])(out.ctypes.data)
+    jit.function(name, build, [ctypes.c_void_p])(out.ctypes.data)
     assert (out == number).all()

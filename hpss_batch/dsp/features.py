@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpss_batch.dsp.bands import FilterBanks, Float32, band_sums, filter_banks
+from hpss_batch.dsp.filterbanks import FilterBanks, Float32, band_sums, filter_banks
 from hpss_batch.dsp.framing import StftParams, integer
 from hpss_batch.errors import ParameterError
 

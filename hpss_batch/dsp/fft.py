@@ -3,7 +3,7 @@
 An FFT library works on as many rows at once as a register has lanes, and transforms what is left over by another
 path, with other last bits. Here nothing is left over:
 
-- Rows of a power of two go through code of our own (`fftcode`), several at a time; the last are made up to that
+- Rows of a power of two go through code of our own (`kernels.fft`), several at a time; the last are made up to that
   number. That is a few times faster than SciPy, and the same bits on every processor.
 - Rows of any other size go through SciPy (imported when needed: it takes a while), in batches of a whole number
   of the widest registers, filled up with zeros.
@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import math
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpss_batch.dsp import fftcode, native
-from hpss_batch.dsp.scratch import address_of
+from hpss_batch.dsp.kernels import fft as fftcode
+from hpss_batch.dsp.kernels import jit
+from hpss_batch.dsp.kernels.memory import Buffers, address_of
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]
@@ -33,24 +32,7 @@ SCIPY_LANES = 16
 BATCH_BYTES = 1 << 19
 
 
-class _Buffers(threading.local):
-    """Memory for each thread, kept: fresh memory costs more than the arithmetic on it."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, npt.NDArray[np.uint8]] = {}
-
-    def get(self, use: str, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
-        """An array at the start of a cache line, holding anything."""
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        memory = self.kept.get(use)
-        if memory is None or memory.size < size + 64:
-            memory = self.kept[use] = np.empty(size + 64, np.uint8)
-        start = -address_of(memory) % 64
-        array: npt.NDArray[Any] = memory[start : start + size].view(dtype).reshape(shape)
-        return array
-
-
-_buffers = _Buffers()
+_buffers = Buffers()
 
 
 def forward(rows: Float32, window: Float32, out: Complex64) -> None:
@@ -133,9 +115,9 @@ def _run(way: str, n_fft: int, rows: npt.NDArray[Any], window: Float32, out: npt
 
 @functools.cache
 def _compiled(way: str, n_fft: int) -> tuple[Any, Float32]:
-    """The function that `fftcode` writes, and its table."""
+    """The function that `kernels.fft` writes, and its table."""
     build = {"forward": fftcode.forward_code, "backward": fftcode.backward_code}[way]
     name = f"fft_{way}_{n_fft}"
     arguments = [ctypes.c_void_p] * 5 + [ctypes.c_int64]
-    function = native.function(name, lambda machine: build(name, n_fft, machine), arguments)
+    function = jit.function(name, lambda machine: build(name, n_fft, machine), arguments)
     return function, fftcode.twiddles(n_fft)

@@ -14,25 +14,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hpss_batch.dsp.masks import Array, Pair, integer_margins, numpy_masks
 from hpss_batch.dsp.params import HpssParams
 from hpss_batch.errors import ParameterError
 
 if TYPE_CHECKING:
-    from hpss_batch.dsp.masks import Result
+    from hpss_batch.dsp.kernels.masks import Result
 
 __all__ = ["HpssParams", "hpss", "masks"]
 
-Array = NDArray[Any]
-Pair = tuple[Array, Array]
-
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 COMPLEX = (np.dtype(np.complex64), np.dtype(np.complex128))
-NUMPY_BLOCK = 1 << 15
 
 
 def hpss(
@@ -112,7 +108,7 @@ def masks(
     if out[0].shape != shape or out[1].shape != shape:
         raise ParameterError(f"out has arrays of shapes {out[0].shape} and {out[1].shape}; needed is {shape}")
     if not _is_fused(params):
-        whole = _numpy_masks(magnitude, params, params.margin, frame_axis=0)
+        whole = numpy_masks(magnitude, params, params.margin, frame_axis=0)
         out[0][...], out[1][...] = whole[0][start:stop], whole[1][start:stop]
         return out
     source = _with_unit_stride(magnitude)
@@ -143,9 +139,9 @@ def _cross(
 ) -> None:
     """Cross a source whose rows are frames, or else bins; `outs` are harmonic and percussive."""
     # LLVM takes a tenth of a second to import: whoever wants parameters only does not pay for it.
-    from hpss_batch.dsp.crossing import Crossing, Task, cross
-    from hpss_batch.dsp.masks import Finish
-    from hpss_batch.dsp.panels import Window
+    from hpss_batch.dsp.kernels.fused import Crossing, Task, cross
+    from hpss_batch.dsp.kernels.masks import Finish
+    from hpss_batch.dsp.kernels.tiles import Window
 
     sizes, margins, targets = params.kernel_size, params.margin, (outs[0], outs[1])
     if not frames_down:  # harmonic medians run along frames
@@ -207,8 +203,8 @@ def _target(rows: Array, dtype: np.dtype[Any]) -> Array:
 def _by_numpy(S: Array, params: HpssParams, mask: bool, margin: Any) -> Pair:
     """For any power, kernels of any length, and integers: medians first, then librosa's formulas in NumPy."""
     magnitude = _magnitude(S)
-    margins = _integer_margins(magnitude, margin) if S.dtype.kind in "iu" else params.margin
-    weights = _numpy_masks(magnitude, params, margins, frame_axis=-1)
+    margins = integer_margins(magnitude, margin) if S.dtype.kind in "iu" else params.margin
+    weights = numpy_masks(magnitude, params, margins, frame_axis=-1)
     if mask:
         return weights
     if S.dtype.kind != "c":
@@ -218,33 +214,3 @@ def _by_numpy(S: Array, params: HpssParams, mask: bool, margin: Any) -> Pair:
     phase.real = S.real / (magnitude + silent) + silent
     phase.imag = S.imag / (magnitude + silent)
     return (magnitude * weights[0]) * phase, (magnitude * weights[1]) * phase
-
-
-def _numpy_masks(
-    magnitude: Array, params: HpssParams, margins: tuple[float, float], frame_axis: Literal[0, -1]
-) -> Pair:
-    from hpss_batch.dsp.crossing import refusal
-    from hpss_batch.dsp.masks import mask_pair
-    from hpss_batch.dsp.median import in_memory, running_median
-
-    if magnitude.size and not (magnitude.min() >= 0 and magnitude.max() < math.inf):
-        raise refusal(magnitude)
-    harmonic = running_median(magnitude, params.kernel_size[0], axis=frame_axis)
-    percussive = running_median(magnitude, params.kernel_size[1], axis=-2 if frame_axis == -1 else 1)
-    if magnitude.dtype.kind in "iu" or math.isinf(params.power):
-        return mask_pair(harmonic, percussive, params.power, margins)
-    # Block by block in the order of memory, and in place: temporaries of the whole would cost more than the rest.
-    order = in_memory(harmonic)
-    flat = [array.transpose(order).reshape(-1) for array in (harmonic, percussive)]
-    for begin in range(0, magnitude.size, NUMPY_BLOCK):
-        part = slice(begin, begin + NUMPY_BLOCK)
-        flat[0][part], flat[1][part] = mask_pair(flat[0][part], flat[1][part], params.power, margins)
-    return harmonic, percussive
-
-
-def _integer_margins(magnitude: Array, margin: Any) -> tuple[Any, Any]:
-    """Margins as they were given, since integers times integers are rounded by their type, unless they overflow."""
-    given = tuple(margin) if isinstance(margin, tuple | list) else (margin, margin)
-    highest = np.iinfo(magnitude.dtype).max // max(1, int(magnitude.max(initial=0)))
-    harmonic, percussive = (m if m <= highest else float(m) for m in given)
-    return harmonic, percussive

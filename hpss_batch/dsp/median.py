@@ -4,9 +4,9 @@ As `scipy.ndimage.rank_filter` with mode "reflect" has it: the axis reflects at 
 of even size begins size // 2 before its value, and the median of an even number of values is the upper of the two
 in the middle.
 
-Short kernels are networks of comparisons, in vector code (`hpss_batch.dsp.crossing`). Long ones are counted in a tree
-(`hpss_batch.dsp.ranktree`), which takes some 100 ns a value at any length, and needs no code of its own. A network of
-400 rows still takes less than 5 ns, but three seconds to compile, once a machine; there is the border.
+Short kernels are networks of comparisons, in vector code (`hpss_batch.dsp.kernels.fused`). Long ones are counted in a
+tree (`hpss_batch.dsp.kernels.ranktree`), which takes some 100 ns a value at any length, and needs no code of its own. A
+network of 400 rows still takes less than 5 ns, but three seconds to compile, once a machine; there is the border.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.crossing import Crossing, Task, cross
-from hpss_batch.dsp.panels import Window
-from hpss_batch.dsp.ranktree import rank_lines
+from hpss_batch.dsp.kernels.fused import Crossing, Task, cross
+from hpss_batch.dsp.kernels.ranktree import rank_lines
+from hpss_batch.dsp.kernels.tiles import Window
 from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]

@@ -25,8 +25,8 @@ from hpss_batch.job.recipe import BLOCK, Recipe
 from hpss_batch.job.sources import Window
 
 if TYPE_CHECKING:  # sparse matrices are for those who want features
-    from hpss_batch.dsp.bands import FilterBanks
     from hpss_batch.dsp.features import FeatureParams
+    from hpss_batch.dsp.filterbanks import FilterBanks
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]

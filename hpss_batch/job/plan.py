@@ -27,8 +27,8 @@ from hpss_batch.job.stemplan import StemPlan, check_names, stem_plan
 from hpss_batch.job.survey import Progress, survey
 
 if TYPE_CHECKING:  # which imports sparse matrices
-    from hpss_batch.dsp.bands import FilterBanks
     from hpss_batch.dsp.features import Feature, FeatureParams
+    from hpss_batch.dsp.filterbanks import FilterBanks
 
 MiB = 2**20
 

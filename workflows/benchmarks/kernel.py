@@ -26,8 +26,8 @@ from collections.abc import Callable
 import librosa
 import numpy as np
 
-from hpss_batch.dsp import native
 from hpss_batch.dsp.hpss import HpssParams, hpss, masks
+from hpss_batch.dsp.kernels import jit
 from hpss_batch.dsp.median import running_median
 
 FRAMES, BINS = 4096, 1025
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--kernels", type=int, nargs="+", default=KERNELS, help="kernel sizes")
     parser.add_argument("--frames", type=int, default=FRAMES, help="frames that ours is timed on")
     options = parser.parse_args()
-    at = native.machine()
+    at = jit.machine()
     print(
         f"{at.cpu}, vectors of {8 * at.register_bytes} bits; NumPy {np.__version__}, librosa {librosa.__version__}"
     )

@@ -2,7 +2,7 @@
 
 A *block* is one network compiled: it takes some neighbouring windows down the rows, in as many columns as a vector
 has lanes. It finds its rows through a table of offsets, so that reflection at an axis' ends costs nothing, however
-short the axis. Around it are four small passes, which `hpss_batch.dsp.crossing` puts together:
+short the axis. Around it are four small passes, which `hpss_batch.dsp.kernels.fused` puts together:
 
     stage   copies rows into a ring, where no two lie in the same places of the cache, and looks for bad values
     down    ranks the windows of one block of rows, in all columns
@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from hpss_batch.dsp import native
-from hpss_batch.dsp.native import Machine, machine
-from hpss_batch.dsp.network import sliding_rank
-from hpss_batch.dsp.vectors import Value, Writer
+from hpss_batch.dsp.kernels import jit
+from hpss_batch.dsp.kernels.ir import Value, Writer
+from hpss_batch.dsp.kernels.jit import Machine, machine
+from hpss_batch.dsp.kernels.network import sliding_rank
 
 Float = np.dtype[np.floating[Any]]
 
@@ -48,7 +48,7 @@ def rank_block(itemsize: int, size: int, rank: int, nonnegative: bool) -> tuple[
         return block_code(machine, np.dtype(f"f{itemsize}"), name, size, rank, block, integers)
 
     arguments = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
-    return native.address(native.function(name, build, arguments)), block
+    return jit.address(jit.function(name, build, arguments)), block
 
 
 def block_code(

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp import native
-from hpss_batch.dsp.blocks import along_code, down_code, rank_block, stage_code, turn_code
-from hpss_batch.dsp.masks import Finish, finish_code
-from hpss_batch.dsp.native import Machine, machine
-from hpss_batch.dsp.panels import Extent, Grain, Window, panels
-from hpss_batch.dsp.scratch import MEMORY, address_of
-from hpss_batch.dsp.vectors import Value, Writer, joined
+from hpss_batch.dsp.kernels import jit
+from hpss_batch.dsp.kernels.ir import Value, Writer, joined
+from hpss_batch.dsp.kernels.jit import Machine, machine
+from hpss_batch.dsp.kernels.masks import Finish, finish_code
+from hpss_batch.dsp.kernels.memory import MEMORY, address_of
+from hpss_batch.dsp.kernels.passes import along_code, down_code, rank_block, stage_code, turn_code
+from hpss_batch.dsp.kernels.tiles import Extent, Grain, Window, panels
 from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]
@@ -97,7 +97,7 @@ def ready(what: Crossing) -> Ready:
     name = f"cross_{8 * what.itemsize}_{ways}{'_checked' * what.nonnegative}"
     build = functools.partial(crossing_code, name=name, what=what)
     margin = ctypes.c_float if what.itemsize == 4 else ctypes.c_double
-    function = native.function(name, build, [ctypes.c_void_p, margin, margin])
+    function = jit.function(name, build, [ctypes.c_void_p, margin, margin])
     return Ready(function, block_down, block_along, Grain(what.itemsize, lanes, tile, length))
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp import native
-from hpss_batch.dsp.native import Machine
-from hpss_batch.dsp.panels import mirrored
-from hpss_batch.dsp.vectors import Value, Writer
+from hpss_batch.dsp.kernels import jit
+from hpss_batch.dsp.kernels.ir import Value, Writer
+from hpss_batch.dsp.kernels.jit import Machine
+from hpss_batch.dsp.kernels.tiles import mirrored
 
 Array = NDArray[Any]
 
@@ -33,7 +33,7 @@ def rank_lines(lines: Array, size: int, rank: int) -> Array:
     window = mirrored(length, -(size // 2), length + size - size // 2 - 1).astype(np.int32)
     counts = np.empty(2 << levels, np.int32)
     out = np.empty_like(lines, order="C")
-    function = native.function("rank_tree", rank_tree_code, [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 5)
+    function = jit.function("rank_tree", rank_tree_code, [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 5)
     for start in range(0, len(lines), max(1, BATCH // length)):
         part = lines[start : start + max(1, BATCH // length)]
         order = np.argsort(part, axis=1, kind="stable")

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.native import Machine
-from hpss_batch.dsp.vectors import Value, Writer
+from hpss_batch.dsp.kernels.ir import Value, Writer
+from hpss_batch.dsp.kernels.jit import Machine
 
 Complex = tuple[Value, Value]
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hpss_batch.dsp.native import Machine
+from hpss_batch.dsp.kernels.jit import Machine
 
 
 def joined(functions: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.scratch import address_of, lines, odd_lines
+from hpss_batch.dsp.kernels.memory import address_of, lines, odd_lines
 
 Array = NDArray[Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -45,3 +46,20 @@ class Memory(threading.local):
 
 
 MEMORY = Memory()
+
+
+class Buffers(threading.local):
+    """Memory for each thread, kept: fresh memory costs more than the arithmetic on it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, NDArray[np.uint8]] = {}
+
+    def get(self, use: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """An array at the start of a cache line, holding anything."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        memory = self.kept.get(use)
+        if memory is None or memory.size < size + 64:
+            memory = self.kept[use] = np.empty(size + 64, np.uint8)
+        start = -address_of(memory) % 64
+        array: NDArray[Any] = memory[start : start + size].view(dtype).reshape(shape)
+        return array
