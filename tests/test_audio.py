@@ -10,8 +10,8 @@ import soundfile as sf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.corpus import decode, resample
-from hpss_batch.corpus.audio import AudioInfo, Recording, decode_count, probe
+from hpss_batch.audio import decoder, resampler
+from hpss_batch.audio.recording import AudioInfo, Recording, decode_count, probe
 from hpss_batch.errors import AudioError, ParameterError
 
 Array = np.ndarray[Any, Any]
@@ -53,16 +53,16 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have short recordings consist of many pieces and blocks, as long ones do."""
-    real = decode.block_samples
+    real = decoder.block_samples
 
     def blocks(info: AudioInfo) -> int:
         return 20_000 if info.format.startswith(("MP3", "OGG")) else real(info)
 
-    monkeypatch.setattr(decode, "block_samples", blocks)
-    monkeypatch.setattr(decode, "_BEFORE", 3_000)
-    monkeypatch.setattr(decode, "_PIECE", 4_096)
-    monkeypatch.setattr(decode, "_HELD", 12_000)
-    monkeypatch.setattr(resample, "_BLOCK", 9_000)
+    monkeypatch.setattr(decoder, "block_samples", blocks)
+    monkeypatch.setattr(decoder, "_BEFORE", 3_000)
+    monkeypatch.setattr(decoder, "_PIECE", 4_096)
+    monkeypatch.setattr(decoder, "_HELD", 12_000)
+    monkeypatch.setattr(resampler, "_BLOCK", 9_000)
 
 
 def whole(path: str, rate: int | None, channels: Literal["mono", "all"]) -> tuple[Array, int]:
@@ -118,8 +118,8 @@ def test_a_long_ogg_is_read_from_its_middle(
     recordings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = []
-    real = decode.Decoder._fill
-    monkeypatch.setattr(decode.Decoder, "_fill", lambda self, n: decoded.append(n) or real(self, n))
+    real = decoder.Decoder._fill
+    monkeypatch.setattr(decoder.Decoder, "_fill", lambda self, n: decoded.append(n) or real(self, n))
     expected, _ = whole(recordings["ogg"], None, "all")
     decoded.clear()
     with Recording(recordings["ogg"], channels="all") as recording:

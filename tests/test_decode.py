@@ -8,9 +8,8 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.corpus import decode
-from hpss_batch.corpus.decode import Decoder, block_samples
-from hpss_batch.corpus.probe import AudioInfo
+from hpss_batch.audio.decoder import _PIECE, _WHOLE, Decoder, block_samples
+from hpss_batch.audio.probe import AudioInfo
 
 
 @given(st.integers(0, 2**45))
@@ -28,14 +27,14 @@ def test_blocks_of_mp3_balance_seeking_and_decoding(n: int) -> None:
         ("WAV/FLOAT", 10**9, 1),
         ("WAV/IMA_ADPCM", 10**9, 1),
         ("WAV/MPEG_LAYER_III", 10**6, 2**20),
-        ("WAV/GSM610", 10**9, decode._WHOLE),
-        ("CAF/ALAC_16", 10**9, decode._WHOLE),
-        ("SDS/PCM_16", 10**9, decode._WHOLE),
-        ("RAW/VOX_ADPCM", 10**9, decode._WHOLE),
-        ("OGG/VORBIS", 2**24, decode._WHOLE),
+        ("WAV/GSM610", 10**9, _WHOLE),
+        ("CAF/ALAC_16", 10**9, _WHOLE),
+        ("SDS/PCM_16", 10**9, _WHOLE),
+        ("RAW/VOX_ADPCM", 10**9, _WHOLE),
+        ("OGG/VORBIS", 2**24, _WHOLE),
         ("OGG/VORBIS", 2**24 + 1, 2**21),
         ("OGG/OPUS", 10**9, 2**21),
-        ("OGG/FLAC", 10**9, decode._WHOLE),
+        ("OGG/FLAC", 10**9, _WHOLE),
     ],
 )
 def test_blocks(form: str, n: int, block: int) -> None:
@@ -55,6 +54,6 @@ def test_spans_that_overlap_decode_once(tmp_path: Path, monkeypatch: pytest.Monk
     for start in range(0, 900_000, 200_000):
         decoder.read(max(start - 20_000, 0), out)
     assert decoder.end == 900_000
-    assert sum(decoded) < 900_000 + decode._PIECE
+    assert sum(decoded) < 900_000 + _PIECE
     decoder.close()
     decoder.close()

@@ -119,17 +119,17 @@ KILLER = """
 import os
 import signal
 
-from hpss_batch.corpus import decode
+from hpss_batch.audio import decoder
 
 if "honest" not in globals():  # Dask may load this twice
-    honest = decode.Decoder.__init__
+    honest = decoder.Decoder.__init__
 
     def deadly(self, path, **kwargs):
         if path.endswith("killer.wav"):
             os.kill(os.getpid(), signal.SIGKILL)
         honest(self, path, **kwargs)
 
-    decode.Decoder.__init__ = deadly
+    decoder.Decoder.__init__ = deadly
 """
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.corpus import flac as module
-from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.flac import is_joined
+from hpss_batch.audio import headers
+from hpss_batch.audio.headers import is_joined_flac
+from hpss_batch.audio.recording import Recording
 from hpss_batch.errors import AudioError
 
 NOISE = np.random.default_rng(0).integers(-9000, 9000, (40_000, 2)).astype(np.int16)
@@ -70,20 +70,20 @@ def test_what_metadata_holds_is_no_second_file(flac: Path) -> None:
     kept = b"riff" + data  # as programs keep what they do not understand
     block = b"\x02" + len(kept).to_bytes(3) + kept
     flac.write_bytes(data[:42] + block + data[42:])
-    assert not is_joined(str(flac))
+    assert not is_joined_flac(str(flac))
     with Recording(str(flac)) as recording:
         assert recording.read(0, recording.bound).shape == (1, 40_000)
 
 
 @pytest.mark.parametrize("shift", range(-9, 2))
 def test_a_beginning_across_two_steps(flac: Path, monkeypatch: pytest.MonkeyPatch, shift: int) -> None:
-    monkeypatch.setattr(module, "STEP", 2**18)
+    monkeypatch.setattr(headers, "STEP", 2**18)
     data = flac.read_bytes()
     flac.write_bytes(data + bytes(2**18 + shift - len(data)) + data)
-    assert is_joined(str(flac))
+    assert is_joined_flac(str(flac))
 
 
 def test_anything_else_is_not_joined(flac: Path) -> None:
     for data in (b"fLaC", b"fLaC\0\0\0\x22", b"fLaC\0\0\0\x22" + bytes(40), b"x", b"OggS" * 9):
         flac.write_bytes(data)
-        assert not is_joined(str(flac))
+        assert not is_joined_flac(str(flac))

@@ -8,8 +8,8 @@ import pytest
 import soundfile as sf
 from conftest import music
 
-from hpss_batch.corpus import mapped, mp3, ogg
-from hpss_batch.corpus.mapped import STEP, let_go
+from hpss_batch.audio import headers, mp3, ogg
+from hpss_batch.audio.headers import STEP, let_go
 
 
 def held(path: Path) -> int:
@@ -43,7 +43,7 @@ def test_letting_go_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "a.ogg").stat().st_size > 4 * mmap.PAGESIZE
     wanted = ogg.sought_until(str(tmp_path / "a.ogg")), mp3.mp3_count(str(tmp_path / "a.mp3"))
     assert min(wanted) > 400_000
-    for module in (mapped, ogg, mp3):
+    for module in (headers, ogg, mp3):
         monkeypatch.setattr(module, "STEP", mmap.PAGESIZE)
     ogg._sought_until.cache_clear()
     assert (ogg.sought_until(str(tmp_path / "a.ogg")), mp3.mp3_count(str(tmp_path / "a.mp3"))) == wanted

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.mp3 import mp3_count, mp3_header
+from hpss_batch.audio.mp3 import mp3_count, mp3_header
+from hpss_batch.audio.recording import Recording
 from hpss_batch.errors import AudioError
 
 NOISE = 0.2 * np.random.default_rng(0).standard_normal((200_000, 2)).astype(np.float32).clip(-4, 4)

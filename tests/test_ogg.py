@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.corpus.audio import Recording, probe
-from hpss_batch.corpus.ogg import sought_until
+from hpss_batch.audio.ogg import sought_until
+from hpss_batch.audio.recording import Recording, probe
 from hpss_batch.errors import AudioError
 
 

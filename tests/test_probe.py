@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.corpus import probe as probing
-from hpss_batch.corpus.audio import Recording, decode_count
-from hpss_batch.corpus.probe import AudioInfo, probe
+from hpss_batch.audio import probe as probing
+from hpss_batch.audio.probe import AudioInfo, probe
+from hpss_batch.audio.recording import Recording, decode_count
 from hpss_batch.errors import AudioError
 
 NOISE = np.random.default_rng(0).standard_normal((30_000, 2)).astype(np.float32).clip(-3, 3) / 4

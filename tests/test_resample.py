@@ -9,9 +9,9 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.corpus import resample
-from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.resample import resampled_length
+from hpss_batch.audio import resampler
+from hpss_batch.audio.recording import Recording
+from hpss_batch.audio.resampler import resampled_length
 
 
 @given(st.integers(0, 10**12), st.integers(1, 400_000), st.integers(1, 400_000))
@@ -25,7 +25,7 @@ def test_blocks_are_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, target: int
 ) -> None:
     """Nothing of the blocks' borders can be heard, nor measured beyond float32's rounding."""
-    monkeypatch.setattr(resample, "_BLOCK", 20_000)
+    monkeypatch.setattr(resampler, "_BLOCK", 20_000)
     path = tmp_path / "noise.wav"
     t = np.arange(100_003) / rate
     samples = 0.4 * np.sin(2 * np.pi * 331 * t) + 0.1 * np.random.default_rng(0).standard_normal(len(t))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.corpus.samples import LARGEST, check_samples, mix
+from hpss_batch.audio.mixdown import LARGEST, check_samples, mix
 from hpss_batch.errors import AudioError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.corpus.audio import Recording, probe
+from hpss_batch.audio.recording import Recording, probe
 from hpss_batch.errors import AudioError
 
 SAMPLES = np.random.default_rng(0).integers(-9000, 9000, (50_000, 2)).astype(np.int16)

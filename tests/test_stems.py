@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from hpss_batch.audio.encoding import Encoding
+from hpss_batch.audio.recording import Recording
 from hpss_batch.cli import main
-from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.encoding import Encoding
 from hpss_batch.corpus.open import open_corpus
 from hpss_batch.corpus.stemfile import StemFile
 from hpss_batch.dsp.hpss import HpssParams

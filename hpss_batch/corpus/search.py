@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import soundfile as sf
 
+from hpss_batch.audio.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.names import glob_matcher, is_glob, matcher, natural_key, split_glob, track_id
-from hpss_batch.corpus.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
 from hpss_batch.corpus.records import FIRST, LAYOUT
 from hpss_batch.errors import CorpusError
 

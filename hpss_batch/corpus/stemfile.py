@@ -22,9 +22,9 @@ import google_crc32c
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.encoding import Encoding
+from hpss_batch.audio.encoding import Encoding
+from hpss_batch.audio.probe import open_handle
 from hpss_batch.corpus.folder import PARTIAL, is_url, object_store, sync
-from hpss_batch.corpus.probe import open_handle
 from hpss_batch.errors import AudioError, StoreError
 
 STEMS = "stems"

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from hpss_batch.corpus.probe import probe
+from hpss_batch.audio.probe import probe
 from hpss_batch.corpus.search import Found, Listing, Meta, find
 from hpss_batch.errors import AudioError
 

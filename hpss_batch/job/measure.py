@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.audio import Recording
+from hpss_batch.audio.recording import Recording
 from hpss_batch.corpus.shape import COMPONENTS, MASKS
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import context, stft_frames

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hpss_batch.corpus.formats import STEM_RATES
+from hpss_batch.audio.encoding import STEM_RATES
 from hpss_batch.corpus.layout import CHUNK_FRAMES
 from hpss_batch.job.complaints import Complaints, key, names
 from hpss_batch.job.dialect import show

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.encoding import Encoding
+from hpss_batch.audio.encoding import Encoding
 from hpss_batch.corpus.layout import Placed, Unit
 from hpss_batch.corpus.shape import AXES, Shape
 from hpss_batch.corpus.stemnames import Pattern

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.audio import Recording
+from hpss_batch.audio.recording import Recording
 from hpss_batch.corpus.layout import CHUNK_FRAMES, Piece, Placed
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hpss_batch.audio.encoding import Encoding
 from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.encoding import Encoding
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Placed
 from hpss_batch.corpus.stemnames import Pattern, stem_names

@@ -10,7 +10,7 @@ be written (a full disk) is no fault of the track: the task raises, and the run 
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 
-from hpss_batch.corpus.audio import Recording
+from hpss_batch.audio.recording import Recording
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Placed
 from hpss_batch.corpus.stemfile import StemFile, tags_of

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.audio import Recording
-from hpss_batch.corpus.encoding import Encoding
+from hpss_batch.audio.encoding import Encoding
+from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
 from hpss_batch.job.sources import Samples, Window

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.audio import Recording
+from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, check_nola, context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, ParameterError

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.audio import Recording
+from hpss_batch.audio.recording import Recording
 from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.corpus.folder import open_folder
 from hpss_batch.corpus.layout import Placed

@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.audio import Recording
+from hpss_batch.audio.recording import Recording
 from hpss_batch.corpus.store import open_group, reading
 from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError

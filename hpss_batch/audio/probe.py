@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile as sf
 
-from hpss_batch.corpus import reasons
-from hpss_batch.corpus.mp3 import mp3_header
-from hpss_batch.corpus.ogg import check_ogg
-from hpss_batch.corpus.sizes import Unfinished, check_sizes, is_unfinished
+from hpss_batch.audio import reasons
+from hpss_batch.audio.headers import Unfinished, check_sizes, is_unfinished
+from hpss_batch.audio.mp3 import mp3_header
+from hpss_batch.audio.ogg import check_ogg
 from hpss_batch.errors import AudioError
 
 MAX_CHANNELS = 256

@@ -17,7 +17,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.decode import Decoder
+from hpss_batch.audio.decoder import Decoder
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]

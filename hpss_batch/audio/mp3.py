@@ -9,7 +9,7 @@ import mmap
 import os
 from typing import Literal
 
-from hpss_batch.corpus.mapped import STEP, let_go
+from hpss_batch.audio.headers import STEP, let_go
 
 # Bytes a second / 125 (that is kbit/s) by bit rate index: MPEG 1 layers I, II, III; MPEG 2 and 2.5 layers I, II + III
 _KBITS = {

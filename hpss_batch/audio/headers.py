@@ -1,4 +1,4 @@
-"""Do the sizes in a header agree with the file, where its samples lie in it as they are?
+"""What do the raw bytes of a file say of its length: do the sizes in its header agree with it, and is it one file?
 
 libsndfile reads what there is of a WAV or AIFF file and says nothing, or only in its log, when there should be more.
 Three cases look alike and are not: a file cut short, which is an error; a stream, whose writer could not go back to
@@ -6,16 +6,24 @@ fill in the size and put a placeholder; and a recording whose recorder died befo
 then. So the chunks of these files are looked at here: id and size, then as many bytes (EBU Tech 3285, AIFF 1.3).
 NIST SPHERE files have a header in text, which says how many samples follow; libsndfile goes by the file's size alone.
 Of other kinds, what libsndfile's log says is believed.
+
+`cat a.flac b.flac` makes a file of which only the first part would be read. A FLAC file begins with a mark and a block
+of stream information, which is always the first and always 34 bytes long (RFC 9639, 8.1 and 8.2). These eight bytes
+stand nowhere else: in frames they come up once in 2**64 positions, and the metadata before the frames, where a program
+might keep anything, is skipped.
+
+Long files are looked through in a mapping, and what was seen is let go of, so that it does not pile up in memory.
 """
 
 import io
+import mmap
 import os
 import re
 import struct
 from dataclasses import dataclass
 from typing import Any
 
-from hpss_batch.corpus.reasons import too_short
+from hpss_batch.audio.reasons import too_short
 from hpss_batch.errors import AudioError
 
 _ORDER = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">", b"FORM": ">"}
@@ -156,3 +164,64 @@ class Unfinished(io.FileIO):
         for byte in range(max(4, at), min(8, at + n)):
             view[byte - at] = 8 if byte == 4 else 0
         return n
+
+
+STEP = 2**24
+"""Bytes that are let go of together; a multiple of the size of any system's pages."""
+
+
+def let_go(data: mmap.mmap, begin: int, end: int) -> int:
+    """Let go of the mapping's bytes `begin … end`, in whole steps; `begin` is 0 or what this returned before.
+
+    Returns
+    -------
+    int
+        Where what is still held begins. What was let go of can be read again: it is mapped anew.
+    """
+    end = end // STEP * STEP
+    if end > begin:
+        data.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+    return max(begin, end)
+
+
+JOINED_FLAC = (
+    "holds several FLAC files one after the other, as joined with cat, of which only the first would be read; split "
+    "it, or join the parts anew, e.g. with sox PART PART FILE.flac"
+)
+"""Why a file of several is not read."""
+
+_MARK = b"fLaC"
+_INFORMATION = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # with other metadata behind it, and without any
+
+
+def is_joined_flac(path: str) -> bool:
+    """Whether another FLAC file begins behind the metadata of the one at `path`.
+
+    It looks at all bytes, nearly two gigabytes a second where they have just been read.
+    """
+    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        first = _beginning(data, 0)
+        return first >= 0 and _beginning(data, _behind_metadata(data, first)) >= 0
+
+
+def _beginning(data: mmap.mmap, at: int) -> int:
+    """Where the next FLAC file begins from `at` on, or -1."""
+    held = 0
+    while at < len(data):
+        until = (at // STEP + 1) * STEP
+        found = data.find(_MARK, at, until + len(_MARK) - 1)
+        if found >= 0 and data[found + 4 : found + 8] in _INFORMATION:
+            return found
+        at = found + 1 if found >= 0 else until
+        held = let_go(data, held, min(at, len(data)))
+    return -1
+
+
+def _behind_metadata(data: mmap.mmap, at: int) -> int:
+    """Where the first frame begins of the file that begins at `at`."""
+    at += len(_MARK)
+    last = 0
+    while not last and at + 4 <= len(data):
+        last = data[at] & 0x80
+        at += 4 + int.from_bytes(data[at + 1 : at + 4])
+    return at

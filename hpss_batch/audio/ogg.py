@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 
-from hpss_batch.corpus.mapped import STEP, let_go
+from hpss_batch.audio.headers import STEP, let_go
 from hpss_batch.errors import AudioError
 
 _PAGE = struct.Struct("<4sBBqIIIB")

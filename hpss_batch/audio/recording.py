@@ -14,9 +14,9 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.decode import Decoder
-from hpss_batch.corpus.probe import AudioInfo, decode_count, probe
-from hpss_batch.corpus.resample import Resampler, resampled_length
+from hpss_batch.audio.decoder import Decoder
+from hpss_batch.audio.probe import AudioInfo, decode_count, probe
+from hpss_batch.audio.resampler import Resampler, resampled_length
 from hpss_batch.errors import AudioError, ParameterError
 
 __all__ = ["AudioInfo", "Recording", "decode_count", "probe"]
