@@ -7,7 +7,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hpss_batch.chunked import hpss
-    from hpss_batch.corpus.open import Corpus, open_corpus
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.job.config import Job
@@ -16,9 +15,10 @@ if TYPE_CHECKING:
     from hpss_batch.labelled import separate
     from hpss_batch.products.plots import plot
     from hpss_batch.products.windows import TrackWindows
+    from hpss_batch.store.corpus import Corpus, open_corpus
 
 _HOME = {
-    "Corpus": "corpus.open",
+    "Corpus": "store.corpus",
     "HpssBatchError": "errors",
     "Job": "job.config",
     "Plan": "job.plan",
@@ -26,7 +26,7 @@ _HOME = {
     "TrackWindows": "products.windows",
     "hpss": "chunked",
     "istft": "dsp.stft",
-    "open_corpus": "corpus.open",
+    "open_corpus": "store.corpus",
     "plan": "job.plan",
     "plot": "products.plots",
     "run": "job.run",

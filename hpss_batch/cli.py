@@ -268,10 +268,10 @@ def demo(output: str) -> None:
     from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
     from hpss_batch.console.done import print_result
     from hpss_batch.console.live import Live
-    from hpss_batch.corpus.open import open_corpus
     from hpss_batch.job.config import Job
     from hpss_batch.job.run import run as do_run
     from hpss_batch.products import demo as show
+    from hpss_batch.store.corpus import open_corpus
 
     music, out = Path(output, "music"), Path(output, "out")
     truth = show.make_corpus(music)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.layout import Placed, place, round_up
-from hpss_batch.corpus.records import (
+from hpss_batch.dsp.stft import StftParams
+from hpss_batch.errors import StoreError
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.layout import Placed, place, round_up
+from hpss_batch.store.records import (
     Commit,
     Generation,
     Outcome,
@@ -16,9 +17,8 @@ from hpss_batch.corpus.records import (
     read_commits,
     read_generations,
 )
-from hpss_batch.corpus.stemrecords import StemRecord, declare, declared, read_stems, settings_key
-from hpss_batch.dsp.stft import StftParams
-from hpss_batch.errors import StoreError
+from hpss_batch.store.stem_records import StemRecord, declare, declared, read_stems, settings_key
+from hpss_batch.store.storage import open_folder
 
 UNIT, HOP = 512, 512
 SETTINGS = {

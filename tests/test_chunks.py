@@ -8,8 +8,8 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
-from hpss_batch.corpus.chunks import ChunkReader
 from hpss_batch.errors import StoreError
+from hpss_batch.store.chunk_reader import ChunkReader
 
 FRAMES = 24
 """Frames in a chunk."""

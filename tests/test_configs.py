@@ -15,9 +15,9 @@ import soundfile as sf
 from conftest import THREADS, music, shards
 from distributed import Client
 
-from hpss_batch.corpus.open import Corpus, open_corpus
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import run
+from hpss_batch.store.corpus import Corpus, open_corpus
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 N_TRACKS = 12

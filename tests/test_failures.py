@@ -14,10 +14,10 @@ import pytest
 import soundfile as sf
 from conftest import music, settings
 
-from hpss_batch.corpus.open import open_corpus
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
+from hpss_batch.store.corpus import open_corpus
 
 RunJob = Callable[..., Result]
 
@@ -150,7 +150,7 @@ def test_a_track_that_kills_workers_is_found_and_quarantined(tmp_path: Path) -> 
 def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
     corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_job: RunJob
 ) -> None:
-    from hpss_batch.corpus.folder import LocalFile
+    from hpss_batch.store.storage import LocalFile
 
     honest = LocalFile.write
 

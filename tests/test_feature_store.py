@@ -14,12 +14,12 @@ import soundfile as sf
 import xarray as xr
 from conftest import music, settings, shards
 
-from hpss_batch.corpus.open import open_corpus
 from hpss_batch.errors import ParameterError
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import Result, run
 from hpss_batch.job.verify import verify
+from hpss_batch.store.corpus import open_corpus
 
 RunJob = Callable[..., Result]
 
@@ -196,8 +196,8 @@ def test_the_table_of_tracks_has_summaries_of_all_frames_and_goes_to_pandas(refe
 def test_long_tracks_are_summed_up_some_bands_at_a_time(
     reference: Path, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpss_batch.corpus.summaries.VALUES", 16384)
-    monkeypatch.setattr("hpss_batch.corpus.summaries.TRACKS", 3)
+    monkeypatch.setattr("hpss_batch.store.track_table.VALUES", 16384)
+    monkeypatch.setattr("hpss_batch.store.track_table.TRACKS", 3)
     some = FEATURES | {"kinds": ["log_mel", "rms"], "components": ["harmonic"]}
     changes = {"corpus__channels": "all", "output__arrays": [], "output__features": some}
     run(Job.parse(job_settings(corpus_folder, tmp_path / "out", **changes)))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hpss_batch.corpus.folder import PARTIAL, Folder, LocalFolder, open_folder
 from hpss_batch.errors import StoreError
+from hpss_batch.store.storage import PARTIAL, Folder, LocalFolder, open_folder
 
 
 @pytest.fixture(params=["local", "object store"])

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.corpus.layout import (
+from hpss_batch.errors import ParameterError
+from hpss_batch.store.layout import (
     CHUNK_FRAMES,
     COLUMNS,
     Placed,
@@ -12,7 +13,6 @@ from hpss_batch.corpus.layout import (
     place,
     round_up,
 )
-from hpss_batch.errors import ParameterError
 
 UNIT = 16
 lengths = st.lists(st.integers(0, 70), max_size=40)

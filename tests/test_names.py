@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.corpus.names import track_id
+from hpss_batch.corpus.ids import track_id
 
 raw = st.lists(
     st.one_of(

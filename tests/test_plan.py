@@ -9,15 +9,15 @@ import pytest
 import soundfile as sf
 from conftest import music, settings
 
-from hpss_batch.corpus.open import open_corpus
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import run
+from hpss_batch.store.corpus import open_corpus
 
 MEASURE = """
 import sys
 from pathlib import Path
-from hpss_batch.corpus.folder import open_folder
+from hpss_batch.store.storage import open_folder
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import run

@@ -22,9 +22,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hpss_batch.cli import main
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.open import open_corpus
-from hpss_batch.corpus.stemrecords import Stem, StemRecord
 from hpss_batch.errors import StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
@@ -33,6 +30,9 @@ from hpss_batch.products.excerpts import png
 from hpss_batch.products.gathered import choose, gather
 from hpss_batch.products.meter import spans
 from hpss_batch.products.report import write_report
+from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.stem_records import Stem, StemRecord
+from hpss_batch.store.storage import open_folder
 from hpss_batch.text import duration
 
 RunJob = Callable[..., Result]

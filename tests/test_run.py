@@ -14,14 +14,14 @@ import soundfile as sf
 import xarray as xr
 from conftest import SMALL, music, settings, shards
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.open import open_corpus
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import Result, run
 from hpss_batch.job.sources import AudioSource
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.storage import open_folder
 
 RunJob = Callable[..., Result]
 

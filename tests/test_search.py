@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpss_batch.corpus.search import READABLE, Listing, find
+from hpss_batch.corpus.listing import READABLE, Listing, find
 from hpss_batch.errors import CorpusError
 
 

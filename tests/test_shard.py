@@ -12,10 +12,10 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.corpus.folder import LocalFile, open_folder
-from hpss_batch.corpus.layout import CHUNK_FRAMES
-from hpss_batch.corpus.shard import ABSENT, CLEVEL, CNAME, ShardReader, ShardWriter, shard_key
 from hpss_batch.errors import StoreError
+from hpss_batch.store.layout import CHUNK_FRAMES
+from hpss_batch.store.shard import ABSENT, CLEVEL, CNAME, ShardReader, ShardWriter, shard_key
+from hpss_batch.store.storage import LocalFile, open_folder
 
 CHUNKS = 6
 FRAMES = CHUNKS * CHUNK_FRAMES

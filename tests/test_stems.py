@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
 from hpss_batch.cli import main
-from hpss_batch.corpus.open import open_corpus
 from hpss_batch.corpus.stemfile import StemFile
 from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
@@ -32,6 +31,7 @@ from hpss_batch.job.render import render_tracks
 from hpss_batch.job.run import Result, run
 from hpss_batch.job.status import read_status
 from hpss_batch.job.stream import Stream, block_frames
+from hpss_batch.store.corpus import open_corpus
 
 RunJob = Callable[..., Result]
 ALL = ["harmonic", "percussive", "residual"]

@@ -21,13 +21,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hpss_batch.cli import main
-from hpss_batch.corpus.open import open_corpus
 from hpss_batch.errors import StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.findings import Verification
 from hpss_batch.job.render import render_tracks
 from hpss_batch.job.run import Result, run
 from hpss_batch.job.verify import verify
+from hpss_batch.store.corpus import open_corpus
 
 RunJob = Callable[..., Result]
 MASK = "corpus.zarr/harmonic_mask"

@@ -1,1 +1,1 @@
-"""Recordings, and the store that holds them. Knows no job: plain values in."""
+"""Which recordings a job is about: folders, patterns and manifests become a list of tracks."""

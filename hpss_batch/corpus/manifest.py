@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 
-from hpss_batch.corpus.names import track_id
+from hpss_batch.corpus.ids import track_id
 from hpss_batch.errors import CorpusError
 
 Meta = dict[str, str | int | float]

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.probe import open_handle
-from hpss_batch.corpus.folder import PARTIAL, is_url, object_store, sync
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.store.storage import PARTIAL, is_url, object_store, sync
 
 STEMS = "stems"
 """The folder of a run directory that stems lie in."""

@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from hpss_batch.corpus.search import READABLE
-from hpss_batch.corpus.shape import COMPONENTS
+from hpss_batch.corpus.listing import READABLE
+from hpss_batch.store.schema import COMPONENTS
 
 LONGEST = 255
 """Bytes in a part of a path, on nearly every file system."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from hpss_batch.audio.probe import probe
-from hpss_batch.corpus.search import Found, Listing, Meta, find
+from hpss_batch.corpus.listing import Found, Listing, Meta, find
 from hpss_batch.errors import AudioError
 
 __all__ = ["Found", "Listing", "Track", "find", "probe_tracks"]

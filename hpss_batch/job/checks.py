@@ -15,18 +15,17 @@ from functools import cached_property
 import numpy as np
 import zarr
 
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.layout import Unit
-from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.shard import GROUP, shard_key
-from hpss_batch.corpus.store import open_group, zarr_settings
 from hpss_batch.job.bench import bench
 from hpss_batch.job.findings import Finding, UnitCheck
 from hpss_batch.job.metadata import read_array, read_values
 from hpss_batch.job.reading import Reading, read_shard
 from hpss_batch.job.recipe import Recipe
 from hpss_batch.job.tasks import separate_unit, write_axes
-from hpss_batch.job.versions import versions
+from hpss_batch.store.arrays import open_group, zarr_settings
+from hpss_batch.store.layout import Unit
+from hpss_batch.store.records import Commit, Outcome, versions
+from hpss_batch.store.shard import GROUP, shard_key
+from hpss_batch.store.storage import open_folder
 
 Readings = dict[tuple[str, int], Reading]
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from hpss_batch.corpus.folder import Folder, is_url
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
 from hpss_batch.job.blocks import Cluster, Corpus, Hpss, Stft
 from hpss_batch.job.complaints import Complaints, config_error
@@ -25,6 +24,7 @@ from hpss_batch.job.dialect import dump, inline, show
 from hpss_batch.job.document import Document, Override
 from hpss_batch.job.fields import Block, Settings
 from hpss_batch.job.outputs import Output
+from hpss_batch.store.storage import Folder, is_url
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.framing import StftParams

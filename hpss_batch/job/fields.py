@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from hpss_batch.corpus.folder import is_url
 from hpss_batch.errors import ParameterError
 from hpss_batch.job.complaints import Complaints
 from hpss_batch.job.document import flatten
+from hpss_batch.store.storage import is_url
 
 
 def _whole(value: Any) -> Any:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.corpus.shape import COMPONENTS, MASKS
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError
 from hpss_batch.job.recipe import BLOCK
+from hpss_batch.store.schema import COMPONENTS, MASKS
 
 if TYPE_CHECKING:
     from hpss_batch.job.plan import Plan

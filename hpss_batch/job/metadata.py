@@ -14,16 +14,15 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.folder import PARTIAL, Folder, is_url
-from hpss_batch.corpus.layout import CHUNK_FRAMES, end_of, round_up
-from hpss_batch.corpus.shard import GROUP
-from hpss_batch.corpus.store import BROKEN, open_group, refreshed
-from hpss_batch.corpus.summaries import missing_rows, summary_names
-from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.run import write_arrays, write_derived
+from hpss_batch.store.arrays import BROKEN, open_group, refreshed
+from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
+from hpss_batch.store.shard import GROUP
+from hpss_batch.store.storage import PARTIAL, Folder, is_url
+from hpss_batch.store.track_table import missing_rows, summary_names, track_variables
 from hpss_batch.text import counted
 
 Shards = dict[int, dict[tuple[str, int], str]]

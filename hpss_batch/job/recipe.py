@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.corpus.layout import Placed, Unit
-from hpss_batch.corpus.shape import AXES, Shape
 from hpss_batch.corpus.stemnames import Pattern
-from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.dsp.framing import StftParams
+from hpss_batch.store.layout import Placed, Unit
+from hpss_batch.store.schema import AXES, Shape
+from hpss_batch.store.stem_records import StemRecord
 
 if TYPE_CHECKING:  # importing kernels is for those who separate
     from hpss_batch.dsp.features import FeatureParams

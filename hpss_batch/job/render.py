@@ -14,10 +14,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.open import Corpus, open_corpus
-from hpss_batch.corpus.stemrecords import StemRecord, declare, declared
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.job.config import Job
 from hpss_batch.job.document import Override
@@ -27,6 +23,10 @@ from hpss_batch.job.stemplan import check_names, names_of, stem_plan, task_of
 from hpss_batch.job.stems import commit, run_stems, write_stems
 from hpss_batch.job.stream import Block
 from hpss_batch.job.survey import check_same, read_catalog
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.corpus import Corpus, open_corpus
+from hpss_batch.store.stem_records import StemRecord, declare, declared
+from hpss_batch.store.storage import open_folder
 
 Say = Callable[[str], None]
 

@@ -20,18 +20,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import PARTIAL, Folder, is_url, open_folder
-from hpss_batch.corpus.records import LAYOUT, committed_units, create_generation, read_commits
 from hpss_batch.corpus.stemfile import STEMS
-from hpss_batch.corpus.stemrecords import declare, read_stems
 from hpss_batch.errors import ClusterError, StoreError
 from hpss_batch.job.cluster import Arrivals, open_client
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan, plan
 from hpss_batch.job.survey import Progress
-from hpss_batch.job.versions import versions
 from hpss_batch.job.work import Work, all_work
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.records import LAYOUT, committed_units, create_generation, read_commits, versions
+from hpss_batch.store.stem_records import declare, read_stems
+from hpss_batch.store.storage import PARTIAL, Folder, is_url, open_folder
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -187,7 +186,7 @@ def _place(job: Job, folder: Folder, retry_failed: bool, progress: Progress) -> 
 
 def _is_behind(planned: Plan, folder: Folder) -> bool:
     """Whether an earlier run was stopped between placing tracks and writing down that they exist, or done."""
-    from hpss_batch.corpus.store import refreshed
+    from hpss_batch.store.arrays import refreshed
 
     if refreshed(folder.url) != _mark(planned.catalog):
         return True
@@ -223,7 +222,7 @@ def _attributes(planned: Plan) -> dict[str, Any]:
 
 def write_arrays(planned: Plan, folder: Folder) -> None:
     """Make what is missing of the arrays, as long as the layout needs, and write the coordinates of their bins."""
-    from hpss_batch.corpus.store import extend, write_coordinates
+    from hpss_batch.store.arrays import extend, write_coordinates
 
     extend(folder.url, planned.shape, planned.catalog)
     write_coordinates(folder.url, planned.coordinates)
@@ -231,7 +230,7 @@ def write_arrays(planned: Plan, folder: Folder) -> None:
 
 def write_derived(planned: Plan, folder: Folder) -> None:
     """Write all of the store that follows from its records: arrays as long as needed, axes, variables, metadata."""
-    from hpss_batch.corpus.store import write_tracks
+    from hpss_batch.store.arrays import write_tracks
 
     write_arrays(planned, folder)
     write_tracks(folder.url, planned.shape, planned.catalog, _mark(planned.catalog), _attributes(planned))
@@ -259,7 +258,7 @@ def _sweep(root: Path) -> None:
 
 def _refresh(planned: Plan, folder: Folder) -> Catalog:
     """Bring the variables on `track` up to date with the commits, those of another driver too."""
-    from hpss_batch.corpus.store import write_tracks
+    from hpss_batch.store.arrays import write_tracks
 
     catalog = planned.catalog
     if planned.stems is not None:

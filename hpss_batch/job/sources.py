@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.corpus.layout import CHUNK_FRAMES, Piece, Placed
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.store.layout import CHUNK_FRAMES, Piece, Placed
 
 if TYPE_CHECKING:  # whoever reads audio needs no zarr
     import zarr
 
-    from hpss_batch.corpus.chunks import ChunkReader
+    from hpss_batch.store.chunk_reader import ChunkReader
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -264,14 +264,14 @@ class StoredSource:
 
 def _reader(url: str, generation: int) -> "ChunkReader":
     """A reader that has no shard open yet: what was there a task ago may have been healed since."""
-    from hpss_batch.corpus.chunks import ChunkReader
+    from hpss_batch.store.chunk_reader import ChunkReader
 
     return ChunkReader(url, _spectrogram(url, generation))
 
 
 @lru_cache(maxsize=4)
 def _spectrogram(url: str, generation: int) -> "zarr.Array[Any]":
-    from hpss_batch.corpus.store import open_group
+    from hpss_batch.store.arrays import open_group
 
     array: zarr.Array[Any] = open_group(url)["spectrogram"]  # type: ignore[assignment]
     return array

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.records import Status
 from hpss_batch.errors import StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.survey import read_catalog
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.records import Status
+from hpss_batch.store.storage import open_folder
 
 
 @dataclass(frozen=True)

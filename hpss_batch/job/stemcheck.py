@@ -10,11 +10,11 @@ from pathlib import Path
 
 import google_crc32c
 
-from hpss_batch.corpus.folder import Folder, is_url, object_store
 from hpss_batch.corpus.stemfile import STEMS
-from hpss_batch.corpus.stemrecords import Stem, StemRecord, declared_keys, read_settings, read_stems
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
+from hpss_batch.store.stem_records import Stem, StemRecord, declared_keys, read_settings, read_stems
+from hpss_batch.store.storage import Folder, is_url, object_store
 
 BLOCK = 2**20
 """Bytes that are read at once."""

@@ -6,14 +6,14 @@ from functools import cached_property
 from typing import Any
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.layout import Placed
 from hpss_batch.corpus.stemnames import Pattern, stem_names
-from hpss_batch.corpus.stemrecords import settings_key
 from hpss_batch.errors import StoreError
 from hpss_batch.job.config import Job, differences
 from hpss_batch.job.recipe import StemRecipe, StemTask
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.layout import Placed
+from hpss_batch.store.stem_records import settings_key
+from hpss_batch.store.storage import open_folder
 
 _RESAMPLER_BYTES = 2**20 * 8
 """Blocks of a channel that is resampled: four of 2**17 samples and soxr's own copies."""

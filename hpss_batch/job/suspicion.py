@@ -13,11 +13,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hpss_batch.corpus.layout import Unit
-from hpss_batch.corpus.records import Outcome
 from hpss_batch.errors import ClusterError
 from hpss_batch.job.cluster import DEATHS, Arrivals
 from hpss_batch.job.recipe import Recipe
+from hpss_batch.store.layout import Unit
+from hpss_batch.store.records import Outcome
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -21,16 +21,15 @@ from time import perf_counter
 import google_crc32c
 import numpy as np
 
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.layout import Piece, Unit
-from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.shape import AXES
-from hpss_batch.corpus.shard import GROUP, shard_key
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.job.bench import Bench, bench
 from hpss_batch.job.recipe import BLOCK, Recipe
 from hpss_batch.job.sources import AudioSource, Source, StoredSource
-from hpss_batch.job.versions import versions
+from hpss_batch.store.layout import Piece, Unit
+from hpss_batch.store.records import Commit, Outcome, versions
+from hpss_batch.store.schema import AXES
+from hpss_batch.store.shard import GROUP, shard_key
+from hpss_batch.store.storage import open_folder
 
 Digests = dict[str, list[int | None]]
 

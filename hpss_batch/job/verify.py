@@ -17,10 +17,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import Folder, open_folder
-from hpss_batch.corpus.layout import Unit
-from hpss_batch.corpus.records import Commit, committed_units, read_generations
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
 from hpss_batch.job.checks import Task, check_unit
@@ -31,6 +27,10 @@ from hpss_batch.job.metadata import Shards, check_metadata, check_tracks, leftov
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.stemcheck import check_stems
 from hpss_batch.job.survey import is_run_directory
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.layout import Unit
+from hpss_batch.store.records import Commit, committed_units, read_generations
+from hpss_batch.store.storage import Folder, open_folder
 
 if TYPE_CHECKING:
     from distributed import Client

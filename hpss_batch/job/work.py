@@ -6,12 +6,12 @@ To the run both are the same: something to call with arguments, that commits its
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpss_batch.corpus.layout import Unit
-from hpss_batch.corpus.records import Commit, Outcome
-from hpss_batch.corpus.stemrecords import StemRecord
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.recipe import StemRecipe, StemTask
 from hpss_batch.job.stemplan import seconds_of
+from hpss_batch.store.layout import Unit
+from hpss_batch.store.records import Commit, Outcome
+from hpss_batch.store.stem_records import StemRecord
 
 if TYPE_CHECKING:
     from distributed import Client

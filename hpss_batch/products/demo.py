@@ -14,8 +14,8 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.open import Corpus
 from hpss_batch.dsp.stft import stft
+from hpss_batch.store.corpus import Corpus
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]

@@ -17,12 +17,12 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.shape import MASKS
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import check_nola, istft_samples
 from hpss_batch.errors import ParameterError
 from hpss_batch.job.plan import Plan
 from hpss_batch.products.meter import Meter
+from hpss_batch.store.schema import MASKS
 
 SECONDS = 8.0
 """Length of an excerpt, where its track is not shorter."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.stemrecords import StemRecord
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.stem_records import StemRecord
 from hpss_batch.text import duration
 
 FLOOR = -200.0

@@ -8,11 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import Folder, is_url, open_folder
-from hpss_batch.corpus.shard import GROUP
-from hpss_batch.corpus.stemrecords import StemRecord, declared, read_stems
-from hpss_batch.corpus.store import open_group
 from hpss_batch.errors import StoreError
 from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan
@@ -20,6 +15,11 @@ from hpss_batch.job.survey import is_run_directory
 from hpss_batch.products.excerpts import SECONDS, Cutter, Excerpt
 from hpss_batch.products.figures import Measured, Outlier, outliers, sample_rows, with_stems
 from hpss_batch.products.meter import Meter
+from hpss_batch.store.arrays import open_group
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.shard import GROUP
+from hpss_batch.store.stem_records import StemRecord, declared, read_stems
+from hpss_batch.store.storage import Folder, is_url, open_folder
 
 Progress = Callable[[int, int], None]
 

@@ -12,13 +12,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.layout import CHUNK_FRAMES
-from hpss_batch.corpus.shape import COMPONENTS, MASKS
-from hpss_batch.corpus.store import reading
 from hpss_batch.errors import HpssBatchError
 from hpss_batch.job.plan import Plan
 from hpss_batch.products.figures import FLOOR, Measured
 from hpss_batch.products.spectra import Spectra
+from hpss_batch.store.arrays import reading
+from hpss_batch.store.layout import CHUNK_FRAMES
+from hpss_batch.store.schema import COMPONENTS, MASKS
 
 SPANS = 4
 """Stretches of a track that are looked at, a chunk of frames each."""

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 
 from hpss_batch import __version__
-from hpss_batch.corpus.catalog import Catalog
 from hpss_batch.products.cards import distributions, portraits
 from hpss_batch.products.charts import shares
 from hpss_batch.products.gathered import Findings
 from hpss_batch.products.markup import Html, element, escape, path, prose
 from hpss_batch.products.tables import LISTED, outlier_table, row, table, track_table
+from hpss_batch.store.catalog import Catalog
 from hpss_batch.text import counted, duration, size
 
 STEPS = {"read": "read and decode", "stft": "transform", "hpss": "separate", "write": "compress and write"}

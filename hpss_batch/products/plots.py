@@ -16,14 +16,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.open import open_corpus
-from hpss_batch.corpus.shape import COMPONENTS, MASKS
-from hpss_batch.corpus.store import reading
 from hpss_batch.errors import ParameterError
 from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.canvas import Canvas
 from hpss_batch.products.raster import Frames, Stretch, images
 from hpss_batch.products.recorded import recorded_frames
+from hpss_batch.store.arrays import reading
+from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.schema import COMPONENTS, MASKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.layout import Placed
-from hpss_batch.corpus.open import Corpus
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.products.raster import Frames
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.corpus import Corpus
+from hpss_batch.store.layout import Placed
+from hpss_batch.store.storage import open_folder
 
 Float32 = NDArray[np.float32]
 

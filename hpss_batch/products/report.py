@@ -10,10 +10,10 @@ and the page says so.
 import os
 from pathlib import Path
 
-from hpss_batch.corpus.folder import open_folder
 from hpss_batch.errors import StoreError
 from hpss_batch.products.gathered import Progress, gather
 from hpss_batch.products.page import render
+from hpss_batch.store.storage import open_folder
 
 SAMPLE = 200
 """Tracks that figures are made of, at most."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.chunks import ChunkReader
-from hpss_batch.corpus.open import Corpus, open_corpus
-from hpss_batch.corpus.shape import MASKS
-from hpss_batch.corpus.store import open_group, reading
 from hpss_batch.errors import CorpusError, ParameterError
 from hpss_batch.products.batches import Batches, Indices, whole
+from hpss_batch.store.arrays import open_group, reading
+from hpss_batch.store.chunk_reader import ChunkReader
+from hpss_batch.store.corpus import Corpus, open_corpus
+from hpss_batch.store.schema import MASKS
 
 Array = NDArray[Any]
 

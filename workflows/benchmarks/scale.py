@@ -20,17 +20,17 @@ import numpy as np
 import psutil
 import soundfile as sf
 
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.layout import default_unit_frames
-from hpss_batch.corpus.open import open_corpus
-from hpss_batch.corpus.records import Commit, Generation, Outcome
-from hpss_batch.corpus.shape import Shape
-from hpss_batch.corpus.store import extend, write_frequency, write_tracks
 from hpss_batch.corpus.tracks import Track
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.job.config import Job
 from hpss_batch.job.run import Silent, run
 from hpss_batch.job.survey import placed
+from hpss_batch.store.arrays import extend, write_frequency, write_tracks
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.layout import default_unit_frames
+from hpss_batch.store.records import Commit, Generation, Outcome
+from hpss_batch.store.schema import Shape
 
 MiB = 2**20
 

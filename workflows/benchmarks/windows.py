@@ -27,16 +27,16 @@ import numpy as np
 from made_music import CHORDS, bar
 
 from hpss_batch import TrackWindows, stft
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.chunks import ChunkReader
-from hpss_batch.corpus.folder import open_folder
-from hpss_batch.corpus.layout import Placed, place
-from hpss_batch.corpus.records import Commit, Generation, Outcome, create_generation
-from hpss_batch.corpus.shape import Shape
-from hpss_batch.corpus.shard import GROUP, ShardWriter, shard_key
-from hpss_batch.corpus.store import extend, open_group, write_frequency, write_tracks, zarr_settings
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.job.config import Job
+from hpss_batch.store.arrays import extend, open_group, write_frequency, write_tracks, zarr_settings
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.chunk_reader import ChunkReader
+from hpss_batch.store.layout import Placed, place
+from hpss_batch.store.records import Commit, Generation, Outcome, create_generation
+from hpss_batch.store.schema import Shape
+from hpss_batch.store.shard import GROUP, ShardWriter, shard_key
+from hpss_batch.store.storage import open_folder
 
 BANDS, HOP, SAMPLE_RATE = 128, 512, 44_100
 NAME = "magnitude"

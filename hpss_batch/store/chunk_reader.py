@@ -17,10 +17,10 @@ import zarr
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.folder import is_url
-from hpss_batch.corpus.shard import ABSENT, GROUP, ShardReader
-from hpss_batch.corpus.store import reading, zarr_settings
 from hpss_batch.errors import StoreError
+from hpss_batch.store.arrays import reading, zarr_settings
+from hpss_batch.store.shard import ABSENT, GROUP, ShardReader
+from hpss_batch.store.storage import is_url
 
 Array = NDArray[Any]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hpss_batch.corpus.shape import COMPONENTS, REFERENCES
 from hpss_batch.dsp.framing import StftParams, check_nola
 from hpss_batch.errors import ParameterError, TrackError
+from hpss_batch.store.schema import COMPONENTS, REFERENCES
 
 
 def component_samples(

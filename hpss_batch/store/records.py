@@ -6,21 +6,25 @@
     One *commit* for each finished unit: what became of its tracks. A unit without one is not done.
 
 Both are created only once, whoever is first: two drivers may race for the same generation or the same unit, and
-the loser reads the winner's. What a track's status is follows from these files alone; see `catalog`.
+the loser reads the winner's. A commit names the versions of the packages that made its numbers, since others may
+give other last bits. What a track's status is follows from these files alone; see `catalog`.
 """
 
 import gzip
 import io
 import json
+import platform
 import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
 from typing import Any, Literal
 
-from hpss_batch.corpus.folder import Folder
-from hpss_batch.corpus.layout import COLUMNS, Placed, from_rows
 from hpss_batch.errors import StoreError
+from hpss_batch.store.layout import COLUMNS, Placed, from_rows
+from hpss_batch.store.storage import Folder
 
 FORMAT = 1
 """Version of these files' format."""
@@ -220,3 +224,15 @@ def read_commits(folder: Folder, units: Iterable[int] | None = None) -> dict[int
 
     with ThreadPoolExecutor(8) as pool:
         return dict(zip(wanted, pool.map(read, wanted), strict=True))
+
+
+PACKAGES = ("hpss-batch", "numpy", "scipy", "soundfile", "soxr", "zarr", "llvmlite")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what takes part in computing or storing numbers, by name; libsndfile's too."""
+    import soundfile
+
+    found = {name: version(name) for name in PACKAGES}
+    return found | {"libsndfile": soundfile.__libsndfile_version__, "python": platform.python_version()}

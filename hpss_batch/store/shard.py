@@ -21,9 +21,9 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from hpss_batch.corpus.folder import NewFile
-from hpss_batch.corpus.layout import CHUNK_FRAMES
 from hpss_batch.errors import StoreError
+from hpss_batch.store.layout import CHUNK_FRAMES
+from hpss_batch.store.storage import NewFile
 
 Array = NDArray[Any]
 

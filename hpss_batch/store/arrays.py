@@ -27,13 +27,13 @@ import zarr.storage
 from numpy.typing import NDArray
 
 from hpss_batch import __version__
-from hpss_batch.corpus.catalog import Catalog
-from hpss_batch.corpus.folder import is_url, object_store, open_folder
-from hpss_batch.corpus.layout import CHUNK_FRAMES, round_up
-from hpss_batch.corpus.shape import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
-from hpss_batch.corpus.shard import CLEVEL, CNAME, GROUP
-from hpss_batch.corpus.variables import track_variables
 from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.layout import CHUNK_FRAMES, round_up
+from hpss_batch.store.schema import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
+from hpss_batch.store.shard import CLEVEL, CNAME, GROUP
+from hpss_batch.store.storage import is_url, object_store, open_folder
+from hpss_batch.store.track_table import track_variables
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.features import Feature
@@ -247,7 +247,7 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
     """Bring summaries of features up to date; their names."""
     if not shape.summaries:
         return []
-    from hpss_batch.corpus.summaries import attributes, write_summaries
+    from hpss_batch.store.track_table import attributes, write_summaries
 
     def create(name: str, feature: "Feature", statistic: str) -> zarr.Array[Any]:
         size = (len(catalog.rows), *feature.shape)

@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hpss_batch.corpus.folder import Folder
-from hpss_batch.corpus.records import FORMAT, Status
 from hpss_batch.errors import StoreError
+from hpss_batch.store.records import FORMAT, Status
+from hpss_batch.store.storage import Folder
 
 PLACE = "commits/stems"
 

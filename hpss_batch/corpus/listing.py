@@ -14,9 +14,9 @@ import soundfile as sf
 
 from hpss_batch.audio.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
 from hpss_batch.corpus import manifest
-from hpss_batch.corpus.names import glob_matcher, is_glob, matcher, natural_key, split_glob, track_id
-from hpss_batch.corpus.records import FIRST, LAYOUT
+from hpss_batch.corpus.ids import glob_matcher, is_glob, matcher, natural_key, split_glob, track_id
 from hpss_batch.errors import CorpusError
+from hpss_batch.store.records import FIRST, LAYOUT
 
 Meta = Mapping[str, str | int | float]
 

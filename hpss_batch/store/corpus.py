@@ -13,13 +13,13 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from hpss_batch.corpus.folder import Folder, open_folder
-from hpss_batch.corpus.records import STATUSES
-from hpss_batch.corpus.rendered import component_samples
-from hpss_batch.corpus.shape import COMPONENTS, MASKS, REFERENCES
-from hpss_batch.corpus.shard import GROUP
-from hpss_batch.corpus.store import open_group, reading
 from hpss_batch.errors import StoreError, TrackError
+from hpss_batch.store.arrays import open_group, reading
+from hpss_batch.store.records import STATUSES
+from hpss_batch.store.resynthesis import component_samples
+from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES
+from hpss_batch.store.shard import GROUP
+from hpss_batch.store.storage import Folder, open_folder
 
 DONE = STATUSES.index("done")
 
