@@ -7,9 +7,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hpss_batch.chunked import hpss
+    from hpss_batch.config.job import Job
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
-    from hpss_batch.job.config import Job
     from hpss_batch.job.plan import Plan, plan
     from hpss_batch.job.run import Result, run
     from hpss_batch.labelled import separate
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Corpus": "store.corpus",
     "HpssBatchError": "errors",
-    "Job": "job.config",
+    "Job": "config.job",
     "Plan": "job.plan",
     "Result": "job.run",
     "TrackWindows": "products.windows",

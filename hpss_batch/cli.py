@@ -16,7 +16,7 @@ from hpss_batch import __version__
 from hpss_batch.errors import HpssBatchError
 
 if TYPE_CHECKING:
-    from hpss_batch.job.config import Job
+    from hpss_batch.config.job import Job
 
 Command = Callable[..., Any]
 
@@ -84,7 +84,7 @@ def _job(source: str, output: str | None, overrides: Sequence[str], stems: bool 
 
 
 def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> "Job":
-    from hpss_batch.job.config import Job
+    from hpss_batch.config.job import Job
 
     if Path(source).suffix.lower() in (".yaml", ".yml"):
         return Job.load(source, [*([("output.path", output)] if output else []), *overrides])
@@ -99,7 +99,7 @@ def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> 
 @click.option("-o", "--output", default="out/", show_default=True, help="output.path of the job.")
 def init(path: str, corpus: str, output: str) -> None:
     """Write a commented job to PATH, every key with its default."""
-    from hpss_batch.job.config import template
+    from hpss_batch.config.job import template
 
     try:
         with Path(path).open("x", encoding="utf-8") as file:
@@ -265,10 +265,10 @@ def report(out: str, output: str | None, tracks: int, sample: int) -> None:
 )
 def demo(output: str) -> None:
     """Make a small corpus of music, run the real job on it, and say how well it did."""
+    from hpss_batch.config.job import Job
     from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
     from hpss_batch.console.done import print_result
     from hpss_batch.console.live import Live
-    from hpss_batch.job.config import Job
     from hpss_batch.job.run import run as do_run
     from hpss_batch.products import demo as show
     from hpss_batch.store.corpus import open_corpus

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.run import Result, run
 
 THREADS = {

@@ -7,9 +7,9 @@ import pytest
 import soundfile as sf
 from conftest import THREADS, music, settings
 
+from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
 from hpss_batch.job import cluster
-from hpss_batch.job.config import Job
 from hpss_batch.job.run import run
 from hpss_batch.job.verify import verify
 

@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpss_batch.config.job import Job, differences, template
+from hpss_batch.config.outputs import STEM_FORMATS, STEM_RATES
 from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ConfigError
-from hpss_batch.job.config import Job, differences, template
-from hpss_batch.job.outputs import STEM_FORMATS, STEM_RATES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MINIMAL = "corpus: {path: music/}\noutput: {path: out/}\n"
@@ -659,7 +659,7 @@ def test_differences_name_the_keys():
 
 def test_reading_a_job_imports_nothing_heavy():
     program = (
-        "import sys; from hpss_batch.job.config import Job, template; Job.parse(template());"
+        "import sys; from hpss_batch.config.job import Job, template; Job.parse(template());"
         "heavy = {'numpy', 'scipy', 'numba', 'dask', 'distributed', 'xarray', 'zarr', 'soundfile'} & set(sys.modules);"
         "sys.exit(', '.join(heavy) or 0)"
     )

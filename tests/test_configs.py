@@ -15,7 +15,7 @@ import soundfile as sf
 from conftest import THREADS, music, shards
 from distributed import Client
 
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.run import run
 from hpss_batch.store.corpus import Corpus, open_corpus
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from conftest import settings
 
 from hpss_batch.cli import main
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.run import run
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.storage import open_folder

@@ -10,7 +10,7 @@ import soundfile as sf
 from conftest import THREADS, music
 
 import hpss_batch
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.run import run
 
 ROOT = Path(hpss_batch.__file__).parent

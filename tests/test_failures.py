@@ -14,8 +14,8 @@ import pytest
 import soundfile as sf
 from conftest import music, settings
 
+from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 

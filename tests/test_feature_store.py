@@ -14,8 +14,8 @@ import soundfile as sf
 import xarray as xr
 from conftest import music, settings, shards
 
+from hpss_batch.config.job import Job
 from hpss_batch.errors import ParameterError
-from hpss_batch.job.config import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import Result, run
 from hpss_batch.job.verify import verify

@@ -14,7 +14,7 @@ import pytest
 import soundfile as sf
 from conftest import music, settings, shards
 
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.run import run
 from hpss_batch.store.corpus import open_corpus
 

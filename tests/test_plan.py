@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 from conftest import music, settings
 
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import run
 from hpss_batch.store.corpus import open_corpus
@@ -18,7 +18,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from hpss_batch.store.storage import open_folder
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import run
 from hpss_batch.job.tasks import separate_unit

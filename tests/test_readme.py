@@ -14,7 +14,7 @@ import soundfile as sf
 from conftest import THREADS, music
 
 from hpss_batch.cli import main
-from hpss_batch.job.config import Job, template
+from hpss_batch.config.job import Job, template
 from hpss_batch.job.run import run
 
 README = Path(__file__).parents[1] / "README.md"

@@ -22,8 +22,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hpss_batch.cli import main
+from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.job.config import Job
 from hpss_batch.job.run import Result, run
 from hpss_batch.products import charts, figures, markup
 from hpss_batch.products.excerpts import png

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
 from hpss_batch.cli import main
+from hpss_batch.config.job import Job
+from hpss_batch.config.outputs import STEM_FORMATS
 from hpss_batch.corpus.stemfile import StemFile
 from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ParameterError, StoreError, TrackError
-from hpss_batch.job.config import Job
-from hpss_batch.job.outputs import STEM_FORMATS
 from hpss_batch.job.plan import plan
 from hpss_batch.job.render import render_tracks
 from hpss_batch.job.run import Result, run

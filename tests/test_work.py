@@ -4,7 +4,7 @@ from pathlib import Path
 
 from conftest import settings
 
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.work import all_work
 

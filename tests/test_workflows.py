@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 from conftest import music
 
-from hpss_batch.job.config import Job
+from hpss_batch.config.job import Job
 
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
 COMMANDS = sorted(path.parent.name for path in WORKFLOWS.glob("*/run.py"))

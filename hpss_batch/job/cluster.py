@@ -14,8 +14,8 @@ from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
-from hpss_batch.job.blocks import Cluster
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hpss_batch.config.job import Job
 from hpss_batch.corpus.tracks import Listing
 from hpss_batch.dsp.framing import StftParams
-from hpss_batch.job.config import Job
 from hpss_batch.job.recipe import BLOCK, Recipe
 from hpss_batch.job.stemplan import StemPlan, check_names, stem_plan
 from hpss_batch.job.survey import Progress, survey

@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from hpss_batch.config.document import Override
+from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.job.config import Job
-from hpss_batch.job.document import Override
 from hpss_batch.job.recipe import StemRecipe, StemTask
 from hpss_batch.job.stemcheck import measure
 from hpss_batch.job.stemplan import check_names, names_of, stem_plan, task_of

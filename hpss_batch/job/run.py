@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpss_batch.config.job import Job
 from hpss_batch.corpus.stemfile import STEMS
 from hpss_batch.errors import ClusterError, StoreError
 from hpss_batch.job.cluster import Arrivals, open_client
-from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan, plan
 from hpss_batch.job.survey import Progress
 from hpss_batch.job.work import Work, all_work

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.job.config import Job
 from hpss_batch.job.survey import read_catalog
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.records import Status

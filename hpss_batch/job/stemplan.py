@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from hpss_batch.audio.encoding import Encoding
+from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.stemnames import Pattern, stem_names
 from hpss_batch.errors import StoreError
-from hpss_batch.job.config import Job, differences
 from hpss_batch.job.recipe import StemRecipe, StemTask
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import Placed

@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hpss_batch.audio.resampler import resampled_length
+from hpss_batch.config.document import flatten
+from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
-from hpss_batch.job.config import Job, differences
-from hpss_batch.job.document import flatten
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import Placed, default_unit_frames, place, round_up
 from hpss_batch.store.records import FIRST, LAYOUT, Generation

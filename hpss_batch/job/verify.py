@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
 from hpss_batch.job.checks import Task, check_unit
 from hpss_batch.job.cluster import Arrivals, open_client
-from hpss_batch.job.config import Job, differences
 from hpss_batch.job.findings import Finding, UnitCheck, Verification
 from hpss_batch.job.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
 from hpss_batch.job.plan import Plan

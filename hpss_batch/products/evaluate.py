@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
+from hpss_batch.config.job import Job
 from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, check_nola, context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, ParameterError
-from hpss_batch.job.config import Job
 from hpss_batch.products.scores import NAMES, Gram, Ratios, median
 from hpss_batch.products.truth import COMPONENTS, Piece
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.job.config import Job
 from hpss_batch.job.plan import Plan
 from hpss_batch.job.survey import is_run_directory
 from hpss_batch.products.excerpts import SECONDS, Cutter, Excerpt

@@ -20,9 +20,9 @@ import numpy as np
 import psutil
 import soundfile as sf
 
+from hpss_batch.config.job import Job
 from hpss_batch.corpus.tracks import Track
 from hpss_batch.dsp.stft import StftParams
-from hpss_batch.job.config import Job
 from hpss_batch.job.run import Silent, run
 from hpss_batch.job.survey import placed
 from hpss_batch.store.arrays import extend, write_frequency, write_tracks

@@ -27,8 +27,8 @@ import numpy as np
 from made_music import CHORDS, bar
 
 from hpss_batch import TrackWindows, stft
+from hpss_batch.config.job import Job
 from hpss_batch.dsp.framing import StftParams
-from hpss_batch.job.config import Job
 from hpss_batch.store.arrays import extend, open_group, write_frequency, write_tracks, zarr_settings
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.chunk_reader import ChunkReader

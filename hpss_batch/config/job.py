@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from hpss_batch.config.document import Document, Override
+from hpss_batch.config.messages import Complaints, config_error
+from hpss_batch.config.outputs import Output
+from hpss_batch.config.sections import Cluster, Corpus, Hpss, Stft
+from hpss_batch.config.types import Block, Settings
+from hpss_batch.config.yaml_reader import dump, inline, show
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
-from hpss_batch.job.blocks import Cluster, Corpus, Hpss, Stft
-from hpss_batch.job.complaints import Complaints, config_error
-from hpss_batch.job.dialect import dump, inline, show
-from hpss_batch.job.document import Document, Override
-from hpss_batch.job.fields import Block, Settings
-from hpss_batch.job.outputs import Output
 from hpss_batch.store.storage import Folder, is_url
 
 if TYPE_CHECKING:

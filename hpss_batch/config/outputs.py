@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hpss_batch.audio.encoding import STEM_RATES
-from hpss_batch.job.complaints import Complaints, key, names
-from hpss_batch.job.dialect import show
-from hpss_batch.job.fields import Block, Flag, Listed, Location, Number, Once, OrNone, Positive, Text
+from hpss_batch.audio.formats import STEM_RATES
+from hpss_batch.config.messages import Complaints, key, names
+from hpss_batch.config.types import Block, Flag, Listed, Location, Number, Once, OrNone, Positive, Text
+from hpss_batch.config.yaml_reader import show
 from hpss_batch.store.layout import CHUNK_FRAMES
 
 if TYPE_CHECKING:  # which imports sparse matrices

@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from hpss_batch.config.document import flatten
+from hpss_batch.config.messages import Complaints
 from hpss_batch.errors import ParameterError
-from hpss_batch.job.complaints import Complaints
-from hpss_batch.job.document import flatten
 from hpss_batch.store.storage import is_url
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hpss_batch.config.yaml_reader import Key, dotted, read, show
 from hpss_batch.errors import ConfigError
-from hpss_batch.job.dialect import Key, dotted, read, show
 
 Override = str | tuple[str, Any]
 """As after `--set`, "hpss.margin=3", the value in YAML; or a key and a value, ("hpss.margin", 3)."""

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from hpss_batch.config.document import Document
+from hpss_batch.config.yaml_reader import Key, dotted, show
 from hpss_batch.errors import ConfigError
-from hpss_batch.job.dialect import Key, dotted, show
-from hpss_batch.job.document import Document
 
 _UNKNOWN, _MISSING = "extra_forbidden", "missing"
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_serializer, model_validator
 
-from hpss_batch.job.complaints import Complaints, key
-from hpss_batch.job.fields import (
+from hpss_batch.config.messages import Complaints, key
+from hpss_batch.config.types import (
     Block,
     Flag,
     Listed,
