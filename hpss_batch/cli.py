@@ -77,7 +77,7 @@ _stems = click.option(
 def _job(source: str, output: str | None, overrides: Sequence[str], stems: bool = False) -> "Job":
     job = _job_as_given(source, output, overrides)
     if stems:
-        from hpss_batch.job.stemplan import with_stems
+        from hpss_batch.stems.plan import with_stems
 
         job = with_stems(job)
     return job

@@ -21,7 +21,7 @@ from hpss_batch.store.storage import open_folder
 from hpss_batch.config.job import Job
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import run
-from hpss_batch.job.tasks import separate_unit
+from hpss_batch.tasks.unit import separate_unit
 
 job = Job.load(sys.argv[1])
 planned = plan(job)

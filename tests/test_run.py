@@ -18,10 +18,10 @@ from hpss_batch.config.job import Job
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.job.plan import plan
 from hpss_batch.job.run import Result, run
-from hpss_batch.job.sources import AudioSource
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.storage import open_folder
+from hpss_batch.tasks.sources import AudioSource
 
 RunJob = Callable[..., Result]
 

@@ -22,7 +22,6 @@ from hpss_batch.audio.recording import Recording
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.config.outputs import STEM_FORMATS
-from hpss_batch.corpus.stemfile import StemFile
 from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ParameterError, StoreError, TrackError
@@ -30,7 +29,8 @@ from hpss_batch.job.plan import plan
 from hpss_batch.job.render import render_tracks
 from hpss_batch.job.run import Result, run
 from hpss_batch.job.status import read_status
-from hpss_batch.job.stream import Stream, block_frames
+from hpss_batch.stems.stream import Stream, block_frames
+from hpss_batch.stems.writer import StemFile
 from hpss_batch.store.corpus import open_corpus
 
 RunJob = Callable[..., Result]
@@ -526,7 +526,7 @@ import os
 import signal
 from pathlib import Path
 
-from hpss_batch.corpus import stemfile
+from hpss_batch.stems import writer as stemfile
 
 if "honest" not in globals():  # Dask may load this twice
     honest, deaths = stemfile.StemFile.write, Path({deaths!r})

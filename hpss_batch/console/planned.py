@@ -8,7 +8,7 @@ from rich.table import Table
 from hpss_batch.console.words import out, print_reasons
 from hpss_batch.job.cluster import describe
 from hpss_batch.job.plan import Plan
-from hpss_batch.job.stemplan import StemPlan
+from hpss_batch.stems.plan import StemPlan
 from hpss_batch.text import clock, size
 
 

@@ -15,17 +15,17 @@ from functools import cached_property
 import numpy as np
 import zarr
 
-from hpss_batch.job.bench import bench
 from hpss_batch.job.findings import Finding, UnitCheck
 from hpss_batch.job.metadata import read_array, read_values
 from hpss_batch.job.reading import Reading, read_shard
-from hpss_batch.job.recipe import Recipe
-from hpss_batch.job.tasks import separate_unit, write_axes
 from hpss_batch.store.arrays import open_group, zarr_settings
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.shard import GROUP, shard_key
 from hpss_batch.store.storage import open_folder
+from hpss_batch.tasks.block import bench
+from hpss_batch.tasks.spec import Recipe
+from hpss_batch.tasks.unit import separate_unit, write_axes
 
 Readings = dict[tuple[str, int], Reading]
 
@@ -37,7 +37,7 @@ class Task:
     Attributes
     ----------
     recipe, unit
-        As in `hpss_batch.job.tasks.run_unit`.
+        As in `hpss_batch.tasks.unit.run_unit`.
     commit : Commit
         What was committed of the unit.
     names : mapping of int to str

@@ -12,12 +12,12 @@ from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError
-from hpss_batch.job.recipe import BLOCK
 from hpss_batch.store.schema import COMPONENTS, MASKS
+from hpss_batch.tasks.spec import BLOCK
 
 if TYPE_CHECKING:
     from hpss_batch.job.plan import Plan
-    from hpss_batch.job.stemplan import StemPlan
+    from hpss_batch.stems.plan import StemPlan
 
 SAMPLED_SECONDS = 20.0
 """Audio that is decoded to see how fast that goes."""
@@ -50,7 +50,7 @@ def estimate_seconds(plan: "Plan") -> float | None:
 
 def _stem_seconds(stems: "StemPlan") -> float:
     """Seconds that rendering takes on one core: of the first track that can be read, scaled to all."""
-    from hpss_batch.job.stream import Stream
+    from hpss_batch.stems.stream import Stream
 
     recipe = stems.recipe
     samples = sum(t.track.source_samples * t.track.source_channels for t in stems.tasks)

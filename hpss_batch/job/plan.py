@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.tracks import Listing
 from hpss_batch.dsp.framing import StftParams
-from hpss_batch.job.recipe import BLOCK, Recipe
-from hpss_batch.job.stemplan import StemPlan, check_names, stem_plan
 from hpss_batch.job.survey import Progress, survey
+from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit
 from hpss_batch.store.records import Generation
 from hpss_batch.store.schema import Shape
 from hpss_batch.store.stem_records import declared
 from hpss_batch.store.storage import open_folder
+from hpss_batch.tasks.spec import BLOCK, Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
     from hpss_batch.dsp.features import Feature, FeatureParams

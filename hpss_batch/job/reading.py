@@ -13,9 +13,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from hpss_batch.job.recipe import Recipe
 from hpss_batch.store.layout import CHUNK_FRAMES, Piece, Unit
 from hpss_batch.store.records import Commit
+from hpss_batch.tasks.spec import Recipe
 
 BLOCK = 4 * CHUNK_FRAMES
 """Frames that are read at once: what bounds the memory of a check."""

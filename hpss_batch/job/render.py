@@ -17,12 +17,12 @@ import numpy as np
 from hpss_batch.config.document import Override
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.job.recipe import StemRecipe, StemTask
-from hpss_batch.job.stemcheck import measure
-from hpss_batch.job.stemplan import check_names, names_of, stem_plan, task_of
-from hpss_batch.job.stems import commit, run_stems, write_stems
-from hpss_batch.job.stream import Block
 from hpss_batch.job.survey import check_same, read_catalog
+from hpss_batch.stems.plan import check_names, names_of, stem_plan, task_of
+from hpss_batch.stems.spec import StemRecipe, StemTask
+from hpss_batch.stems.stream import Block
+from hpss_batch.stems.task import commit, run_stems, write_stems
+from hpss_batch.stems.writer import measure
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import Corpus, open_corpus
 from hpss_batch.store.stem_records import StemRecord, declare, declared

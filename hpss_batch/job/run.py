@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpss_batch.config.job import Job
-from hpss_batch.corpus.stemfile import STEMS
 from hpss_batch.errors import ClusterError, StoreError
 from hpss_batch.job.cluster import Arrivals, open_client
 from hpss_batch.job.plan import Plan, plan
 from hpss_batch.job.survey import Progress
 from hpss_batch.job.work import Work, all_work
+from hpss_batch.stems.writer import STEMS
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.records import LAYOUT, committed_units, create_generation, read_commits, versions
 from hpss_batch.store.stem_records import declare, read_stems

@@ -4,20 +4,13 @@ Each record of stems has the size and a CRC32C of every file. The files are read
 rendered again, since stems are one `hpss-batch render` away.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import google_crc32c
-
-from hpss_batch.corpus.stemfile import STEMS
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
+from hpss_batch.stems.writer import STEMS, measure
 from hpss_batch.store.stem_records import Stem, StemRecord, declared_keys, read_settings, read_stems
-from hpss_batch.store.storage import Folder, is_url, object_store
-
-BLOCK = 2**20
-"""Bytes that are read at once."""
+from hpss_batch.store.storage import Folder
 
 
 def check_stems(folder: Folder) -> tuple[list[Finding], int, int]:
@@ -60,25 +53,3 @@ def _finding(key: str, record: StemRecord, stem: Stem, size: int | None) -> Find
     cure = f"`hpss-batch render OUT {record.track}`, with the settings of these stems, makes them anew"
     means = "the stems of this track do not add up to it any more"
     return Finding("wrong", f"{STEMS}/{stem.name} {what}", means, cure, tracks=(record.track,))
-
-
-def measure(url: str, name: str) -> tuple[int, int] | None:
-    """Size and CRC32C of a file; None where there is none."""
-    size, digest = 0, 0
-    try:
-        for block in _blocks(url, f"{STEMS}/{name}"):
-            size += len(block)
-            digest = google_crc32c.extend(digest, block)
-    except FileNotFoundError:
-        return None
-    return size, digest
-
-
-def _blocks(url: str, name: str) -> Iterator[bytes]:
-    if is_url(url):
-        for block in object_store(url).get(name).stream(min_chunk_size=BLOCK):
-            yield bytes(block)
-        return
-    with Path(url, name).open("rb") as file:
-        while block := file.read(BLOCK):
-            yield block

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpss_batch.errors import ClusterError
 from hpss_batch.job.cluster import DEATHS, Arrivals
-from hpss_batch.job.recipe import Recipe
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Outcome
+from hpss_batch.tasks.spec import Recipe
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -33,14 +33,14 @@ def narrow(
     client : Client
         A cluster with nothing else to do.
     recipe, unit, excluded
-        As in `hpss_batch.job.tasks.run_unit`.
+        As in `hpss_batch.tasks.unit.run_unit`.
 
     Returns
     -------
     dict of int to Outcome
         What to commit of the guilty, by row; empty where all lived this time.
     """
-    from hpss_batch.job.tasks import probe_pieces
+    from hpss_batch.tasks.unit import probe_pieces
 
     deaths, rounds = _rounds(client)
     guilty = dict[int, Outcome]()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpss_batch.job.plan import Plan
-from hpss_batch.job.recipe import StemRecipe, StemTask
-from hpss_batch.job.stemplan import seconds_of
+from hpss_batch.stems.plan import seconds_of
+from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome
 from hpss_batch.store.stem_records import StemRecord
@@ -62,7 +62,7 @@ class UnitWork:
 
     def call(self) -> Call:
         """The unit's task."""
-        from hpss_batch.job.tasks import run_unit
+        from hpss_batch.tasks.unit import run_unit
 
         return run_unit, (self.recipe, self.unit, self.excluded)
 
@@ -94,7 +94,7 @@ class StemWork:
 
     def call(self) -> Call:
         """The track's task."""
-        from hpss_batch.job.stems import run_stems
+        from hpss_batch.stems.task import run_stems
 
         return run_stems, (self.recipe, self.task)
 
@@ -104,8 +104,8 @@ class StemWork:
 
     def clear(self, client: "Client", say: Say) -> StemRecord | None:
         """Try the track alone; if it kills workers then too, it is quarantined."""
-        from hpss_batch.job.stems import commit
         from hpss_batch.job.suspicion import deaths_alone
+        from hpss_batch.stems.task import commit
 
         say(f"{self.name} killed its workers; trying it alone")
         deaths = deaths_alone(client, *self.call())

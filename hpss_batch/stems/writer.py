@@ -13,7 +13,7 @@ import contextlib
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from hpss_batch.store.storage import PARTIAL, is_url, object_store, sync
 STEMS = "stems"
 """The folder of a run directory that stems lie in."""
 
-BLOCK = 65_536
+SAMPLES = 65_536
 """Samples that libsndfile gets at once: it crashes when given minutes of Vorbis."""
 
 _TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
@@ -124,8 +124,8 @@ class StemFile:
     def write(self, block: NDArray[Any]) -> None:
         """Append samples of the encoding's `file_dtype`, shape (samples, channels)."""
         try:
-            for first in range(0, len(block), BLOCK):
-                self.file.write(block[first : first + BLOCK])
+            for first in range(0, len(block), SAMPLES):
+                self.file.write(block[first : first + SAMPLES])
         except (
             OSError,
             sf.SoundFileError,
@@ -176,3 +176,29 @@ class StemFile:
         return StoreError(
             f"{self.url}/{STEMS}/{self.name} cannot be {what}: {why}. Is the disk full, or the folder read-only?"
         )
+
+
+BLOCK = 2**20
+"""Bytes that are read at once."""
+
+
+def measure(url: str, name: str) -> tuple[int, int] | None:
+    """Size and CRC32C of a file; None where there is none."""
+    size, digest = 0, 0
+    try:
+        for block in _blocks(url, f"{STEMS}/{name}"):
+            size += len(block)
+            digest = google_crc32c.extend(digest, block)
+    except FileNotFoundError:
+        return None
+    return size, digest
+
+
+def _blocks(url: str, name: str) -> Iterator[bytes]:
+    if is_url(url):
+        for block in object_store(url).get(name).stream(min_chunk_size=BLOCK):
+            yield bytes(block)
+        return
+    with Path(url, name).open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator
 from time import perf_counter
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.corpus.stemfile import StemFile, tags_of
 from hpss_batch.errors import AudioError
-from hpss_batch.job.recipe import StemRecipe, StemTask
-from hpss_batch.job.sources import check_unchanged
-from hpss_batch.job.stream import Block, Stream
-from hpss_batch.job.tasks import reason
+from hpss_batch.stems.spec import StemRecipe, StemTask
+from hpss_batch.stems.stream import Block, Stream
+from hpss_batch.stems.writer import StemFile, tags_of
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.records import versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
+from hpss_batch.tasks.sources import check_unchanged
+from hpss_batch.tasks.unit import reason
 
 
 def run_stems(recipe: StemRecipe, task: StemTask) -> StemRecord:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import AudioError
-from hpss_batch.job.recipe import BLOCK, Recipe
-from hpss_batch.job.sources import Window
 from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, fill_value, quantise
 from hpss_batch.store.shard import ShardWriter
+from hpss_batch.tasks.spec import BLOCK, Recipe
+from hpss_batch.tasks.windows import Window
 
 if TYPE_CHECKING:  # sparse matrices are for those who want features
     from hpss_batch.dsp.features import FeatureParams

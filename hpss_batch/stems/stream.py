@@ -34,7 +34,7 @@ from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
-from hpss_batch.job.sources import Samples, Window
+from hpss_batch.tasks.windows import Samples, Window
 
 Float32 = NDArray[np.float32]
 

@@ -22,14 +22,14 @@ import google_crc32c
 import numpy as np
 
 from hpss_batch.errors import AudioError, StoreError
-from hpss_batch.job.bench import Bench, bench
-from hpss_batch.job.recipe import BLOCK, Recipe
-from hpss_batch.job.sources import AudioSource, Source, StoredSource
 from hpss_batch.store.layout import Piece, Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.schema import AXES
 from hpss_batch.store.shard import GROUP, shard_key
 from hpss_batch.store.storage import open_folder
+from hpss_batch.tasks.block import Bench, bench
+from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
+from hpss_batch.tasks.spec import BLOCK, Recipe
 
 Digests = dict[str, list[int | None]]
 

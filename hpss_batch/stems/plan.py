@@ -7,9 +7,9 @@ from typing import Any
 
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.config.job import Job, differences
-from hpss_batch.corpus.stemnames import Pattern, stem_names
 from hpss_batch.errors import StoreError
-from hpss_batch.job.recipe import StemRecipe, StemTask
+from hpss_batch.stems.names import Pattern, stem_names
+from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.stem_records import settings_key
@@ -52,7 +52,7 @@ class StemPlan:
     @property
     def task_bytes(self) -> int:
         """Upper bound on what rendering a track adds to a worker's memory, whatever its length."""
-        from hpss_batch.job.stream import stream_bytes
+        from hpss_batch.stems.stream import stream_bytes
 
         widest = max((task.track.source_channels for task in self.tasks), default=1)
         channels = 1 if self.recipe.channels == "mono" else widest

@@ -1,0 +1,1 @@
+"""One track to audio files, from end to end in bounded memory."""

@@ -1,0 +1,1 @@
+"""One unit to shards: what a worker does with a task."""

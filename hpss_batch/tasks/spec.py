@@ -1,0 +1,67 @@
+"""What does a task need to know besides its unit?"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpss_batch.dsp.framing import StftParams
+from hpss_batch.store.layout import Unit
+from hpss_batch.store.schema import AXES, Shape
+
+if TYPE_CHECKING:  # importing kernels is for those who separate
+    from hpss_batch.dsp.features import FeatureParams
+    from hpss_batch.dsp.hpss import HpssParams
+
+BLOCK = 256
+"""Frames that pass through the cache together."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a unit's task needs to know besides the unit: small, and the same for all units of a run.
+
+    Attributes
+    ----------
+    url : str
+        The run directory.
+    source : str or None
+        The run directory whose spectrograms are read; None to read audio.
+    stft, hpss : StftParams, HpssParams
+        How to transform and to separate.
+    shape : Shape
+        The arrays that are wanted.
+    channels : {"mono", "all"}
+        Whether channels are averaged.
+    n_channels : int
+        Width of the store's channel axis.
+    generation : int
+        The newest generation; a source opened before it may be too short.
+    features : FeatureParams or None
+        How the features in `shape` are computed.
+    """
+
+    url: str
+    source: str | None
+    stft: StftParams
+    hpss: "HpssParams"
+    shape: Shape
+    channels: Literal["mono", "all"]
+    n_channels: int
+    generation: int
+    features: "FeatureParams | None" = None
+
+    @property
+    def reach(self) -> int:
+        """Frames that a frame's results depend on, on each side at most: HPSS's halo, and what features look back."""
+        return self.hpss.halo + self.shape.before
+
+    def axis_values(self, unit: Unit) -> dict[str, NDArray[Any]]:
+        """What a unit's frames of the coordinates hold, by name; both follow from the layout."""
+        found = {name: np.full(self.shape.unit_frames, fill, dtype) for name, (dtype, fill) in AXES.items()}
+        for piece in unit.pieces:
+            rows = slice(piece.offset, piece.offset + piece.n_frames)
+            found["time"][rows] = self.stft.times(piece.first, piece.stop, self.shape.sample_rate)
+            found["track_index"][rows] = piece.index
+        return found
