@@ -10,26 +10,26 @@ if TYPE_CHECKING:
     from hpss_batch.config.job import Job
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
-    from hpss_batch.job.plan import Plan, plan
-    from hpss_batch.job.run import Result, run
     from hpss_batch.labelled import separate
     from hpss_batch.products.plots import plot
     from hpss_batch.products.windows import TrackWindows
+    from hpss_batch.runner.plan import Plan, plan
+    from hpss_batch.runner.run import Result, run
     from hpss_batch.store.corpus import Corpus, open_corpus
 
 _HOME = {
     "Corpus": "store.corpus",
     "HpssBatchError": "errors",
     "Job": "config.job",
-    "Plan": "job.plan",
-    "Result": "job.run",
+    "Plan": "runner.plan",
+    "Result": "runner.run",
     "TrackWindows": "products.windows",
     "hpss": "chunked",
     "istft": "dsp.stft",
     "open_corpus": "store.corpus",
-    "plan": "job.plan",
+    "plan": "runner.plan",
     "plot": "products.plots",
-    "run": "job.run",
+    "run": "runner.run",
     "separate": "labelled",
     "stft": "dsp.stft",
 }

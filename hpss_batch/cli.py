@@ -128,8 +128,9 @@ def plan(
 ) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
     from hpss_batch.console.live import OPENING, counting
-    from hpss_batch.console.planned import plan_figures, print_plan
-    from hpss_batch.job.plan import plan as make_plan
+    from hpss_batch.console.planned import print_plan
+    from hpss_batch.runner.estimate import plan_figures
+    from hpss_batch.runner.plan import plan as make_plan
 
     job = _job(source, output, overrides, stems)
     with counting(OPENING) as progress:
@@ -148,7 +149,7 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
     """Do what is not done yet. Run it again after anything: it goes on where it was."""
     from hpss_batch.console.done import print_result
     from hpss_batch.console.live import Live
-    from hpss_batch.job.run import run as do_run
+    from hpss_batch.runner.run import run as do_run
 
     job = _job(source, output, overrides, stems)
     with Live() as live:
@@ -170,7 +171,7 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
 def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
     """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
     from hpss_batch.console.done import print_rendered
-    from hpss_batch.job.render import render_tracks
+    from hpss_batch.runner.render import render_tracks
     from hpss_batch.text import printable
 
     records = render_tracks(out, tracks, overrides, lambda text: click.echo(printable(text), err=True))
@@ -185,7 +186,7 @@ def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
 def status(out: str, as_json: bool) -> None:
     """Say what is done, pending and failed in a run directory, and why."""
     from hpss_batch.console.done import print_status
-    from hpss_batch.job.status import read_status
+    from hpss_batch.runner.status import read_status
 
     found = read_status(out)
     if as_json:
@@ -269,8 +270,8 @@ def demo(output: str) -> None:
     from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
     from hpss_batch.console.done import print_result
     from hpss_batch.console.live import Live
-    from hpss_batch.job.run import run as do_run
     from hpss_batch.products import demo as show
+    from hpss_batch.runner.run import run as do_run
     from hpss_batch.store.corpus import open_corpus
 
     music, out = Path(output, "music"), Path(output, "out")

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 
 from hpss_batch.config.job import Job
-from hpss_batch.job.run import Result, run
+from hpss_batch.runner.run import Result, run
 
 THREADS = {
     "class": "distributed.LocalCluster",

@@ -16,7 +16,7 @@ from conftest import THREADS, music, shards
 from distributed import Client
 
 from hpss_batch.config.job import Job
-from hpss_batch.job.run import run
+from hpss_batch.runner.run import run
 from hpss_batch.store.corpus import Corpus, open_corpus
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -11,7 +11,7 @@ from conftest import settings
 
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
-from hpss_batch.job.run import run
+from hpss_batch.runner.run import run
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.storage import open_folder
 

@@ -11,7 +11,7 @@ from conftest import THREADS, music
 
 import hpss_batch
 from hpss_batch.config.job import Job
-from hpss_batch.job.run import run
+from hpss_batch.runner.run import run
 
 ROOT = Path(hpss_batch.__file__).parent
 MODULES = [

@@ -16,7 +16,7 @@ from conftest import music, settings
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.job.run import Result, run
+from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 
 RunJob = Callable[..., Result]
@@ -169,7 +169,7 @@ def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
     assert run_job(corpus_folder, tmp_path / "out").exit_status == 0
 
 
-@pytest.mark.parametrize("fails", ["create_generation", "_prepare", "_refresh"])
+@pytest.mark.parametrize("fails", ["create_generation", "prepare", "refresh"])
 def test_a_disk_that_is_full_when_records_are_written_is_told(
     fails: str, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +178,7 @@ def test_a_disk_that_is_full_when_records_are_written_is_told(
 
     (tmp_path / "music").mkdir()
     sf.write(tmp_path / "music" / "a.wav", music(1.0, 22050), 22050)
-    monkeypatch.setattr(f"hpss_batch.job.run.{fails}", full)
+    monkeypatch.setattr(f"hpss_batch.runner.run.{fails}", full)
     with pytest.raises(StoreError, match=r"out cannot be written: No space left on device\. Make room"):
         run_job(tmp_path / "music", tmp_path / "out")
     monkeypatch.undo()

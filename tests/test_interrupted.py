@@ -15,7 +15,7 @@ import soundfile as sf
 from conftest import music, settings, shards
 
 from hpss_batch.config.job import Job
-from hpss_batch.job.run import run
+from hpss_batch.runner.run import run
 from hpss_batch.store.corpus import open_corpus
 
 TRIES = 20

@@ -10,8 +10,8 @@ import soundfile as sf
 from conftest import music, settings
 
 from hpss_batch.config.job import Job
-from hpss_batch.job.plan import plan
-from hpss_batch.job.run import run
+from hpss_batch.runner.plan import plan
+from hpss_batch.runner.run import run
 from hpss_batch.store.corpus import open_corpus
 
 MEASURE = """
@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from hpss_batch.store.storage import open_folder
 from hpss_batch.config.job import Job
-from hpss_batch.job.plan import plan
-from hpss_batch.job.run import run
+from hpss_batch.runner.plan import plan
+from hpss_batch.runner.run import run
 from hpss_batch.tasks.unit import separate_unit
 
 job = Job.load(sys.argv[1])

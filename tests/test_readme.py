@@ -15,7 +15,7 @@ from conftest import THREADS, music
 
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job, template
-from hpss_batch.job.run import run
+from hpss_batch.runner.run import run
 
 README = Path(__file__).parents[1] / "README.md"
 

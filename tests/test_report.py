@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.job.run import Result, run
 from hpss_batch.products import charts, figures, markup
 from hpss_batch.products.excerpts import png
 from hpss_batch.products.gathered import choose, gather
 from hpss_batch.products.meter import spans
 from hpss_batch.products.report import write_report
+from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder

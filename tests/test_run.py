@@ -16,8 +16,8 @@ from conftest import SMALL, music, settings, shards
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
-from hpss_batch.job.plan import plan
-from hpss_batch.job.run import Result, run
+from hpss_batch.runner.plan import plan
+from hpss_batch.runner.run import Result, run
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.storage import open_folder

@@ -25,10 +25,10 @@ from hpss_batch.config.outputs import STEM_FORMATS
 from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ParameterError, StoreError, TrackError
-from hpss_batch.job.plan import plan
-from hpss_batch.job.render import render_tracks
-from hpss_batch.job.run import Result, run
-from hpss_batch.job.status import read_status
+from hpss_batch.runner.plan import plan
+from hpss_batch.runner.render import render_tracks
+from hpss_batch.runner.run import Result, run
+from hpss_batch.runner.status import read_status
 from hpss_batch.stems.stream import Stream, block_frames
 from hpss_batch.stems.writer import StemFile
 from hpss_batch.store.corpus import open_corpus

@@ -24,9 +24,9 @@ from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Verification
-from hpss_batch.job.render import render_tracks
-from hpss_batch.job.run import Result, run
 from hpss_batch.job.verify import verify
+from hpss_batch.runner.render import render_tracks
+from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 
 RunJob = Callable[..., Result]

@@ -5,8 +5,8 @@ from pathlib import Path
 from conftest import settings
 
 from hpss_batch.config.job import Job
-from hpss_batch.job.plan import plan
-from hpss_batch.job.work import all_work
+from hpss_batch.runner.plan import plan
+from hpss_batch.runner.work import all_work
 
 
 def test_units_go_in_order_and_tracks_from_the_longest_on(corpus_folder: Path, tmp_path: Path) -> None:

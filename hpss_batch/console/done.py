@@ -8,8 +8,8 @@ from rich.table import Table
 
 from hpss_batch.console.live import Live
 from hpss_batch.console.words import out, print_reasons
-from hpss_batch.job.run import Result
-from hpss_batch.job.status import RunStatus
+from hpss_batch.runner.run import Result
+from hpss_batch.runner.status import RunStatus
 from hpss_batch.store.stem_records import StemRecord
 from hpss_batch.text import clock, counted, pace, printable, size
 

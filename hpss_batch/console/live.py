@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from hpss_batch.console.words import err, out
-from hpss_batch.job.plan import Plan
-from hpss_batch.job.work import Work
+from hpss_batch.runner.plan import Plan
+from hpss_batch.runner.work import Work
 from hpss_batch.text import clock, counted, pace
 
 OPENING = "opening tracks"
@@ -48,7 +48,7 @@ class _Pace(ProgressColumn):
 
 
 class Live:
-    """Tells a run in a terminal; see `hpss_batch.job.run.Reporter`."""
+    """Tells a run in a terminal; see `hpss_batch.runner.execution.Reporter`."""
 
     def __init__(self) -> None:
         self.opening = _counter(OPENING)

@@ -1,14 +1,12 @@
 """How does a plan read?"""
 
-from typing import Any
-
 from rich.markup import escape
 from rich.table import Table
 
 from hpss_batch.console.words import out, print_reasons
-from hpss_batch.job.cluster import describe
-from hpss_batch.job.plan import Plan
-from hpss_batch.stems.plan import StemPlan
+from hpss_batch.runner.cluster import describe
+from hpss_batch.runner.estimate import plan_figures
+from hpss_batch.runner.plan import Plan
 from hpss_batch.text import clock, size
 
 
@@ -50,45 +48,3 @@ def print_plan(plan: Plan) -> None:
     print_reasons("cannot be read", figures["unreadable"])
     if plan.stems is not None:
         print_reasons("cannot have such stems", plan.stems.refused)
-
-
-def plan_figures(plan: Plan) -> dict[str, Any]:
-    """A plan's figures, fit for JSON."""
-    from hpss_batch.job.measure import estimate_seconds
-
-    catalog, counts = plan.catalog, plan.catalog.counts
-    tracks = {status: n for status, n in counts.items() if status not in ("superseded", "vanished")}
-    return {
-        "corpus": plan.job.corpus.path,
-        "output": plan.job.output.path,
-        "fingerprint": catalog.settings["fingerprint"],
-        "tracks": tracks,
-        "audio_seconds": sum(row.n_samples for row in plan.tracks) / plan.shape.sample_rate,
-        "units": {
-            "frames": plan.shape.unit_frames,
-            "total": len(catalog.units),
-            "done": len(catalog.commits),
-            "pending": len(plan.pending),
-            "waiting": plan.waiting,
-        },
-        "stems": stem_figures(plan.stems),
-        "array_bytes": plan.array_bytes,
-        "task_bytes": plan.task_bytes,
-        "cluster": describe(plan.job.cluster),
-        "seconds": estimate_seconds(plan),
-        "unreadable": {row.id: row.error for row in plan.tracks if row.error},
-    }
-
-
-def stem_figures(stems: StemPlan | None) -> dict[str, Any] | None:
-    """The figures of a plan's stems."""
-    if stems is None:
-        return None
-    return {
-        "encoding": f"{stems.recipe.encoding.format} {stems.recipe.encoding.subtype}",
-        "files": stems.n_files,
-        "pending": len(stems.tasks),
-        "done": stems.n_done,
-        "failed": stems.n_failed,
-        "refused": stems.refused,
-    }

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
 from hpss_batch.job.findings import Finding
-from hpss_batch.job.plan import Plan
-from hpss_batch.job.run import write_arrays, write_derived
+from hpss_batch.runner.derived import write_arrays, write_derived
+from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import BROKEN, open_group, refreshed
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.shard import GROUP

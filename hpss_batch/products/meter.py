@@ -13,9 +13,9 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.errors import HpssBatchError
-from hpss_batch.job.plan import Plan
 from hpss_batch.products.figures import FLOOR, Measured
 from hpss_batch.products.spectra import Spectra
+from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import reading
 from hpss_batch.store.layout import CHUNK_FRAMES
 from hpss_batch.store.schema import COMPONENTS, MASKS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError
-from hpss_batch.job.plan import Plan
+from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import open_group, reading
 
 Complex64 = NDArray[np.complex64]

@@ -23,8 +23,9 @@ import soundfile as sf
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.tracks import Track
 from hpss_batch.dsp.stft import StftParams
-from hpss_batch.job.run import Silent, run
-from hpss_batch.job.survey import placed
+from hpss_batch.runner.execution import Silent
+from hpss_batch.runner.run import run
+from hpss_batch.runner.survey import placed
 from hpss_batch.store.arrays import extend, write_frequency, write_tracks
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import open_corpus

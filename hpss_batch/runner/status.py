@@ -6,7 +6,7 @@ from typing import Any
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.job.survey import read_catalog
+from hpss_batch.runner.directory import read_catalog
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.records import Status
 from hpss_batch.store.storage import open_folder

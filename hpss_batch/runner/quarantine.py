@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.errors import ClusterError
-from hpss_batch.job.cluster import DEATHS, Arrivals
+from hpss_batch.runner.cluster import DEATHS, Arrivals
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Outcome
 from hpss_batch.tasks.spec import Recipe

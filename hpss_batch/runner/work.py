@@ -6,7 +6,7 @@ To the run both are the same: something to call with arguments, that commits its
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpss_batch.job.plan import Plan
+from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import seconds_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.layout import Unit
@@ -72,7 +72,7 @@ class UnitWork:
 
     def clear(self, client: "Client", say: Say) -> Commit | None:
         """Narrow down which of the unit's tracks kills workers, and leave it out."""
-        from hpss_batch.job.suspicion import narrow
+        from hpss_batch.runner.quarantine import narrow
 
         say(f"{self.name} killed its workers; looking for the track that does")
         guilty = narrow(client, self.recipe, self.unit, self.excluded)
@@ -104,7 +104,7 @@ class StemWork:
 
     def clear(self, client: "Client", say: Say) -> StemRecord | None:
         """Try the track alone; if it kills workers then too, it is quarantined."""
-        from hpss_batch.job.suspicion import deaths_alone
+        from hpss_batch.runner.quarantine import deaths_alone
         from hpss_batch.stems.task import commit
 
         say(f"{self.name} killed its workers; trying it alone")

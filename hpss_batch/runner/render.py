@@ -17,7 +17,7 @@ import numpy as np
 from hpss_batch.config.document import Override
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.job.survey import check_same, read_catalog
+from hpss_batch.runner.directory import check_same, read_catalog
 from hpss_batch.stems.plan import check_names, names_of, stem_plan, task_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block

@@ -3,7 +3,7 @@
 import os
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,11 @@ from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError
+from hpss_batch.runner.cluster import describe
+from hpss_batch.runner.plan import Plan
+from hpss_batch.stems.plan import StemPlan
 from hpss_batch.store.schema import COMPONENTS, MASKS
 from hpss_batch.tasks.spec import BLOCK
-
-if TYPE_CHECKING:
-    from hpss_batch.job.plan import Plan
-    from hpss_batch.stems.plan import StemPlan
 
 SAMPLED_SECONDS = 20.0
 """Audio that is decoded to see how fast that goes."""
@@ -32,7 +31,7 @@ START_SECONDS = 4.0
 """What it takes to start a local cluster and its imports."""
 
 
-def estimate_seconds(plan: "Plan") -> float | None:
+def estimate_seconds(plan: Plan) -> float | None:
     """Seconds that a run of the plan would take on this machine's cores; None where nothing is to do.
 
     A cluster elsewhere has other cores: the estimate then says how much work there is, not when it will be done.
@@ -48,7 +47,7 @@ def estimate_seconds(plan: "Plan") -> float | None:
     return START_SECONDS + stems / workers + each * frames / min(workers, len(plan.pending))
 
 
-def _stem_seconds(stems: "StemPlan") -> float:
+def _stem_seconds(stems: StemPlan) -> float:
     """Seconds that rendering takes on one core: of the first track that can be read, scaled to all."""
     from hpss_batch.stems.stream import Stream
 
@@ -71,7 +70,7 @@ def _stem_seconds(stems: "StemPlan") -> float:
     return encoding
 
 
-def _seconds_a_frame(plan: "Plan") -> float:
+def _seconds_a_frame(plan: Plan) -> float:
     """Transform and separate noise."""
     stft, halo = plan.stft, plan.recipe.hpss.halo
     first, n_frames = stft.n_fft, BLOCK + 2 * halo
@@ -92,7 +91,7 @@ def _seconds_a_frame(plan: "Plan") -> float:
     return best / BLOCK
 
 
-def _features(plan: "Plan", parts: "dict[str, NDArray[np.float32]]") -> None:
+def _features(plan: Plan, parts: "dict[str, NDArray[np.float32]]") -> None:
     """Compute features, with filter banks that the plan has made once."""
     from hpss_batch.dsp.features import frame_features
 
@@ -101,7 +100,7 @@ def _features(plan: "Plan", parts: "dict[str, NDArray[np.float32]]") -> None:
     frame_features(parts, plan.features, plan.stft, plan.banks)
 
 
-def _reading(plan: "Plan") -> float:
+def _reading(plan: Plan) -> float:
     """Seconds that decoding takes for a frame: of the first track that can be read."""
     rate, hop = plan.shape.sample_rate, plan.stft.hop_length
     for unit in plan.pending[:3]:
@@ -117,3 +116,45 @@ def _reading(plan: "Plan") -> float:
             except (AudioError, OSError):
                 continue  # the run will say why
     return 0.0
+
+
+def plan_figures(plan: Plan) -> dict[str, Any]:
+    """A plan's figures, fit for JSON."""
+    from hpss_batch.runner.estimate import estimate_seconds
+
+    catalog, counts = plan.catalog, plan.catalog.counts
+    tracks = {status: n for status, n in counts.items() if status not in ("superseded", "vanished")}
+    return {
+        "corpus": plan.job.corpus.path,
+        "output": plan.job.output.path,
+        "fingerprint": catalog.settings["fingerprint"],
+        "tracks": tracks,
+        "audio_seconds": sum(row.n_samples for row in plan.tracks) / plan.shape.sample_rate,
+        "units": {
+            "frames": plan.shape.unit_frames,
+            "total": len(catalog.units),
+            "done": len(catalog.commits),
+            "pending": len(plan.pending),
+            "waiting": plan.waiting,
+        },
+        "stems": stem_figures(plan.stems),
+        "array_bytes": plan.array_bytes,
+        "task_bytes": plan.task_bytes,
+        "cluster": describe(plan.job.cluster),
+        "seconds": estimate_seconds(plan),
+        "unreadable": {row.id: row.error for row in plan.tracks if row.error},
+    }
+
+
+def stem_figures(stems: StemPlan | None) -> dict[str, Any] | None:
+    """The figures of a plan's stems."""
+    if stems is None:
+        return None
+    return {
+        "encoding": f"{stems.recipe.encoding.format} {stems.recipe.encoding.subtype}",
+        "files": stems.n_files,
+        "pending": len(stems.tasks),
+        "done": stems.n_done,
+        "failed": stems.n_failed,
+        "refused": stems.refused,
+    }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.tracks import Listing
 from hpss_batch.dsp.framing import StftParams
-from hpss_batch.job.survey import Progress, survey
+from hpss_batch.runner.survey import Progress, survey
 from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit

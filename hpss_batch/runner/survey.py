@@ -21,16 +21,16 @@ from typing import Any
 
 from hpss_batch.audio.resampler import resampled_length
 from hpss_batch.config.document import flatten
-from hpss_batch.config.job import Job, differences
+from hpss_batch.config.job import Job
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
+from hpss_batch.runner.directory import check_same, is_run_directory, read_catalog
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import Placed, default_unit_frames, place, round_up
-from hpss_batch.store.records import FIRST, LAYOUT, Generation
-from hpss_batch.store.stem_records import read_stems, settings_key
-from hpss_batch.store.storage import Folder, check_place, is_url, open_folder
+from hpss_batch.store.records import Generation
+from hpss_batch.store.storage import check_place, open_folder
 
 Progress = Callable[[int, int], None]
 
@@ -83,31 +83,6 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     if is_run_directory(job.corpus.path):
         return _survey_store(job, retry_failed)
     return _survey_audio(job, retry_failed, progress)
-
-
-def read_catalog(job: Job, folder: Folder) -> Catalog | None:
-    """A job's run directory, with the stems of the kind that the job wants; None where nothing is placed."""
-    catalog = Catalog.read(folder)
-    if catalog is None or job.output.stems is None:
-        return catalog
-    return catalog.with_stems(read_stems(folder, settings_key(job.stem_settings())))
-
-
-def is_run_directory(path: str) -> bool:
-    """Whether a corpus is a run directory, whose stored spectrograms are then read."""
-    return is_url(path) or FIRST in open_folder(path).names(LAYOUT)
-
-
-def check_same(job: Job, catalog: Catalog, numerics: dict[str, Any]) -> None:
-    """Refuse a run directory whose numbers another job made."""
-    theirs = catalog.settings["numerics"]
-    found = differences(theirs, numerics)
-    if found:
-        raise StoreError(
-            f"{job.output.path} was made by a job whose settings give other numbers (there, then here):\n"
-            + "\n".join(f"  {line}" for line in found)
-            + "\nUse those settings, or another output.path"
-        )
 
 
 def _survey_audio(job: Job, retry_failed: bool, progress: Progress | None) -> Survey:
