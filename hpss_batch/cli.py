@@ -218,7 +218,7 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     """
     from hpss_batch.console.live import counting
     from hpss_batch.console.verified import print_verification
-    from hpss_batch.job.verify import verify as do_verify
+    from hpss_batch.verification.verify import verify as do_verify
 
     with counting("checking units") as progress:
         found = do_verify(

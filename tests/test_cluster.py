@@ -9,9 +9,9 @@ from conftest import THREADS, music, settings
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
-from hpss_batch.job.verify import verify
 from hpss_batch.runner import cluster
 from hpss_batch.runner.run import run
+from hpss_batch.verification.verify import verify
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from conftest import music, settings, shards
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ParameterError
-from hpss_batch.job.verify import verify
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
+from hpss_batch.verification.verify import verify
 
 RunJob = Callable[..., Result]
 

@@ -12,9 +12,9 @@ ROOT = Path(hpss_batch.__file__).parent
 LAYERS = [
     ["cli", "__main__"],
     ["console"],
+    ["products.report", "products.plots", "products.evaluation", "products.training"],
     ["products"],
     ["verification"],
-    ["job"],
     ["runner"],
     ["stems"],
     ["tasks"],
@@ -39,7 +39,7 @@ FORBIDDEN = {
     "labelled": {"zarr", "distributed", "soundfile", "obstore"},
     "config": {"dask", "distributed", "zarr", "soundfile", "click", "rich"},
     "runner": {"click", "rich"},
-    "job": {"click", "rich"},
+    "verification": {"click", "rich"},
 }
 """What a layer, with its sub-folders, has no business with."""
 

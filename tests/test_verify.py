@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.job.findings import Verification
-from hpss_batch.job.verify import verify
 from hpss_batch.runner.render import render_tracks
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
+from hpss_batch.verification.findings import Verification
+from hpss_batch.verification.verify import verify
 
 RunJob = Callable[..., Result]
 MASK = "corpus.zarr/harmonic_mask"
@@ -49,8 +49,8 @@ def client() -> Iterator[Client]:
 @pytest.fixture(autouse=True)
 def one_cluster(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of these tests on one cluster: starting one takes longer than most of them."""
-    for module in ("verify", "run"):
-        monkeypatch.setattr(f"hpss_batch.job.{module}.open_client", lambda *_: nullcontext(client))
+    for module in ("verification.verify", "runner.run"):
+        monkeypatch.setattr(f"hpss_batch.{module}.open_client", lambda *_: nullcontext(client))
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_coordinates_are_healed_without_a_source(out: Path, monkeypatch: pytest.
     group = zarr.open_group(out / "corpus.zarr", mode="r+")
     group["track_index"][1700:1900] = 1
     (out / "corpus.zarr" / "time" / "c.3").write_bytes(b"not a shard")
-    monkeypatch.setattr("hpss_batch.job.checks.separate_unit", None)
+    monkeypatch.setattr("hpss_batch.verification.units.separate_unit", None)
     found = verify(out, sample=0)
     assert [finding.place for finding in found.open] == ["unit 1, track_index", "unit 3, time"]
     assert verify(out, sample=0, heal=True).exit_status == 0
@@ -429,7 +429,7 @@ def test_content_that_changed_unseen_is_not_taken_for_healing(moving: tuple[Path
 
 def test_other_packages_are_named(moving: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, out = moving
-    monkeypatch.setattr("hpss_batch.job.checks.versions", lambda: {"numpy": "99.0"})
+    monkeypatch.setattr("hpss_batch.verification.units.versions", lambda: {"numpy": "99.0"})
     path = corpus / "short.wav"
     stamp = path.stat()
     path.write_bytes(path.read_bytes()[:-2000] + bytes(2000))

@@ -3,8 +3,8 @@
 from rich.markup import escape
 
 from hpss_batch.console.words import SHOWN, out
-from hpss_batch.job.findings import Finding, Verification
 from hpss_batch.text import printable
+from hpss_batch.verification.findings import Finding, Verification
 
 
 def print_verification(found: Verification) -> None:

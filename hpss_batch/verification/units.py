@@ -15,9 +15,6 @@ from functools import cached_property
 import numpy as np
 import zarr
 
-from hpss_batch.job.findings import Finding, UnitCheck
-from hpss_batch.job.metadata import read_array, read_values
-from hpss_batch.job.reading import Reading, read_shard
 from hpss_batch.store.arrays import open_group, zarr_settings
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome, versions
@@ -26,6 +23,9 @@ from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.block import bench
 from hpss_batch.tasks.spec import Recipe
 from hpss_batch.tasks.unit import separate_unit, write_axes
+from hpss_batch.verification.findings import Finding, UnitCheck
+from hpss_batch.verification.metadata import read_array, read_values
+from hpss_batch.verification.shards import Reading, read_shard
 
 Readings = dict[tuple[str, int], Reading]
 

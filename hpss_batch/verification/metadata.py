@@ -15,7 +15,6 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
-from hpss_batch.job.findings import Finding
 from hpss_batch.runner.derived import write_arrays, write_derived
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import BROKEN, open_group, refreshed
@@ -24,6 +23,7 @@ from hpss_batch.store.shard import GROUP
 from hpss_batch.store.storage import PARTIAL, Folder, is_url
 from hpss_batch.store.track_table import missing_rows, summary_names, track_variables
 from hpss_batch.text import counted
+from hpss_batch.verification.findings import Finding
 
 Shards = dict[int, dict[tuple[str, int], str]]
 """For each unit, the shards that exist: their names in the array's folder, by array and channel."""

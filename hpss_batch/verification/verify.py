@@ -20,10 +20,6 @@ from typing import TYPE_CHECKING, Any
 from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
-from hpss_batch.job.checks import Task, check_unit
-from hpss_batch.job.findings import Finding, UnitCheck, Verification
-from hpss_batch.job.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
-from hpss_batch.job.stemcheck import check_stems
 from hpss_batch.runner.cluster import Arrivals, open_client
 from hpss_batch.runner.directory import is_run_directory
 from hpss_batch.runner.plan import Plan
@@ -31,6 +27,10 @@ from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, committed_units, read_generations
 from hpss_batch.store.storage import Folder, open_folder
+from hpss_batch.verification.findings import Finding, UnitCheck, Verification
+from hpss_batch.verification.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
+from hpss_batch.verification.stems import check_stems
+from hpss_batch.verification.units import Task, check_unit
 
 if TYPE_CHECKING:
     from distributed import Client

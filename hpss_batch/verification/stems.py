@@ -7,10 +7,10 @@ rendered again, since stems are one `hpss-batch render` away.
 from concurrent.futures import ThreadPoolExecutor
 
 from hpss_batch.errors import StoreError
-from hpss_batch.job.findings import Finding
 from hpss_batch.stems.writer import STEMS, measure
 from hpss_batch.store.stem_records import Stem, StemRecord, declared_keys, read_settings, read_stems
 from hpss_batch.store.storage import Folder
+from hpss_batch.verification.findings import Finding
 
 
 def check_stems(folder: Folder) -> tuple[list[Finding], int, int]:
