@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.labelled import separate
-    from hpss_batch.products.plots import plot
-    from hpss_batch.products.windows import TrackWindows
+    from hpss_batch.products.plots.plot import plot
+    from hpss_batch.products.training.windows import TrackWindows
     from hpss_batch.runner.plan import Plan, plan
     from hpss_batch.runner.run import Result, run
     from hpss_batch.store.corpus import Corpus, open_corpus
@@ -23,12 +23,12 @@ _HOME = {
     "Job": "config.job",
     "Plan": "runner.plan",
     "Result": "runner.run",
-    "TrackWindows": "products.windows",
+    "TrackWindows": "products.training.windows",
     "hpss": "chunked",
     "istft": "dsp.stft",
     "open_corpus": "store.corpus",
     "plan": "runner.plan",
-    "plot": "products.plots",
+    "plot": "products.plots.plot",
     "run": "runner.run",
     "separate": "labelled",
     "stft": "dsp.stft",

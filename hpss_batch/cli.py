@@ -253,7 +253,7 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
 def report(out: str, output: str | None, tracks: int, sample: int) -> None:
     """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
     from hpss_batch.console.live import counting
-    from hpss_batch.products.report import write_report
+    from hpss_batch.products.report.report import write_report
 
     with counting("looking at tracks") as progress:
         place = write_report(out, output, tracks=tracks, sample=sample, progress=progress)
@@ -307,9 +307,9 @@ def evaluate(
     truth: Sequence[str], pattern: str, path: str | None, overrides: Sequence[str], output: str
 ) -> None:
     """Score separation against known stems: SI-SDR, SDR, SIR, SAR, beside an ideal mask's."""
-    from hpss_batch.products import evaluate as evaluation
-    from hpss_batch.products.scoreboard import print_scores
-    from hpss_batch.products.truth import find_pieces
+    from hpss_batch.console.scores import print_scores
+    from hpss_batch.products.evaluation import evaluate as evaluation
+    from hpss_batch.products.evaluation.truth import find_pieces
 
     evaluation.check_overrides(overrides)
     job = _job(path, None, overrides) if path else _job(truth[0], "evaluation", overrides)
@@ -331,7 +331,7 @@ def evaluate(
 @click.option("--duration", type=float, help="Seconds to show; to the end by default.")
 def show(out: str, track: str, output: str | None, start: float, duration: float | None) -> None:
     """Draw a track's spectrograms: full, harmonic, percussive, and residual where there is one."""
-    from hpss_batch.products.plots import plot_track, save
+    from hpss_batch.products.plots.plot import plot_track, save
 
     figure = plot_track(out, track, start=start, duration=duration)
     click.echo(f"Wrote {save(figure, output or f'{Path(track).stem}.png')}")

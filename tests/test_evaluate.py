@@ -17,10 +17,10 @@ from hpss_batch.cli import main
 from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
-from hpss_batch.products import evaluate as evaluation
-from hpss_batch.products.evaluate import Settings, evaluate, gains, medians, save, score, table
-from hpss_batch.products.scores import NAMES, Gram, Ratios, median
-from hpss_batch.products.truth import Piece, find_pieces
+from hpss_batch.products.evaluation import evaluate as evaluation
+from hpss_batch.products.evaluation.evaluate import Settings, evaluate, gains, medians, save, score, table
+from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
+from hpss_batch.products.evaluation.truth import Piece, find_pieces
 
 SMALL = Settings(StftParams(256, 64), HpssParams((17, 17)))
 HALF = 10 * np.log10(0.5)

@@ -19,9 +19,9 @@ import hpss_batch
 from hpss_batch import open_corpus, separate, stft
 from hpss_batch.cli import main
 from hpss_batch.errors import HpssBatchError, ParameterError, TrackError
-from hpss_batch.products import raster
-from hpss_batch.products.plots import plot, plot_track, save
-from hpss_batch.products.raster import Stretch, images
+from hpss_batch.products.plots import raster
+from hpss_batch.products.plots.plot import plot, plot_track, save
+from hpss_batch.products.plots.raster import Stretch, images
 
 RATE = 22050
 TICKS = ["50", "100", "200", "500", "1k", "2k", "5k", "10k"]

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.products import charts, figures, markup
-from hpss_batch.products.excerpts import png
-from hpss_batch.products.gathered import choose, gather
-from hpss_batch.products.meter import spans
-from hpss_batch.products.report import write_report
+from hpss_batch.products.report import cards, html, metrics
+from hpss_batch.products.report.excerpts import png
+from hpss_batch.products.report.gather import choose, gather
+from hpss_batch.products.report.measure import spans
+from hpss_batch.products.report.report import write_report
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.stem_records import Stem, StemRecord
@@ -313,11 +313,11 @@ def _dump(browser: str, place: Path, profile: Path) -> str:
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Z", "C", "Cs"])))
 def test_no_text_becomes_markup(text: str) -> None:
-    page = markup.element("p", text, title=text, class_=None)
+    page = html.element("p", text, title=text, class_=None)
     page.encode()
     parsed = Page(page)
     assert parsed.tags == ["p"]
-    assert "".join(parsed.text) == markup.printable(text)
+    assert "".join(parsed.text) == html.printable(text)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**5))
@@ -350,7 +350,7 @@ def test_pictures_are_what_they_were_made_of() -> None:
 def test_shares_are_those_of_the_components(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
     """From stored spectrograms, and from masks and the audio: the same."""
     masks = ["harmonic_mask", "percussive_mask"]
-    found = list[dict[str, figures.Measured]]()
+    found = list[dict[str, metrics.Measured]]()
     for name, arrays in (("all", ["spectrogram", *masks]), ("masks", masks)):
         run_job(corpus_folder, tmp_path / name, output__arrays=arrays)
         gathered = gather(open_folder(tmp_path / name), tracks=0, sample=100)
@@ -372,8 +372,8 @@ def test_shares_are_those_of_the_components(corpus_folder: Path, tmp_path: Path,
 
 
 def test_short_tracks_are_passed_over_and_that_is_said() -> None:
-    def some(*seconds: float) -> list[figures.Measured]:
-        return [figures.Measured(i, f"t{i}", s, {"percussive_energy": i / 10}) for i, s in enumerate(seconds)]
+    def some(*seconds: float) -> list[metrics.Measured]:
+        return [metrics.Measured(i, f"t{i}", s, {"percussive_energy": i / 10}) for i, s in enumerate(seconds)]
 
     chosen = {why: one.track for one, why in choose(some(9, 9, 9, 1), 3)}
     assert chosen["the most percussive of those of 4 s or more"] == "t2"
@@ -384,13 +384,13 @@ def test_short_tracks_are_passed_over_and_that_is_said() -> None:
 
 
 def test_one_clipped_sample_can_be_told_from_none() -> None:
-    nothing = figures.Measured(0, "t", 3600.0)
+    nothing = metrics.Measured(0, "t", 3600.0)
     stems = [Stem("t.flac", 1, 1, clipped, 1.1) for clipped in (0, 1)]
     record = StemRecord(0, "t", "done", n_samples=10**9, sample_rate=44100, channels=2)
-    clipped = next(figure for figure in figures.FIGURES if figure.key == "clipped")
+    clipped = next(figure for figure in metrics.FIGURES if figure.key == "clipped")
     shown = [
         clipped.words(
-            figures.with_stems(nothing, replace(record, stems={"harmonic": stem})).values["clipped"]
+            metrics.with_stems(nothing, replace(record, stems={"harmonic": stem})).values["clipped"]
         )
         for stem in stems
     ]
@@ -404,22 +404,22 @@ def test_lengths_that_differ_read_differently(seconds: float, ratio: float) -> N
 
 @given(st.dictionaries(st.sampled_from(["done", "failed", "pending"]), st.floats(1e-3, 1e9), min_size=1))
 def test_parts_of_a_bar_fill_it(parts: dict[str, float]) -> None:
-    grown = [float(x) for x in re.findall(r"flex-grow:([0-9.]+)", charts.shares(parts, "parts"))]
+    grown = [float(x) for x in re.findall(r"flex-grow:([0-9.]+)", cards.shares(parts, "parts"))]
     assert len(grown) == len(parts)
     assert sum(grown) == pytest.approx(1000, abs=0.01)
 
 
 @given(st.text("ab/_<", max_size=20))
 def test_a_name_that_may_be_broken_is_still_the_name(text: str) -> None:
-    assert "".join(Page(markup.element("p", markup.path(text))).text) == text
+    assert "".join(Page(html.element("p", html.path(text))).text) == text
 
 
 def test_outliers_are_far_from_the_middle() -> None:
     measured = [
-        figures.Measured(i, f"t{i}", 1.0, {"entropy": value})
+        metrics.Measured(i, f"t{i}", 1.0, {"entropy": value})
         for i, value in enumerate([0.5, 0.51, 0.49, 0.5, 0.52, 0.48, 0.505, 0.95])
     ]
-    found = figures.outliers(measured)
+    found = metrics.outliers(measured)
     assert [(outlier.measured.track, outlier.figure.key) for outlier in found] == [("t7", "entropy")]
     assert found[0].distance > 10
-    assert figures.outliers(measured[:5]) == []
+    assert metrics.outliers(measured[:5]) == []

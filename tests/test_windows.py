@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hpss_batch import TrackWindows, open_corpus
 from hpss_batch.errors import CorpusError, ParameterError, TrackError
-from hpss_batch.products.batches import Batches
+from hpss_batch.products.training.batches import Batches
 from hpss_batch.store.arrays import open_group
 
 SECONDS = {"a.wav": 9.0, "b.wav": 0.2, "c.wav": 2.0, "d.wav": 0.0, "e.wav": 3.1}

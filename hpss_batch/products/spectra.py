@@ -1,19 +1,34 @@
-"""Where does a report get a track's spectrogram from? The store, the store that it was made from, or the audio."""
+"""Where does a product get a track's spectrogram from? The store, the store that it was made from, or the audio.
 
+`Spectra` reads what there is of a run directory with its plan. `recorded_frames` computes the magnitudes of an opened
+corpus that stores only masks, if the audio is still there.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.dsp.stft import context, stft_frames
+from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import open_group, reading
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.corpus import Corpus
+from hpss_batch.store.layout import Placed
+from hpss_batch.store.storage import open_folder
 
+Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
+
+Frames = Callable[[int, int], Float32]
+"""Values of the frames from first to stop, shape (channel, frame, bin): magnitudes, or weights."""
 
 
 class Spectra:
@@ -86,3 +101,49 @@ def _spectrogram(group: zarr.Group | None, url: str) -> "zarr.Array[Any] | None"
     with reading(url):
         array = None if group is None else group.get("spectrogram")
     return array if isinstance(array, zarr.Array) else None
+
+
+def recorded_frames(corpus: Corpus, track: str) -> Frames | None:
+    """Magnitudes by frames, computed from a track's audio as the run did; None if its file is not there, or changed.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        A run directory.
+    track : str
+        A track that is done.
+    """
+    catalog = Catalog.read(open_folder(corpus.path))
+    row = catalog.rows[catalog.current[track]] if catalog else None
+    if catalog is None or row is None or not _is_there(row):
+        return None
+    n_samples = int(corpus.tracks.sel(track=track).n_samples)
+    channels = corpus.dataset.attrs["job"]["corpus"]["channels"]
+    return partial(_magnitudes, row.path, n_samples, corpus.sample_rate, channels, catalog.stft)
+
+
+def _is_there(row: Placed) -> bool:
+    """Whether a track's file is still what it was."""
+    try:
+        found = os.stat(row.path)
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns) == (row.source_size, row.source_mtime)
+
+
+def _magnitudes(
+    path: str,
+    n_samples: int,
+    sample_rate: int,
+    channels: Literal["mono", "all"],
+    stft: StftParams,
+    first: int,
+    stop: int,
+) -> Float32:
+    """Magnitudes of some frames, shape (channel, frame, bin)."""
+    start, end = stft.sample_span(first, stop)
+    start, end = max(start - context(stft), 0), min(end + context(stft), n_samples)
+    with Recording(path, sample_rate=sample_rate, channels=channels) as recording:
+        samples = recording.read(start, end)
+    frames = [stft_frames(channel, start, n_samples, first, stop, stft) for channel in samples]
+    return np.abs(np.stack(frames))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.errors import CorpusError, ParameterError
-from hpss_batch.products.batches import Batches, Indices, whole
+from hpss_batch.products.training.batches import Batches, Indices, whole
 from hpss_batch.store.arrays import open_group, reading
 from hpss_batch.store.chunk_reader import ChunkReader
 from hpss_batch.store.corpus import Corpus, open_corpus

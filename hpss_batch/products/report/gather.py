@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.products.excerpts import SECONDS, Cutter, Excerpt
-from hpss_batch.products.figures import Measured, Outlier, outliers, sample_rows, with_stems
-from hpss_batch.products.meter import Meter
+from hpss_batch.products.report.excerpts import SECONDS, Cutter, Excerpt
+from hpss_batch.products.report.measure import Meter
+from hpss_batch.products.report.metrics import Measured, Outlier, outliers, sample_rows, with_stems
 from hpss_batch.runner.directory import is_run_directory
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import open_group

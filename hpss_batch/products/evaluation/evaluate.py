@@ -29,8 +29,8 @@ from hpss_batch.config.job import Job
 from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, check_nola, context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, ParameterError
-from hpss_batch.products.scores import NAMES, Gram, Ratios, median
-from hpss_batch.products.truth import COMPONENTS, Piece
+from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
+from hpss_batch.products.evaluation.truth import COMPONENTS, Piece
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -111,7 +111,7 @@ def evaluate(
     Parameters
     ----------
     pieces : iterable of Piece
-        As from `hpss_batch.products.truth.find_pieces`.
+        As from `hpss_batch.products.evaluation.truth.find_pieces`.
     settings : Settings, optional
         What is evaluated.
     told : callable, optional

@@ -13,7 +13,7 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.errors import HpssBatchError
-from hpss_batch.products.figures import FLOOR, Measured
+from hpss_batch.products.report.metrics import FLOOR, Measured
 from hpss_batch.products.spectra import Spectra
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import reading

@@ -1,16 +1,19 @@
-"""How do a few tracks, and the figures of many, look on a page?"""
+"""How do a few tracks, and the figures of many, look on a page?
 
-from collections.abc import Iterator, Sequence
+Figures are small SVG drawings in the page's own colours. They stretch to whatever width there is; words stand beside
+them as text, so that they stay readable on a phone and are found by a search.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hpss_batch.products.charts import histogram
-from hpss_batch.products.excerpts import Excerpt
-from hpss_batch.products.figures import FIGURES, Figure
-from hpss_batch.products.gathered import Findings, Portrait
-from hpss_batch.products.markup import Html, data_uri, element
-from hpss_batch.products.meter import SPANS
-from hpss_batch.products.tables import link
+from hpss_batch.products.report.excerpts import Excerpt
+from hpss_batch.products.report.gather import Findings, Portrait
+from hpss_batch.products.report.html import Html, data_uri, element
+from hpss_batch.products.report.measure import SPANS
+from hpss_batch.products.report.metrics import FIGURES, Figure
+from hpss_batch.products.report.tables import link
 from hpss_batch.text import duration
 
 VOICES = {
@@ -145,3 +148,69 @@ def _histogram(figure: Figure, values: Sequence[float], middle: str) -> Html:
     )
     shown = [float(np.log(v)) if figure.log else v for v in (low, high, *values)]
     return histogram(shown[2:], shown[0], shown[1], ends, label)
+
+
+WIDTH, HEIGHT = 300, 90
+BINS = 28
+
+
+def histogram(values: Sequence[float], low: float, high: float, words: Sequence[str], label: str) -> Html:
+    """How values are spread over low … high, with the median marked and each value as a tick below.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Finite.
+    low, high : float
+        Ends of the axis; values beyond are counted at the end.
+    words : sequence of str
+        What stands below the axis, evenly spread: at its beginning, its middle, its end.
+    label : str
+        What it shows, for those who cannot see it.
+    """
+    span = (high - low) or 1.0
+    clipped = np.clip((np.asarray(values, dtype=float) - low) / span, 0, 1)
+    counts, _ = np.histogram(clipped, BINS, (0, 1))
+    step, top = WIDTH / BINS, HEIGHT - 12
+    scale = (top - 4) / max(int(counts.max()), 1)
+    bars = [
+        element(
+            "rect",
+            x=f"{i * step + 0.75:.2f}",
+            y=f"{top - n * scale:.2f}",
+            width=f"{step - 1.5:.2f}",
+            height=f"{n * scale:.2f}",
+            rx="1",
+            class_="bar",
+        )
+        for i, n in enumerate(counts.tolist())
+        if n
+    ]
+    middle = f"{float(np.median(clipped)) * WIDTH:.2f}"
+    ticks = "".join(f"M{x * WIDTH:.1f} {top + 4}v6" for x in np.unique(np.round(clipped, 3)))
+    drawing = element(
+        "svg",
+        bars,
+        element("path", d=f"M0 {top + 0.5}H{WIDTH}", class_="axis"),
+        element("path", d=ticks, class_="rug"),
+        element("path", d=f"M{middle} 0V{top}", class_="median"),
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=label,
+    )
+    return element("div", drawing, _scale(words), class_="histogram")
+
+
+def _scale(words: Sequence[str]) -> Html:
+    return element("div", [element("span", word) for word in words], class_="scale")
+
+
+def shares(parts: Mapping[str, float], label: str) -> Html:
+    """Parts of a whole as one bar; `parts` names each part's class and gives its size."""
+    total = sum(parts.values()) or 1.0
+    grown = [
+        element("span", class_=f"part {name}", style=f"flex-grow:{1000 * value / total:.3f}")
+        for name, value in parts.items()
+    ]
+    return element("div", grown, role="img", aria_label=label, class_="shares")

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hpss_batch.products.evaluate import ESTIMATES, Score, Settings, gains, medians
-from hpss_batch.products.scores import NAMES
-from hpss_batch.products.truth import COMPONENTS
+from hpss_batch.products.evaluation.evaluate import ESTIMATES, Score, Settings, gains, medians
+from hpss_batch.products.evaluation.scores import NAMES
+from hpss_batch.products.evaluation.truth import COMPONENTS
 
 _WIDTH = 80
 """Columns that the tables need: in a narrower terminal lines are broken, and no digit is lost."""

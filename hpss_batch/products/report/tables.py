@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from hpss_batch.products.figures import FIGURES, Measured
-from hpss_batch.products.gathered import Findings
-from hpss_batch.products.markup import Child, Html, element, path
+from hpss_batch.products.report.gather import Findings
+from hpss_batch.products.report.html import Child, Html, element, path
+from hpss_batch.products.report.metrics import FIGURES, Measured
 from hpss_batch.text import counted, duration
 
 LISTED = 200

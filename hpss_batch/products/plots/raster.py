@@ -5,19 +5,18 @@ logarithmic axis, of the spectrum as straight lines between bins: low bands are 
 high ones cover many. Frames are taken block by block, so that ten hours need no more memory than ten seconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.errors import ParameterError
+from hpss_batch.products.spectra import Frames
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-Frames = Callable[[int, int], Float32]
-"""Values of the frames from first to stop, shape (channel, frame, bin): magnitudes, or weights."""
 
 ROWS, COLUMNS = 480, 1600
 """Pixels at most."""

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from hpss_batch.errors import StoreError
-from hpss_batch.products.gathered import Progress, gather
-from hpss_batch.products.page import render
+from hpss_batch.products.report.gather import Progress, gather
+from hpss_batch.products.report.page import render
 from hpss_batch.store.storage import open_folder
 
 SAMPLE = 200

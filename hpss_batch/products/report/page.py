@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 
 from hpss_batch import __version__
-from hpss_batch.products.cards import distributions, portraits
-from hpss_batch.products.charts import shares
-from hpss_batch.products.gathered import Findings
-from hpss_batch.products.markup import Html, element, escape, path, prose
-from hpss_batch.products.tables import LISTED, outlier_table, row, table, track_table
+from hpss_batch.products.report.cards import distributions, portraits, shares
+from hpss_batch.products.report.gather import Findings
+from hpss_batch.products.report.html import Html, element, escape, path, prose
+from hpss_batch.products.report.tables import LISTED, outlier_table, row, table, track_table
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.text import counted, duration, size
 
@@ -52,7 +51,7 @@ def render(found: Findings) -> str:
             "Driedger, Müller & Disch 2014.",
         ),
     ]
-    style = files("hpss_batch.products").joinpath("report.css").read_text(encoding="utf-8")
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
     head = [
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import check_nola, istft_samples
 from hpss_batch.errors import ParameterError
-from hpss_batch.products.meter import Meter
+from hpss_batch.products.report.measure import Meter
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.schema import MASKS
 

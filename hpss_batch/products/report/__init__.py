@@ -1,0 +1,1 @@
+"""One page on a run directory, to look at and listen to."""

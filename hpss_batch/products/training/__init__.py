@@ -1,0 +1,1 @@
+"""Windows and batches of a run directory, to train on."""
