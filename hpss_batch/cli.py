@@ -127,8 +127,8 @@ def plan(
     as_json: bool,
 ) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
-    from hpss_batch.console.live import OPENING, counting
-    from hpss_batch.console.planned import print_plan
+    from hpss_batch.console.output import print_plan
+    from hpss_batch.console.terminal import OPENING, counting
     from hpss_batch.runner.estimate import plan_figures
     from hpss_batch.runner.plan import plan as make_plan
 
@@ -147,8 +147,8 @@ def plan(
 @_stems
 def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was."""
-    from hpss_batch.console.done import print_result
-    from hpss_batch.console.live import Live
+    from hpss_batch.console.output import print_result
+    from hpss_batch.console.terminal import Live
     from hpss_batch.runner.run import run as do_run
 
     job = _job(source, output, overrides, stems)
@@ -170,7 +170,7 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
 )
 def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
     """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
-    from hpss_batch.console.done import print_rendered
+    from hpss_batch.console.output import print_rendered
     from hpss_batch.runner.render import render_tracks
     from hpss_batch.text import printable
 
@@ -185,7 +185,7 @@ def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print every track for programs.")
 def status(out: str, as_json: bool) -> None:
     """Say what is done, pending and failed in a run directory, and why."""
-    from hpss_batch.console.done import print_status
+    from hpss_batch.console.output import print_status
     from hpss_batch.runner.status import read_status
 
     found = read_status(out)
@@ -216,8 +216,8 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     Exit status: 0 what was checked is sound now (healed included), 1 something is wrong or could not be proven, 2
     nothing could be verified.
     """
-    from hpss_batch.console.live import counting
-    from hpss_batch.console.verified import print_verification
+    from hpss_batch.console.output import print_verification
+    from hpss_batch.console.terminal import counting
     from hpss_batch.verification.verify import verify as do_verify
 
     with counting("checking units") as progress:
@@ -252,7 +252,7 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
 )
 def report(out: str, output: str | None, tracks: int, sample: int) -> None:
     """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
-    from hpss_batch.console.live import counting
+    from hpss_batch.console.terminal import counting
     from hpss_batch.products.report.report import write_report
 
     with counting("looking at tracks") as progress:
@@ -268,8 +268,8 @@ def demo(output: str) -> None:
     """Make a small corpus of music, run the real job on it, and say how well it did."""
     from hpss_batch.config.job import Job
     from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
-    from hpss_batch.console.done import print_result
-    from hpss_batch.console.live import Live
+    from hpss_batch.console.output import print_result
+    from hpss_batch.console.terminal import Live
     from hpss_batch.products import demo as show
     from hpss_batch.runner.run import run as do_run
     from hpss_batch.store.corpus import open_corpus

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from hpss_batch.console.words import out
+from hpss_batch.console.terminal import out
 from hpss_batch.products.demo import DAMAGED, PIECES, Score
 
 

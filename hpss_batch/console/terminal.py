@@ -1,18 +1,40 @@
-"""What does a command say while it is at work?"""
+"""Where do words go, and what does a command say while it is at work?"""
+
+from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hpss_batch.console.words import err, out
-from hpss_batch.runner.plan import Plan
-from hpss_batch.runner.work import Work
-from hpss_batch.text import clock, counted, pace
+from hpss_batch.text import clock, counted, pace, printable
+
+if TYPE_CHECKING:
+    from hpss_batch.runner.plan import Plan
+    from hpss_batch.runner.work import Work
+
+SHOWN = 20
+"""Failed tracks that are listed; `status --json` has all."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+
+def print_reasons(heading: str, reasons: Mapping[str, str]) -> None:
+    """A list of tracks and why, as far as a person reads it; nothing where there is none."""
+    if not reasons:
+        return
+    out.print(f"[bold]{len(reasons):,} {heading}:")
+    for track, reason in list(reasons.items())[:SHOWN]:
+        out.print(f"  [red]{escape(printable(track))}[/]: {escape(printable(reason))}")
+    if len(reasons) > SHOWN:
+        out.print(f"  … and {len(reasons) - SHOWN:,} more")
+
 
 OPENING = "opening tracks"
 """What planning does that takes long."""

@@ -1,0 +1,136 @@
+"""How do plans, results, states and proofs read in a terminal?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from hpss_batch.console.terminal import SHOWN, Live, out, print_reasons
+from hpss_batch.text import clock, counted, pace, printable, size
+
+if TYPE_CHECKING:
+    from hpss_batch.runner.plan import Plan
+    from hpss_batch.runner.run import Result
+    from hpss_batch.runner.status import RunStatus
+    from hpss_batch.store.stem_records import StemRecord
+    from hpss_batch.verification.findings import Finding, Verification
+
+
+def print_result(result: Result, live: Live) -> None:
+    """How a run ended, and what to do next."""
+    url = result.plan.job.output.path
+    if live.n_tasks:
+        seconds = time.monotonic() - live.began
+        out.print(f"{clock(live.done)} of audio in {clock(seconds)}: {pace(live.done, seconds)}.")
+    nothing = "" if live.n_tasks or result.broken else "Nothing to do: "
+    out.print(f"{nothing}{result.catalog.told()}. Results: {escape(url)}")
+    print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
+    print_reasons("without stems", result.catalog.stemless)
+    print_reasons("with clipped stems", result.clipped)
+    print_reasons("not done", result.broken)
+    if result.broken:
+        out.print("Run the same command again to try these again.")
+    elif result.failed:
+        out.print("Run again with --retry-failed once their files are mended.")
+
+
+def print_rendered(url: str, records: Mapping[str, StemRecord]) -> None:
+    """Which files were rendered, or why not."""
+    folder = f"{url.rstrip('/')}/stems"
+    for record in records.values():
+        for stem in record.stems.values():
+            words = f", {stem.clipped:,} samples clipped (peak {stem.peak:.2f})" if stem.clipped else ""
+            out.print(f"{escape(printable(f'{folder}/{stem.name}'))}  {size(stem.n_bytes)}{words}")
+    failed = {track: record.error or "" for track, record in records.items() if record.status != "done"}
+    print_reasons("failed", failed)
+
+
+def print_status(status: RunStatus) -> None:
+    """The state of a run directory."""
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("status", style="bold")
+    table.add_column("tracks", justify="right")
+    table.add_column("audio", justify="right")
+    for name, n in sorted(status.catalog.counts.items()):
+        table.add_row(name, f"{n:,}", clock(status.seconds[name]))
+    out.print(table)
+    pending = len(status.catalog.pending_units())
+    if status.catalog.has_units:
+        out.print(f"{counted(len(status.catalog.commits), 'unit')} done, {pending:,} to do")
+    if status.stems is not None:
+        out.print(
+            "stems of " + ", ".join(f"{counted(n, 'track')} {what}" for what, n in status.stems.items() if n)
+        )
+    print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
+    print_reasons("without stems", status.catalog.stemless)
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan as a person reads it."""
+    from hpss_batch.runner.cluster import describe
+    from hpss_batch.runner.estimate import plan_figures
+
+    figures = plan_figures(plan)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    rows = figures["tracks"]
+    table.add_row("corpus", escape(plan.job.corpus.path))
+    table.add_row("run directory", escape(plan.job.output.path))
+    words = f"{sum(rows.values()):,}, {clock(figures['audio_seconds'])} of audio"
+    table.add_row("tracks", words + "".join(f"; {n:,} {status}" for status, n in sorted(rows.items())))
+    if plan.catalog.has_units:
+        units = figures["units"]
+        words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"
+        words += f", {units['waiting']:,} wait for the source" if units["waiting"] else ""
+        table.add_row("units", words)
+    for name, n_bytes in figures["array_bytes"].items():
+        table.add_row(name, f"{plan.shape.dtype(name)}, {size(n_bytes)} before compression")
+    if plan.stems is not None:
+        stems = figures["stems"]
+        words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
+        table.add_row("stems", words + (f", {stems['done']:,} tracks done" if stems["done"] else ""))
+    table.add_row("memory", f"at most {size(figures['task_bytes'])} for each worker thread")
+    table.add_row("cluster", escape(describe(plan.job.cluster)))
+    if plan.is_done:
+        table.add_row("time", "none: there is nothing to do")
+    elif figures["seconds"] is not None:
+        table.add_row("time", f"about {clock(figures['seconds'])}, from a short measurement on this machine")
+    out.print(table)
+    if plan.listing is not None:
+        for heading, found in (
+            ("not read here", plan.listing.unreadable),
+            ("passed over", plan.listing.skipped),
+        ):
+            print_reasons(heading, {str(a): str(b) for a, b in found})
+    print_reasons("cannot be read", figures["unreadable"])
+    if plan.stems is not None:
+        print_reasons("cannot have such stems", plan.stems.refused)
+
+
+def print_verification(found: Verification) -> None:
+    """What a verification found, and what to do about it."""
+    standing = [f for f in found.findings if not f.healed and f.level != "leftover"]
+    others = [f for f in found.findings if f.healed or f.level == "leftover"]
+    for finding in [*standing[:SHOWN], *others[:SHOWN]]:
+        _print_finding(finding)
+    hidden = sum(max(len(group) - SHOWN, 0) for group in (standing, others))
+    if hidden:
+        out.print(f"… and {hidden:,} more: --json has all")
+    out.print(escape(printable(found.summary())))
+
+
+def _print_finding(finding: Finding) -> None:
+    colour = "green" if finding.healed else {"wrong": "red", "unproven": "yellow"}.get(finding.level, "dim")
+    word = "healed" if finding.healed else finding.level
+    out.print(f"[{colour}]{word}[/] [bold]{escape(finding.place)}[/]: {escape(printable(finding.what))}")
+    rows = {"means": finding.means, "heal" if not finding.healed else "done": finding.cure}
+    if finding.tracks:
+        more = f" and {len(finding.tracks) - 3:,} more" if len(finding.tracks) > 3 else ""
+        rows = {"tracks": ", ".join(finding.tracks[:3]) + more} | rows
+    for name, text in rows.items():
+        out.print(f"  {name:7}{escape(printable(text))}")
