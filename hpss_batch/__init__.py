@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpss_batch.runner.plan import Plan, plan
     from hpss_batch.runner.run import Result, run
     from hpss_batch.store.corpus import Corpus, open_corpus
+    from hpss_batch.verification.verify import verify
 
 _HOME = {
     "Corpus": "store.corpus",
@@ -32,6 +33,7 @@ _HOME = {
     "run": "runner.run",
     "separate": "labelled",
     "stft": "dsp.stft",
+    "verify": "verification.verify",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "run",
     "separate",
     "stft",
+    "verify",
 ]
 
 

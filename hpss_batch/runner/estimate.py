@@ -36,7 +36,7 @@ def estimate_seconds(plan: Plan) -> float | None:
 
     A cluster elsewhere has other cores: the estimate then says how much work there is, not when it will be done.
     """
-    workers = int(plan.job.cluster.kwargs.get("n_workers") or len(os.sched_getaffinity(0)))
+    workers = int(plan.job.cluster.kwargs.get("n_workers") or n_cores())
     stems = _stem_seconds(plan.stems) if plan.stems and plan.stems.tasks else 0.0
     if not plan.pending:
         tasks = len(plan.stems.tasks) if plan.stems else 0
@@ -45,6 +45,13 @@ def estimate_seconds(plan: Plan) -> float | None:
     width = sum(map(plan.shape.frame_bytes, plan.shape.names))
     each = _seconds_a_frame(plan) + _reading(plan) + width / COMPRESSED_BYTES_A_SECOND
     return START_SECONDS + stems / workers + each * frames / min(workers, len(plan.pending))
+
+
+def n_cores() -> int:
+    """Cores that this process may use; those of the machine where the system does not say (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _stem_seconds(stems: StemPlan) -> float:

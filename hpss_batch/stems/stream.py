@@ -3,7 +3,7 @@
 Everything moves forward in blocks of output; what a block needs besides its own is held from the one before:
 
     samples                 |------------held------------|            read once, in order
-    spectrogram, magnitude     |halo|----frames----|halo|             computed once, see `sources.Window`
+    spectrogram, magnitude     |halo|----frames----|halo|             computed once, see `windows.Window`
     masks × spectrogram             |----frames----|                  of the frames that touch the block
     output                            |--block--|                     overlap-add; blocks join bit for bit
 

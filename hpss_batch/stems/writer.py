@@ -5,7 +5,7 @@
     .finish()       closed, read back (length, rate, channels, digest), on disk
     .place()        under its name, in place of what was there
 
-What a crash leaves has `folder.PARTIAL` in its name. On an object store the temporary file is on local disk, and
+What a crash leaves has `storage.PARTIAL` in its name. On an object store the temporary file is on local disk, and
 placing it uploads it.
 """
 

@@ -6,8 +6,8 @@ are:
 
     for each piece
       for each block:     read its samples and its halo's
-        for each channel: spectrogram → magnitude → masks → components → features, into chunks of shards (`bench`)
-                          each chunk, once full, is compressed and written (`corpus.shard`)
+        for each channel: spectrogram → magnitude → masks → components → features, into chunks of shards (`block`)
+                          each chunk, once full, is compressed and written (`store.shard`)
     when all shards are on disk, commit
 
 A piece that cannot be read fails alone: its frames hold the fill value, its track gets a reason, and the unit's

@@ -10,6 +10,7 @@ import soundfile as sf
 from conftest import music, settings
 
 from hpss_batch.config.job import Job
+from hpss_batch.runner import estimate
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import run
 from hpss_batch.store.corpus import open_corpus
@@ -81,3 +82,12 @@ def test_memory_does_not_depend_on_the_length_of_tracks(tmp_path: Path) -> None:
         sf.write(folder / "a.wav", music(seconds, 22050), 22050)
         bounds.append(plan(Job.parse(settings(folder, tmp_path / "out"))).task_bytes)
     assert bounds[0] == bounds[1]
+
+
+def test_a_system_that_does_not_say_which_cores_it_lends_still_plans(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert estimate.n_cores() == 3
+    assert estimate.plan_figures(plan(Job.parse(settings(corpus_folder, tmp_path / "out"))))["seconds"] > 0

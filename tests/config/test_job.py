@@ -19,7 +19,7 @@ from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 MINIMAL = "corpus: {path: music/}\noutput: {path: out/}\n"
 
 
