@@ -102,6 +102,7 @@ def test_unknown_chunks_are_refused():
         hpss(values[values[:, 0] > 0])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(chunked(max_leading=2), st.integers(0, 15), st.integers(0, 15))
 def test_blocks_see_real_neighbours_as_far_as_the_halo(array, rows, columns):

@@ -92,6 +92,7 @@ def test_a_finished_run_imports_neither_distributed_nor_xarray(corpus_folder: Pa
     assert done.stdout.splitlines()[-2:] == ["0", "[]"]
 
 
+@pytest.mark.slow
 def test_the_demo_works_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(2):

@@ -133,6 +133,7 @@ if "honest" not in globals():  # Dask may load this twice
 """
 
 
+@pytest.mark.slow
 def test_a_track_that_kills_workers_is_found_and_quarantined(tmp_path: Path) -> None:
     folder = tmp_path / "music"
     folder.mkdir()

@@ -231,6 +231,7 @@ def test_a_grown_corpus_gets_the_summaries_of_its_new_tracks(
     assert verify(tmp_path / "out").findings == ()
 
 
+@pytest.mark.slow
 def test_verify_proves_features_and_heals_them(reference: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(reference, out)

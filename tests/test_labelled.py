@@ -30,6 +30,7 @@ def spectrogram(shape=(2, 30, 40), dims=("channel", "frame", "frequency"), dtype
     return xr.DataArray(values.astype(dtype), dims=dims, coords=coords, attrs=attrs, name="spectrogram")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(chunked(max_leading=2), kernels, margins, powers)
 def test_chunks_change_no_bit(array, kernel_size, margin, power):

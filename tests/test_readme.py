@@ -98,6 +98,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_python_runs_in_order(home: Path) -> None:
     found = [(place, without_prompts(block)) for place, block in blocks("python")]
     assert len(found) >= 3

@@ -13,6 +13,8 @@ from conftest import music
 
 from hpss_batch.config.job import Job
 
+pytestmark = pytest.mark.slow
+
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
 COMMANDS = sorted(path.parent.name for path in WORKFLOWS.glob("*/run.py"))
 

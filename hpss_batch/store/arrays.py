@@ -26,10 +26,10 @@ import zarr.errors
 import zarr.storage
 from numpy.typing import NDArray
 
-from hpss_batch import __version__
 from hpss_batch.errors import HpssBatchError, StoreError
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import CHUNK_FRAMES, round_up
+from hpss_batch.store.records import versions
 from hpss_batch.store.schema import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
 from hpss_batch.store.shard import CLEVEL, CNAME, GROUP
 from hpss_batch.store.storage import is_url, object_store, open_folder
@@ -133,7 +133,7 @@ def _group_attributes() -> dict[str, Any]:
     return {
         "Conventions": "CF-1.11",
         "title": "Harmonic/percussive source separation of an audio corpus",
-        "source": f"hpss_batch {__version__}: median filtering, after librosa.decompose.hpss",
+        "source": f"hpss_batch {versions()['hpss-batch']}: median filtering, after librosa.decompose.hpss",
         "references": REFERENCES,
     }
 

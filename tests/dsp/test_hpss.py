@@ -71,6 +71,7 @@ def spectrograms(draw):
     return S
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     S=spectrograms(),

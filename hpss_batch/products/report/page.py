@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 
-from hpss_batch import __version__
 from hpss_batch.products.report.cards import distributions, portraits, shares
 from hpss_batch.products.report.gather import Findings
 from hpss_batch.products.report.html import Html, element, escape, path, prose
 from hpss_batch.products.report.tables import LISTED, outlier_table, row, table, track_table
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.records import versions
 from hpss_batch.text import counted, duration, size
 
 STEPS = {"read": "read and decode", "stft": "transform", "hpss": "separate", "write": "compress and write"}
@@ -46,7 +46,7 @@ def render(found: Findings) -> str:
         ),
         element(
             "footer",
-            f"Written {found.written:%Y-%m-%d %H:%M} UTC by hpss_batch {__version__}. "
+            f"Written {found.written:%Y-%m-%d %H:%M} UTC by hpss_batch {versions()['hpss-batch']}. "
             "Harmonic/percussive separation by median filtering: Fitzgerald 2010; margins and residual: "
             "Driedger, Müller & Disch 2014.",
         ),
