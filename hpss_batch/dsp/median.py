@@ -4,9 +4,9 @@ As `scipy.ndimage.rank_filter` with mode "reflect" has it: the axis reflects at 
 of even size begins size // 2 before its value, and the median of an even number of values is the upper of the two
 in the middle.
 
-Short kernels are networks of comparisons, in vector code (`hpss_batch.dsp.kernels.fused`). Long ones are counted in a
-tree (`hpss_batch.dsp.kernels.ranktree`), which takes some 100 ns a value at any length, and needs no code of its own. A
-network of 400 rows still takes less than 5 ns, but three seconds to compile, once a machine; there is the border.
+Short kernels are networks of comparisons, in vector code (`hpss_batch.dsp.kernels.fused`). Long ones go through SciPy's
+filter of one dimension, whose time a value hardly grows with the kernel while that is no longer than the axis. A network
+of 400 rows is still many times as fast, but takes three seconds to compile, once a machine; there is the border.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.kernels.fused import Crossing, Task, cross
-from hpss_batch.dsp.kernels.ranktree import rank_lines
-from hpss_batch.dsp.kernels.tiles import Window
+from hpss_batch.dsp.kernels.tiles import Window, mirrored
 from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]
 
 LONGEST_NETWORK = 400
+
+BATCH = 1 << 20
+"""Values, reflections included, that are ranked at once."""
 
 
 def running_median(x: Array, size: int, *, axis: int = -1) -> Array:
@@ -110,6 +112,33 @@ def _rank_floats(x: Array, size: int, rank: int, axis: int) -> Array:
 def _rank_long(x: Array, size: int, rank: int, axis: int) -> Array:
     out = np.empty_like(x)
     lines = np.moveaxis(x, axis, -1)
-    ranked = rank_lines(lines.reshape(-1, x.shape[axis]), size, rank)
+    ranked = _rank_lines(lines.reshape(-1, x.shape[axis]), size, rank)
     np.moveaxis(out, axis, -1)[...] = ranked.reshape(lines.shape)
+    return out
+
+
+def _rank_lines(lines: Array, size: int, rank: int) -> Array:
+    """One rank of each window along lines (n, length), in which there is no NaN.
+
+    Lines stand one behind the other with their reflections, so that SciPy sees a single long one, and no window of a
+    value that is kept reaches into another line.
+    """
+    from scipy.ndimage import rank_filter
+
+    if (
+        lines.dtype.kind in "iu"
+    ):  # SciPy takes some ranks in float64, which holds places, but not long integers
+        values, places = np.unique(lines, return_inverse=True)
+        ranked: Array = values[
+            _rank_lines(places.reshape(lines.shape).astype(np.float64), size, rank).astype(int)
+        ]
+        return ranked
+    length, half = lines.shape[1], size // 2
+    out = np.empty_like(lines, order="C")
+    positions = mirrored(length, -half, length + size - half - 1)
+    step = max(1, BATCH // len(positions))
+    for start in range(0, len(lines), step):
+        padded = lines[start : start + step, positions]
+        found = rank_filter(padded.reshape(-1), rank, size=size).reshape(padded.shape)
+        out[start : start + step] = found[:, half : half + length]
     return out

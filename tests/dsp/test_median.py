@@ -64,11 +64,33 @@ def test_medians_are_scipys(size, axis):
     )
 
 
-def test_the_switch_to_the_tree_changes_nothing(monkeypatch):
+def test_the_switch_to_long_kernels_changes_nothing(monkeypatch):
     x = np.random.default_rng(0).standard_normal((50, 60))
     network = running_median(x, 21, axis=0), running_rank(x, 32, 4)
     monkeypatch.setattr("hpss_batch.dsp.median.LONGEST_NETWORK", 0)
     np.testing.assert_array_equal(network, (running_median(x, 21, axis=0), running_rank(x, 32, 4)))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 16, 17, 100])
+@pytest.mark.parametrize("size", [401, 402, 1001])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint64])
+def test_ranks_of_long_windows_are_those_of_sorted_ones(length, size, dtype):
+    """Of integers beyond what floats hold, too."""
+    rng = np.random.default_rng(length * size)
+    lines = rng.integers(0, 30, (5, length)).astype(dtype)
+    if lines.dtype.kind != "f":
+        lines += np.iinfo(dtype).max - 29
+    padded = np.pad(lines, [(0, 0), (size // 2, size)], mode="symmetric")
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)[:, :length], axis=-1)
+    for rank in (0, size // 3, size // 2, size - 1):
+        np.testing.assert_array_equal(running_rank(lines, size, rank), windows[..., rank])
+
+
+def test_more_lines_than_are_ranked_at_once(monkeypatch):
+    lines = np.random.default_rng(0).random((23, 40))
+    whole = running_rank(lines, 407, 3)
+    monkeypatch.setattr("hpss_batch.dsp.median.BATCH", 1000)
+    np.testing.assert_array_equal(running_rank(lines, 407, 3), whole)
 
 
 def test_memory_order_is_kept():
