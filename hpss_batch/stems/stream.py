@@ -112,7 +112,7 @@ class Stream:
         most = rows + -(-stft.n_fft // stft.hop_length) + 1
         self.windows = [Window(most + 2 * hpss.halo, stft.n_bins) for _ in range(recording.channels)]
         for channel, window in enumerate(self.windows):
-            window.frames = partial(self.samples.frames, channel)
+            window.start(partial(self.samples.frames, channel))
         self.masks = (np.empty((most, stft.n_bins), np.float32), np.empty((most, stft.n_bins), np.float32))
         self.part = np.empty((most, stft.n_bins), np.complex64)
         self.size = rows * stft.hop_length

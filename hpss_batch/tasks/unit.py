@@ -130,7 +130,7 @@ class _Work:
         """Pass a piece's frames through in blocks, into the shards."""
         source, halo, shape = self._open(piece), self.recipe.hpss.halo, self.recipe.shape
         for window, channel in zip(self.bench.windows, range(source.n_channels), strict=False):
-            window.start(source, channel)
+            window.start(partial(source.frames, channel))
         first = piece.first
         while first < piece.stop:
             at = piece.offset + first - piece.first

@@ -1,16 +1,12 @@
 """Which samples of a recording, and which frames of a piece, are held while a task moves along it?"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.stft import StftParams, stft_frames
-
-if TYPE_CHECKING:
-    from hpss_batch.tasks.sources import Source
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -91,10 +87,10 @@ class Window:
         self.begin = self.end = 0
         self.frames: Callable[[int, int, Complex64], None]
 
-    def start(self, source: "Source", channel: int) -> None:
-        """Begin with a channel of a source."""
+    def start(self, frames: Callable[[int, int, Complex64], None]) -> None:
+        """Begin with a channel, of which `frames(first, stop, out)` writes frames to `out`."""
         self.begin = self.end = 0
-        self.frames = lambda first, stop, out: source.frames(channel, first, stop, out)
+        self.frames = frames
 
     def move(self, begin: int, end: int) -> tuple[Complex64, NDArray[np.float32]]:
         """Spectrogram and magnitude of the frames `begin … end`; neither may lie before those of the last call."""
