@@ -12,8 +12,8 @@ import librosa
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import THREADS, music, shards
 from distributed import Client
+from helpers import THREADS, music, shards
 
 from hpss_batch.config.job import Job
 from hpss_batch.runner.run import run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import settings
+from helpers import settings
 
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job

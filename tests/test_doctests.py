@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import soundfile as sf
-from conftest import THREADS, music
+from helpers import THREADS, music
 
 import hpss_batch
 from hpss_batch.config.job import Job

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import xarray as xr
-from conftest import music, settings, shards
+from helpers import music, settings, shards
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ParameterError

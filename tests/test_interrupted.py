@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import soundfile as sf
-from conftest import music, settings, shards
+from helpers import music, settings, shards
 
 from hpss_batch.config.job import Job
 from hpss_batch.runner.run import run

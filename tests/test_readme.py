@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 import soundfile as sf
-from conftest import THREADS, music
+from helpers import THREADS, music
 
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job, template

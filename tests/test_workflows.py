@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import music
+from helpers import music
 
 from hpss_batch.config.job import Job
 

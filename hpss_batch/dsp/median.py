@@ -5,8 +5,8 @@ of even size begins size // 2 before its value, and the median of an even number
 in the middle.
 
 Short kernels are networks of comparisons, in vector code (`hpss_batch.dsp.kernels.fused`). Long ones go through SciPy's
-filter of one dimension, whose time a value hardly grows with the kernel while that is no longer than the axis. A network
-of 400 rows is still many times as fast, but takes three seconds to compile, once a machine; there is the border.
+filter of one dimension, whose time a value hardly grows with the kernel while that is no longer than the axis. A
+network of 400 rows is still many times as fast, but takes three seconds to compile, once a machine: hence the border.
 """
 
 from __future__ import annotations

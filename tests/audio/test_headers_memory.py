@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import music
+from helpers import music
 
 from hpss_batch.audio import headers, mp3, ogg
 from hpss_batch.audio.headers import STEP, let_go

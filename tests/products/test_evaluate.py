@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
-from conftest import music
+from helpers import music
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 import xarray as xr
 from click.testing import CliRunner
-from conftest import music
+from helpers import music
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import music
+from helpers import music
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 import soundfile as sf
-from conftest import THREADS, music, settings
+from helpers import THREADS, music, settings
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import music, settings
+from helpers import music, settings
 
 from hpss_batch.config.job import Job
 from hpss_batch.runner import estimate

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conftest import settings
+from helpers import settings
 
 from hpss_batch.config.job import Job
 from hpss_batch.runner.plan import plan

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
-from conftest import THREADS, music, settings, shards
+from helpers import THREADS, music, settings, shards
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st

@@ -14,8 +14,8 @@ import pytest
 import soundfile as sf
 import zarr
 from click.testing import CliRunner
-from conftest import music, settings, shards
 from distributed import Client, LocalCluster
+from helpers import music, settings, shards
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
