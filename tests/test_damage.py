@@ -12,8 +12,7 @@ from helpers import settings
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.runner.run import run
-from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.storage import open_folder
+from hpss_batch.store.directory import RunDirectory
 
 TRACK = "album/song.ogg"
 
@@ -124,8 +123,7 @@ def test_damaged_metadata_and_coordinates_are_said_by_show(
 
 def test_stems_cannot_be_rendered_from_a_damaged_store(out: Path) -> None:
     layout = out / "layout"
-    catalog = Catalog.read(open_folder(out))
-    assert catalog is not None
+    catalog = RunDirectory(out).catalog()
     for path in (out / "corpus.zarr" / "spectrogram").glob("c.*"):
         garble(path)
     generation = catalog.generations[0]

@@ -170,7 +170,10 @@ def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
     assert run_job(corpus_folder, tmp_path / "out").exit_status == 0
 
 
-@pytest.mark.parametrize("fails", ["create_generation", "prepare", "refresh"])
+@pytest.mark.parametrize(
+    "fails",
+    ["store.directory.RunDirectory.place", "runner.derived.write_arrays", "store.arrays.write_tracks"],
+)
 def test_a_disk_that_is_full_when_records_are_written_is_told(
     fails: str, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +182,7 @@ def test_a_disk_that_is_full_when_records_are_written_is_told(
 
     (tmp_path / "music").mkdir()
     sf.write(tmp_path / "music" / "a.wav", music(1.0, 22050), 22050)
-    monkeypatch.setattr(f"hpss_batch.runner.run.{fails}", full)
+    monkeypatch.setattr(f"hpss_batch.{fails}", full)
     with pytest.raises(StoreError, match=r"out cannot be written: No space left on device\. Make room"):
         run_job(tmp_path / "music", tmp_path / "out")
     monkeypatch.undo()

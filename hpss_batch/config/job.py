@@ -24,11 +24,13 @@ from hpss_batch.config.sections import Cluster, Corpus, Hpss, Stft
 from hpss_batch.config.types import Block, Settings
 from hpss_batch.config.yaml_reader import dump, inline, show
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
-from hpss_batch.store.storage import Folder, is_url
+from hpss_batch.store.stem_records import settings_key
+from hpss_batch.store.storage import is_url
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.framing import StftParams
     from hpss_batch.dsp.hpss import HpssParams
+    from hpss_batch.store.directory import RunDirectory
 
 NUMERICS_VERSION = 1
 """Goes up whenever a release computes other numbers from the same settings, in decoding or anywhere behind it."""
@@ -91,7 +93,7 @@ class Job(Block):
         return cls._of(Document.load(path), overrides)
 
     @classmethod
-    def of_run(cls, folder: Folder) -> Self | None:
+    def of_run(cls, directory: "RunDirectory") -> Self | None:
         """The job that a run directory, where it is now, was run with last; None where none is written.
 
         Raises
@@ -99,14 +101,14 @@ class Job(Block):
         StoreError
             If its job.yaml is damaged; the cause is what is wrong with it.
         """
-        data = folder.read("job.yaml")
+        data = directory.folder.read("job.yaml")
         if data is None:
             return None
         try:
-            return cls._of(Document.decode(data, "job.yaml"), [("output.path", folder.url)])
+            return cls._of(Document.decode(data, "job.yaml"), [("output.path", directory.url)])
         except ConfigError as error:
             raise StoreError(
-                f"{folder.url}/job.yaml is damaged ({error}). Nothing else is lost: run again with the job's YAML, "
+                f"{directory.url}/job.yaml is damaged ({error}). Nothing else is lost: run again with the job's YAML, "
                 "which writes it"
             ) from error
 
@@ -248,6 +250,11 @@ class Job(Block):
         stems["components"] = sorted(stems["components"])
         stems["format"], stems["subtype"] = self.output.stems.encoding
         return {"stems": stems, **{name: numerics[name] for name in ("stft", "hpss", "numerics_version")}}
+
+    @property
+    def stems_key(self) -> str | None:
+        """What stands for `stem_settings` in a run directory; None where the job makes no stems."""
+        return None if self.output.stems is None else settings_key(self.stem_settings())
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that two jobs share exactly if their `numerics` are the same."""

@@ -4,10 +4,8 @@
 corpus that stores only masks, if the audio is still there.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +16,9 @@ from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.arrays import open_group, reading
-from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import Corpus
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.storage import open_folder
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -44,19 +40,18 @@ class Spectra:
 
     def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
         self.plan, self.catalog = plan, plan.catalog
-        self.url = plan.job.output.path
-        self.stored = _spectrogram(group, self.url)
+        self.directory = plan.directory
+        self.stored = _spectrogram(group, self.directory)
         if self.stored is None and plan.source is not None:
             try:
-                self.url = plan.job.corpus.path
-                self.stored = _spectrogram(open_group(self.url), self.url)
+                self.directory = RunDirectory(plan.job.corpus.path)
+                self.stored = _spectrogram(self.directory.group(), self.directory)
             except StoreError:
                 self.stored = None
 
     def channels(self, row: int) -> int:
         """Channels of a track, as arrays hold them."""
-        mono = self.plan.job.corpus.channels == "mono"
-        return 1 if mono else self.catalog.rows[row].source_channels
+        return self.catalog.rows[row].n_channels(self.catalog.channels)
 
     def frames(self, row: int, first: int, stop: int) -> Complex64:
         """Frames first … stop of a track, shape (channel, frame, frequency).
@@ -71,14 +66,12 @@ class Spectra:
         placed = self.catalog.rows[row]
         if self.stored is not None:
             begin = placed.frame_start
-            with reading(self.url):
+            with self.directory.reading():
                 return np.asarray(self.stored[: self.channels(row), begin + first : begin + stop])
         if self.plan.source is not None:
             raise AudioError("is known to the run directory that this one was made from only")
         stft, n_samples = self.plan.stft, self.catalog.states[row].n_samples
-        found = Path(placed.path).stat()
-        if (found.st_size, found.st_mtime_ns) != (placed.source_size, placed.source_mtime):
-            raise AudioError("was changed since")
+        placed.check_file()
         start, end = stft.sample_span(first, stop)
         start = max(start - context(stft), 0)
         rate, channels = self.plan.shape.sample_rate, self.plan.job.corpus.channels
@@ -97,8 +90,8 @@ class Spectra:
         return ""
 
 
-def _spectrogram(group: zarr.Group | None, url: str) -> "zarr.Array[Any] | None":
-    with reading(url):
+def _spectrogram(group: zarr.Group | None, directory: RunDirectory) -> "zarr.Array[Any] | None":
+    with directory.reading():
         array = None if group is None else group.get("spectrogram")
     return array if isinstance(array, zarr.Array) else None
 
@@ -113,7 +106,7 @@ def recorded_frames(corpus: Corpus, track: str) -> Frames | None:
     track : str
         A track that is done.
     """
-    catalog = Catalog.read(open_folder(corpus.path))
+    catalog = RunDirectory(corpus.path).catalog_or_none()
     row = catalog.rows[catalog.current[track]] if catalog else None
     if catalog is None or row is None or not _is_there(row):
         return None
@@ -125,10 +118,10 @@ def recorded_frames(corpus: Corpus, track: str) -> Frames | None:
 def _is_there(row: Placed) -> bool:
     """Whether a track's file is still what it was."""
     try:
-        found = os.stat(row.path)
-    except OSError:
+        row.check_file()
+    except (OSError, AudioError):
         return False
-    return (found.st_size, found.st_mtime_ns) == (row.source_size, row.source_mtime)
+    return True
 
 
 def _magnitudes(

@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.config.job import Job
-from hpss_batch.corpus.tracks import Listing
 from hpss_batch.dsp.framing import StftParams
-from hpss_batch.runner.survey import Progress, survey
+from hpss_batch.errors import StoreError
+from hpss_batch.runner.survey import Progress, Survey, source_of, survey
 from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
-from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit
-from hpss_batch.store.records import Generation
 from hpss_batch.store.schema import Shape
-from hpss_batch.store.stem_records import declared
-from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.spec import BLOCK, Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
@@ -43,35 +40,27 @@ DECODER_BYTES = 32 * MiB
 
 
 @dataclass(frozen=True, repr=False)
-class Plan:
+class Plan(Survey):
     """What a run will do.
 
     Attributes
     ----------
-    job : Job
-        The job, with everything filled in that follows from the corpus.
-    catalog : Catalog
-        Tracks and units as they will be once what is new has been placed.
-    new : list of Generation
-        What is new.
-    listing : Listing or None
-        What was found, and what was passed over; None where the corpus is a run directory.
-    source : Catalog or None
-        The run directory whose spectrograms are read.
+    job, catalog, new, listing, source
+        See `Survey`.
     retry_failed : bool
         Whether stems that could not be made are tried again.
     """
 
-    job: Job
-    catalog: Catalog
-    new: list[Generation]
-    listing: Listing | None = None
-    source: Catalog | None = None
     retry_failed: bool = False
 
     def __repr__(self) -> str:
         tasks = len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
         return f"<Plan {self.job.output.path}: {self.catalog.told()}; {tasks:,} tasks to do>"
+
+    @cached_property
+    def directory(self) -> RunDirectory:
+        """Where it is done."""
+        return RunDirectory(self.job.output.path)
 
     @cached_property
     def stems(self) -> StemPlan | None:
@@ -198,8 +187,7 @@ class Plan:
     @property
     def array_bytes(self) -> dict[str, int]:
         """Bytes of each array of the finished store, before compression; gaps and absent channels take none."""
-        mono = self.job.corpus.channels == "mono"
-        frames = sum(row.n_frames * (1 if mono else row.source_channels) for row in self.tracks)
+        frames = sum(row.n_frames * row.n_channels(self.catalog.channels) for row in self.tracks)
         return {name: frames * self.shape.frame_bytes(name) for name in self.shape.names}
 
     @property
@@ -264,6 +252,21 @@ def task_bytes(recipe: Recipe) -> int:
     )
 
 
+def plan_of_run(directory: RunDirectory) -> Plan:
+    """The plan that a run directory was made by, with nothing new in it.
+
+    Raises
+    ------
+    StoreError
+        If this is not a run directory, or a run was stopped before it wrote down its job.
+    """
+    catalog = directory.catalog()
+    job = Job.of_run(directory)
+    if job is None:
+        raise StoreError(f"{directory.url}/job.yaml is missing; run the job again, which writes it")
+    return Plan(job, catalog.with_stems(directory.stem_records(job.stems_key)), source=source_of(job))
+
+
 def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Plan:
     """Say what `run` would do with a job. Nothing is written.
 
@@ -290,8 +293,7 @@ def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = No
         If there is no librosa for the features that are wanted, or they do not fit the sample rate.
     """
     found = survey(job, retry_failed=retry_failed, progress=progress)
-    if found.job.output.stems is not None:
-        check_names(found.job, declared(open_folder(found.job.output.path)))
-    planned = Plan(found.job, found.catalog, found.new, found.listing, found.source, retry_failed)
+    planned = Plan(**vars(found), retry_failed=retry_failed)
+    check_names(planned.job, planned.directory)
     check_features(planned)
     return planned

@@ -16,8 +16,9 @@ import numpy as np
 
 from hpss_batch.config.document import Override
 from hpss_batch.config.job import Job
-from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.runner.directory import check_same, read_catalog
+from hpss_batch.errors import TrackError
+from hpss_batch.runner.plan import plan_of_run
+from hpss_batch.runner.survey import check_same
 from hpss_batch.stems.plan import check_names, names_of, stem_plan, task_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block
@@ -25,8 +26,8 @@ from hpss_batch.stems.task import commit, run_stems, write_stems
 from hpss_batch.stems.writer import measure
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import Corpus, open_corpus
-from hpss_batch.store.stem_records import StemRecord, declare, declared
-from hpss_batch.store.storage import open_folder
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.stem_records import StemRecord
 
 Say = Callable[[str], None]
 
@@ -60,24 +61,17 @@ def render_tracks(
     StoreError, TrackError, ConfigError
         If there is no run directory, no such track, or no such setting; nothing is written then.
     """
-    folder = open_folder(url)
-    job = Job.of_run(folder)
-    if job is None:
-        raise StoreError(
-            f"{url} is not a run directory: it has no job.yaml. Give the output.path of a job that was run"
-        )
-    if job.output.stems is None:
-        job = job.replace({"output.stems": True})
+    directory = RunDirectory(url)
+    recorded = plan_of_run(directory)
+    job = recorded.job if recorded.job.output.stems else recorded.job.replace({"output.stems": True})
     job = Job.parse(job.to_yaml(), overrides, name=f"{url}/job.yaml")
-    catalog = read_catalog(job, folder)
-    if catalog is None:
-        raise StoreError(f"{url} is not a run directory: it has no layout/. Give one that was run")
-    check_same(job, catalog, job.numerics())
+    catalog = recorded.catalog.with_stems(directory.stem_records(job.stems_key))
+    check_same(job, catalog)
     plan = stem_plan(job, catalog, retry_failed=True)
     assert plan is not None, "the job wants stems"
     rows = {track: _row(catalog, track, url) for track in dict.fromkeys(tracks)}
-    check_names(job, declared(folder))
-    declare(folder, job.stem_settings())
+    check_names(job, directory)
+    directory.declare_stems(job.stem_settings())
     names = names_of(catalog, plan.recipe.pattern)
     return {
         track: _render(catalog, plan.recipe, task_of(catalog, names, row), say) for track, row in rows.items()

@@ -12,16 +12,13 @@ done, and the next run does the rest.
 from dataclasses import dataclass, field
 
 from hpss_batch.config.job import Job
-from hpss_batch.errors import StoreError
 from hpss_batch.runner.cluster import open_client
-from hpss_batch.runner.derived import is_behind, prepare, refresh, writing
+from hpss_batch.runner.derived import is_behind, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
 from hpss_batch.runner.survey import Progress
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.records import LAYOUT, create_generation
-from hpss_batch.store.storage import Folder, open_folder
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,11 +85,9 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
         If nothing can be done: there is no corpus, another job's store, no cluster.
     """
     reporter = reporter or Silent()
-    folder = open_folder(job.output.path)
-    planned = _place(job, folder, retry_failed, reporter.placing)
-    if planned.new or is_behind(planned, folder):
-        with writing(folder):
-            prepare(planned, folder)
+    planned = _place(job, retry_failed, reporter.placing)
+    if planned.new or is_behind(planned):
+        prepare(planned)
     if planned.is_done:
         return Result(planned, planned.catalog)
     with open_client(planned.job.cluster, planned.job.dask) as client:
@@ -100,20 +95,13 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
         reporter.started(planned, work, client.dashboard_link)
         execution = Execution(client, reporter)
         execution.run(work)
-    with writing(folder):
-        return Result(planned, refresh(planned, folder), execution.broken)
+    return Result(planned, refresh(planned), execution.broken)
 
 
-def _place(job: Job, folder: Folder, retry_failed: bool, progress: Progress) -> Plan:
+def _place(job: Job, retry_failed: bool, progress: Progress) -> Plan:
     """Plan, and create the plan's generations; whoever is not first plans again."""
     while True:
         planned = plan(job, retry_failed=retry_failed, progress=progress)
-        with writing(folder):
-            lost = [generation for generation in planned.new if not create_generation(folder, generation)]
-        if not lost:
-            return planned
-        if lost[0].name.rpartition("/")[2] not in folder.names(LAYOUT):
-            raise StoreError(
-                f"{folder.url}/{lost[0].name} is neither there nor can it be made: something else has this name. "
-                "Remove it, and run again"
-            )
+        with planned.directory.writing():
+            if all(planned.directory.place(generation) for generation in planned.new):
+                return planned

@@ -5,11 +5,9 @@ from functools import cached_property
 from typing import Any
 
 from hpss_batch.config.job import Job
-from hpss_batch.errors import StoreError
-from hpss_batch.runner.directory import read_catalog
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.records import Status
-from hpss_batch.store.storage import open_folder
 
 
 @dataclass(frozen=True)
@@ -103,13 +101,9 @@ def read_status(path: str) -> RunStatus:
     StoreError
         If there is none at `path`.
     """
-    folder = open_folder(path)
-    catalog = Catalog.read(folder)
-    if catalog is None:
-        raise StoreError(
-            f"{path} is not a run directory: it has no layout/. Give the output.path of a job that was run"
-        )
-    job = Job.of_run(folder)
+    directory = RunDirectory(path)
+    catalog, job = directory.catalog(), Job.of_run(directory)
     if job is None:  # stopped before anything was submitted
-        return RunStatus(folder.url, catalog)
-    return RunStatus(folder.url, read_catalog(job, folder) or catalog, job.output.stems is not None)
+        return RunStatus(directory.url, catalog)
+    stems = directory.stem_records(job.stems_key)
+    return RunStatus(directory.url, catalog.with_stems(stems), job.output.stems is not None)

@@ -16,21 +16,21 @@ Only what is placed needs to be opened: a second look at a large corpus costs a 
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hpss_batch.audio.resampler import resampled_length
 from hpss_batch.config.document import flatten
-from hpss_batch.config.job import Job
+from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
 from hpss_batch.dsp.framing import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
-from hpss_batch.runner.directory import check_same, is_run_directory, read_catalog
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.layout import Placed, default_unit_frames, place, round_up
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.layout import Placed, channels_kept, default_unit_frames, end_of, place, round_up
 from hpss_batch.store.records import Generation
-from hpss_batch.store.storage import check_place, open_folder
+from hpss_batch.store.storage import check_place, is_url
 
 Progress = Callable[[int, int], None]
 
@@ -55,7 +55,7 @@ class Survey:
 
     job: Job
     catalog: Catalog
-    new: list[Generation]
+    new: list[Generation] = field(default_factory=list)
     listing: Listing | None = None
     source: Catalog | None = None
 
@@ -80,15 +80,37 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
         If the run directory was made by another job, whose differing settings are named.
     """
     check_place(job.output.path)
-    if is_run_directory(job.corpus.path):
-        return _survey_store(job, retry_failed)
-    return _survey_audio(job, retry_failed, progress)
-
-
-def _survey_audio(job: Job, retry_failed: bool, progress: Progress | None) -> Survey:
-    existing = read_catalog(job, open_folder(job.output.path))
+    source = source_of(job)
+    if source is not None:
+        job = _as_source(job, source, retry_failed)
+    existing = RunDirectory(job.output.path).catalog_or_none(job.stems_key)
     if existing is not None:
-        check_same(job, existing, job.numerics())
+        check_same(job, existing)
+    if source is not None:
+        return _survey_store(job, existing, source)
+    return _survey_audio(job, existing, retry_failed, progress)
+
+
+def source_of(job: Job) -> Catalog | None:
+    """The run directory whose spectrograms a job reads; None where its corpus is audio."""
+    directory = RunDirectory(job.corpus.path)
+    return directory.catalog() if is_url(directory.url) or directory.exists else None
+
+
+def check_same(job: Job, catalog: Catalog) -> None:
+    """Refuse a run directory whose numbers another job made."""
+    found = differences(catalog.settings["numerics"], job.numerics())
+    if found:
+        raise StoreError(
+            f"{job.output.path} was made by a job whose settings give other numbers (there, then here):\n"
+            + "\n".join(f"  {line}" for line in found)
+            + "\nUse those settings, or another output.path"
+        )
+
+
+def _survey_audio(
+    job: Job, existing: Catalog | None, retry_failed: bool, progress: Progress | None
+) -> Survey:
     corpus = job.corpus
     listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
     if existing is not None:
@@ -100,7 +122,7 @@ def _survey_audio(job: Job, retry_failed: bool, progress: Progress | None) -> Su
     new = list[Generation]()
     if tracks or gone or existing is None:
         number = len(existing.generations) if existing else 0
-        start = _free_frame(existing.rows, existing.unit_frames) if existing else 0
+        start = round_up(end_of(existing.rows), existing.unit_frames) if existing else 0
         new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone)))
     catalog = _with_paths(
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
@@ -141,7 +163,7 @@ def _is_new(found: Found, existing: Catalog | None, retry_failed: bool) -> bool:
     if existing is None or index is None:
         return True
     row, status = existing.rows[index], existing.states[index].status
-    changed = (found.size, found.mtime_ns) != (row.source_size, row.source_mtime)
+    changed = row.has_changed(found.size, found.mtime_ns)
     return changed or status == "vanished" or (retry_failed and status in ("failed", "quarantined"))
 
 
@@ -161,17 +183,16 @@ def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
 def _with_paths(catalog: Catalog, listing: Listing) -> Catalog:
     """A corpus that was moved as a whole is the same corpus: pending tracks are read where they are now."""
     here = {found.id: found.path for found in listing.files}
-    moved = any(here.get(row.id, row.path) != row.path for row in catalog.rows)
-    if moved:
-        catalog.__dict__["rows"] = [replace(row, path=here.get(row.id, row.path)) for row in catalog.rows]
-    return catalog
+    if all(here.get(row.id, row.path) == row.path for row in catalog.rows):
+        return catalog
+    return catalog.moved(lambda row: replace(row, path=here.get(row.id, row.path)))
 
 
 def _settings(job: Job, tracks: Sequence[Track], existing: Catalog | None) -> dict[str, Any]:
     """What a generation says of the store; see `Generation.settings`."""
     stft: StftParams = job.stft_params
     widest = max((track.channels for track in tracks if not track.error), default=1)
-    n_channels = 1 if job.corpus.channels == "mono" else widest
+    n_channels = channels_kept(job.corpus.channels, widest)
     if existing is not None:
         return (
             existing.settings
@@ -234,16 +255,8 @@ def placed(tracks: Sequence[Track], settings: dict[str, Any], start: int) -> lis
     ]
 
 
-def _free_frame(rows: Sequence[Placed], unit_frames: int) -> int:
-    return round_up(max((row.frame_start + row.n_frames for row in rows), default=0), unit_frames)
-
-
-def _survey_store(job: Job, retry_failed: bool) -> Survey:
-    source = Catalog.read(open_folder(job.corpus.path))
-    if source is None:
-        raise CorpusError(
-            f"{job.corpus.path} is not a run directory: it has no layout. Give one that was run"
-        )
+def _as_source(job: Job, source: Catalog, retry_failed: bool) -> Job:
+    """The job with what a run directory's spectrograms decide already; it may say so too, but not otherwise."""
     theirs = source.settings["numerics"]
     stored = theirs["output"]["arrays"]
     if "spectrogram" not in stored:
@@ -256,20 +269,6 @@ def _survey_store(job: Job, retry_failed: bool) -> Survey:
             f"tracks of {job.corpus.path} are tried again there: `hpss-batch run --retry-failed` with that job, "
             "then run this one again"
         )
-    job = _as_source(job, theirs)
-    existing = read_catalog(job, open_folder(job.output.path))
-    numerics = job.numerics()
-    settings = source.settings | {"numerics": numerics, "fingerprint": job.fingerprint()}
-    if existing is not None:
-        check_same(job, existing, numerics)
-        _check_prefix(job, existing, source)
-    known = existing.generations if existing else []
-    new = [replace(g, settings=settings) for g in source.generations[len(known) :]]
-    return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source)
-
-
-def _as_source(job: Job, theirs: dict[str, Any]) -> Job:
-    """The job with what a run directory's spectrograms decide already; it may say so too, but not otherwise."""
     decided = {f"stft.{name}": value for name, value in theirs["stft"].items()}
     decided |= {f"corpus.{name}": theirs["corpus"][name] for name in ("sample_rate", "channels")}
     decided["output.unit_frames"] = theirs["output"]["unit_frames"]
@@ -282,6 +281,15 @@ def _as_source(job: Job, theirs: dict[str, Any]) -> Job:
             + ". Leave these keys out to take them from there, or give the audio as corpus.path"
         )
     return job.replace(decided)
+
+
+def _survey_store(job: Job, existing: Catalog | None, source: Catalog) -> Survey:
+    if existing is not None:
+        _check_prefix(job, existing, source)
+    settings = source.settings | {"numerics": job.numerics(), "fingerprint": job.fingerprint()}
+    known = existing.generations if existing else []
+    new = [replace(g, settings=settings) for g in source.generations[len(known) :]]
+    return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source)
 
 
 def _check_prefix(job: Job, existing: Catalog, source: Catalog) -> None:

@@ -11,9 +11,8 @@ from hpss_batch.errors import StoreError
 from hpss_batch.stems.names import Pattern, stem_names
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.stem_records import settings_key
-from hpss_batch.store.storage import open_folder
 
 _RESAMPLER_BYTES = 2**20 * 8
 """Blocks of a channel that is resampled: four of 2**17 samples and soxr's own copies."""
@@ -54,8 +53,7 @@ class StemPlan:
         """Upper bound on what rendering a track adds to a worker's memory, whatever its length."""
         from hpss_batch.stems.stream import stream_bytes
 
-        widest = max((task.track.source_channels for task in self.tasks), default=1)
-        channels = 1 if self.recipe.channels == "mono" else widest
+        channels = max((task.track.n_channels(self.recipe.channels) for task in self.tasks), default=1)
         resampled = _RESAMPLER_BYTES * channels if self.recipe.sample_rate else 0
         return stream_bytes(self.recipe.stft, self.recipe.hpss, channels) + resampled
 
@@ -72,13 +70,13 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
     retry_failed : bool
         Try tracks again whose stems could not be made.
     """
-    stems = job.output.stems
-    if stems is None:
+    stems, key = job.output.stems, job.stems_key
+    if stems is None or key is None:
         return None
     encoding = Encoding(*stems.encoding)
     recipe = StemRecipe(
         url=job.output.path,
-        key=settings_key(job.stem_settings()),
+        key=key,
         stft=job.stft_params,
         hpss=job.hpss_params,
         components=stems.components,
@@ -119,7 +117,7 @@ def with_stems(job: Job) -> Job:
     """
     changes: dict[str, Any] = {} if job.output.stems else {"output.stems": True}
     if not job.given("output.arrays"):
-        existing = Catalog.read(open_folder(job.output.path))
+        existing = RunDirectory(job.output.path).catalog_or_none()
         theirs = existing.settings["numerics"]["output"]["arrays"] if existing else []
         changes["output.arrays"] = theirs
     return job.replace(changes)
@@ -134,15 +132,15 @@ def seconds_of(track: Placed) -> float:
     return track.source_samples / max(track.source_rate, 1)
 
 
-def check_names(job: Job, others: Mapping[str, Mapping[str, Any]]) -> None:
+def check_names(job: Job, directory: RunDirectory) -> None:
     """Refuse stems that would take the names of others, made with other settings, in the same run directory.
 
     Parameters
     ----------
     job : Job
         The job.
-    others : mapping
-        All settings that the run directory was given, by key.
+    directory : RunDirectory
+        With all settings that it was ever given.
 
     Raises
     ------
@@ -152,7 +150,7 @@ def check_names(job: Job, others: Mapping[str, Mapping[str, Any]]) -> None:
     if job.output.stems is None:
         return
     mine = job.stem_settings()
-    for theirs in others.values():
+    for theirs in map(directory.stem_settings, directory.stem_keys()):
         same_names = all(theirs["stems"][name] == mine["stems"][name] for name in ("path", "format"))
         changed = differences(_without_components(theirs), _without_components(mine))
         if same_names and changed:

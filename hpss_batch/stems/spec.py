@@ -50,7 +50,7 @@ class StemRecipe:
     def refusal(self, track: Placed) -> str | None:
         """Why a track, as it was announced, cannot have such stems; None where it can."""
         rate = self.sample_rate or track.source_rate
-        channels = 1 if self.channels == "mono" else track.source_channels
+        channels = track.n_channels(self.channels)
         n_samples = -(-track.source_samples * rate // max(track.source_rate, 1))
         return self.encoding.refusal(rate, channels, n_samples)
 

@@ -19,7 +19,6 @@ from hpss_batch.store.layout import Placed
 from hpss_batch.store.records import versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
-from hpss_batch.tasks.sources import check_unchanged
 from hpss_batch.tasks.unit import reason
 
 
@@ -63,7 +62,7 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
 
 
 def _opened(recipe: StemRecipe, track: Placed) -> Recording:
-    check_unchanged(track)
+    track.check_file()
     recording = Recording(track.path, sample_rate=recipe.sample_rate, channels=recipe.channels)
     refusal = recipe.encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:
@@ -79,7 +78,7 @@ def _blamed(stream: Stream, track: Placed) -> Iterator[Block]:
         try:
             block = next(blocks, None)
             if block is None:
-                check_unchanged(track)
+                track.check_file()
                 return
         except MemoryError:
             raise

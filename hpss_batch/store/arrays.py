@@ -17,22 +17,21 @@ sees arrays of different lengths.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 import zarr.codecs
 import zarr.errors
-import zarr.storage
 from numpy.typing import NDArray
 
-from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.errors import StoreError
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, round_up
 from hpss_batch.store.records import versions
 from hpss_batch.store.schema import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
-from hpss_batch.store.shard import CLEVEL, CNAME, GROUP
-from hpss_batch.store.storage import is_url, object_store, open_folder
+from hpss_batch.store.shard import CLEVEL, CNAME
 from hpss_batch.store.track_table import track_variables
 
 if TYPE_CHECKING:
@@ -45,9 +44,6 @@ _COORDINATES = {
     "mel": {"units": "Hz", "long_name": "centre frequency of the mel band"},
     "chroma": {"units": "1", "long_name": "pitch class, in semitones above C"},
 }
-
-BROKEN = (KeyError, ValueError, TypeError, AttributeError)
-"""What zarr raises for metadata that it would not have written."""
 
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
@@ -70,40 +66,7 @@ def zarr_settings() -> Iterator[None]:
         numcodecs.blosc.use_threads = threads
 
 
-def open_group(url: str, mode: Literal["r", "r+", "a"] = "r") -> zarr.Group:
-    """The group of a run directory, local or on an object store; its metadata as it is now, not consolidated."""
-    place: Any = f"{url.rstrip('/')}/{GROUP}"
-    if is_url(url):
-        place = zarr.storage.ObjectStore(object_store(place), read_only=mode == "r")
-    try:
-        return zarr.open_group(place, mode=mode, use_consolidated=False, zarr_format=3)
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"{url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "
-            "`hpss-batch run CORPUS -o " + url + "` makes one"
-        ) from error
-    except BROKEN as error:
-        raise StoreError(
-            f"{url}/{GROUP} cannot be read: its zarr.json is damaged ({error}). `hpss-batch verify --heal {url}` "
-            "writes it again from layouts and commits"
-        ) from error
-
-
-@contextmanager
-def reading(url: str) -> Iterator[None]:
-    """Make whatever zarr and codecs raise, for bytes that they never wrote, an error that says what to do."""
-    try:
-        yield
-    except (HpssBatchError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise StoreError(
-            f"{url}/{GROUP} is damaged ({type(error).__name__}: {error}). `hpss-batch verify --heal {url}` says where, "
-            "and computes it again"
-        ) from error
-
-
-def extend(url: str, shape: Shape, catalog: Catalog) -> None:
+def extend(group: zarr.Group, shape: Shape, catalog: Catalog) -> None:
     """Create what is missing of a store and make it as long and wide as the catalog needs.
 
     Doing it again, or two drivers at once, changes nothing: everything follows from the catalog, and no array ever
@@ -111,14 +74,13 @@ def extend(url: str, shape: Shape, catalog: Catalog) -> None:
 
     Parameters
     ----------
-    url : str
-        The run directory.
+    group : zarr.Group
+        The run directory's.
     shape : Shape
         The arrays.
     catalog : Catalog
         Tracks and units.
     """
-    group = open_group(url, "a")
     ends = [row.frame_start + row.n_frames for row in catalog.rows if row.n_frames]
     n_frames = round_up(max(ends, default=0), shape.unit_frames)
     n_channels = int(catalog.settings["n_channels"])
@@ -138,14 +100,8 @@ def _group_attributes() -> dict[str, Any]:
     }
 
 
-def write_frequency(url: str, frequency: NDArray[np.float64]) -> None:
-    """Write the centre frequencies of the bins, in Hz, shape (frequency,)."""
-    write_coordinates(url, {"frequency": frequency})
-
-
-def write_coordinates(url: str, coordinates: Mapping[str, NDArray[np.float64]]) -> None:
+def write_coordinates(group: zarr.Group, coordinates: Mapping[str, NDArray[np.float64]]) -> None:
     """Write the values along `frequency` and `mel`, in Hz, and `chroma`, in semitones above C, by name."""
-    group = open_group(url, "r+")
     for name, values in coordinates.items():
         size, described = values.shape, _COORDINATES[name]
         array = _array(group, name, size, (name,), np.dtype("f8"), np.nan, described, chunks=size)
@@ -216,14 +172,18 @@ def _array(
 
 
 def write_tracks(
-    url: str, shape: Shape, catalog: Catalog, mark: Sequence[int], attributes: Mapping[str, Any]
+    directory: RunDirectory,
+    shape: Shape,
+    catalog: Catalog,
+    mark: Sequence[int],
+    attributes: Mapping[str, Any],
 ) -> None:
     """Bring the variables on `track` up to date with the catalog, and consolidate the group's metadata.
 
     Parameters
     ----------
-    url : str
-        The run directory; `extend` was called before.
+    directory : RunDirectory
+        Where; `extend` was called before.
     shape : Shape
         The arrays.
     catalog : Catalog
@@ -233,14 +193,14 @@ def write_tracks(
     attributes : mapping
         Attributes of the group besides those that every store has.
     """
-    group, variables = open_group(url, "r+"), track_variables(catalog)
+    group, variables = directory.group("r+"), track_variables(catalog)
     for name, (values, described) in variables.items():
         dtype: Any = str if values.dtype == object else values.dtype
         fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
         array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
         array[: len(values)] = values
     names = [*shape.names, *_COORDINATES, *variables, *_summaries(group, shape, catalog)]
-    consolidate(url, names, _group_attributes() | dict(attributes) | {"refreshed": list(mark)})
+    consolidate(directory, names, _group_attributes() | dict(attributes) | {"refreshed": list(mark)})
 
 
 def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
@@ -260,25 +220,24 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
         return write_summaries(group, shape, catalog, create)
 
 
-def refreshed(url: str) -> list[int] | None:
+def refreshed(directory: RunDirectory) -> list[int] | None:
     """The mark that the last complete `write_tracks` left; None where there was none."""
     try:
-        found = open_group(url).attrs.get("refreshed")
+        found = directory.group().attrs.get("refreshed")
     except StoreError:
         return None
     return [int(n) for n in found] if isinstance(found, list) else None
 
 
-def consolidate(url: str, names: Iterable[str], attributes: Mapping[str, Any]) -> None:
+def consolidate(directory: RunDirectory, names: Iterable[str], attributes: Mapping[str, Any]) -> None:
     """Replace the group's metadata, attributes and all arrays' at once: what was written before is seen from here on.
 
     zarr's own consolidation writes attributes in a step of its own, in which the consolidated metadata is gone, and
     a reader would find arrays of different lengths.
     """
-    folder = open_folder(url)
     arrays = {}
     for name in sorted(names):
-        metadata = folder.read(f"{GROUP}/{name}/zarr.json")
+        metadata = directory.folder.read(f"{GROUP}/{name}/zarr.json")
         if metadata is not None:
             arrays[name] = json.loads(metadata)
     group = {
@@ -287,4 +246,4 @@ def consolidate(url: str, names: Iterable[str], attributes: Mapping[str, Any]) -
         "attributes": dict(attributes),
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": arrays},
     }
-    folder.replace(f"{GROUP}/zarr.json", json.dumps(group, indent=2).encode())
+    directory.folder.replace(f"{GROUP}/zarr.json", json.dumps(group, indent=2).encode())

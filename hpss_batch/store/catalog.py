@@ -13,16 +13,15 @@ Where a job makes stems and no arrays, there are no units: what rules 4 and 5 sa
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from hpss_batch.dsp.framing import StftParams
-from hpss_batch.store.layout import Placed, Unit, cut
-from hpss_batch.store.records import Commit, Generation, Outcome, Status, read_commits, read_generations
+from hpss_batch.store.layout import Channels, Placed, Unit, cut
+from hpss_batch.store.records import Commit, Generation, Outcome, Status
 from hpss_batch.store.stem_records import StemRecord
-from hpss_batch.store.storage import Folder
 
 
 class State(NamedTuple):
@@ -52,12 +51,6 @@ class Catalog:
     commits: dict[int, Commit]
     stems: Mapping[int, StemRecord] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, folder: Folder) -> "Catalog | None":
-        """Read a run directory; None where nothing was placed yet."""
-        generations = read_generations(folder)
-        return cls(generations, read_commits(folder)) if generations else None
-
     @property
     def settings(self) -> dict[str, Any]:
         """What all generations agree on; `n_channels` as the last one has it."""
@@ -72,6 +65,12 @@ class Catalog:
     def unit_frames(self) -> int:
         """Frames a unit."""
         return int(self.settings["unit_frames"])
+
+    @property
+    def channels(self) -> Channels:
+        """Whether arrays hold the mean of a track's channels or each of them."""
+        kept: Channels = self.settings["numerics"]["corpus"]["channels"]
+        return kept
 
     @cached_property
     def has_units(self) -> bool:
@@ -218,10 +217,14 @@ class Catalog:
 
     def with_commits(self, commits: Iterable[Commit]) -> "Catalog":
         """The state after some more units were finished."""
-        return Catalog(
-            self.generations, self.commits | {commit.unit: commit for commit in commits}, self.stems
-        )
+        return replace(self, commits=self.commits | {commit.unit: commit for commit in commits})
 
     def with_stems(self, stems: Mapping[int, StemRecord]) -> "Catalog":
         """The state as it is with these stems."""
-        return Catalog(self.generations, self.commits, stems)
+        return replace(self, stems=stems)
+
+    def moved(self, move: Callable[[Placed], Placed]) -> "Catalog":
+        """The state with other paths of tracks: where they are now."""
+        return replace(
+            self, generations=[replace(g, rows=[move(row) for row in g.rows]) for g in self.generations]
+        )

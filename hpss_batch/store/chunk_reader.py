@@ -18,8 +18,9 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.arrays import reading, zarr_settings
-from hpss_batch.store.shard import ABSENT, GROUP, ShardReader
+from hpss_batch.store.arrays import zarr_settings
+from hpss_batch.store.directory import GROUP, RunDirectory
+from hpss_batch.store.shard import ABSENT, ShardReader
 from hpss_batch.store.storage import is_url
 
 Array = NDArray[Any]
@@ -33,8 +34,8 @@ class ChunkReader:
 
     Parameters
     ----------
-    url : str
-        The run directory.
+    directory : RunDirectory
+        Where.
     array : zarr.Array
         One of its arrays: dims (frame, …) or (channel, frame, …), of which only the first two are cut into chunks.
 
@@ -55,19 +56,19 @@ class ChunkReader:
         If the array's dimensions are others.
     """
 
-    def __init__(self, url: str, array: "zarr.Array[Any]") -> None:
+    def __init__(self, directory: RunDirectory, array: "zarr.Array[Any]") -> None:
         dims = tuple(getattr(array.metadata, "dimension_names", None) or ())
         if dims[:1] != ("frame",) and dims[:2] != ("channel", "frame"):
             raise StoreError(
                 f"{array.basename} has the dimensions {dims}; windows need (frame, …) or (channel, frame, …)"
             )
-        self.url, self.array = url, array
+        self.directory, self.array = directory, array
         self.axis = dims.index("frame")
         self.frames = int(array.chunks[self.axis])
         self.dtype = array.dtype
         self.tail = tuple(int(n) for n in array.shape[self.axis + 1 :])
-        self.direct = not is_url(url) and _as_written_here(array)
-        self._folder = Path(url, GROUP, array.basename) if self.direct else None
+        self.direct = not is_url(directory.url) and _as_written_here(array)
+        self._folder = Path(directory.url, GROUP, array.basename) if self.direct else None
         self._shard = lru_cache(OPEN_SHARDS)(self._open_shard)
         self._shard_chunks = int((array.shards or array.chunks)[self.axis]) // self.frames
         self._compressed = local()
@@ -122,7 +123,7 @@ class ChunkReader:
     def _through_zarr(self, number: int, channel: int) -> Array:
         frames = slice(number * self.frames, (number + 1) * self.frames)
         out = np.full((self.frames, *self.tail), self.array.fill_value, self.dtype)
-        with zarr_settings(), reading(self.url):
+        with zarr_settings(), self.directory.reading():
             found = np.asarray(self.array[(channel, frames) if self.axis else frames])
         out[: len(found)] = found
         return out

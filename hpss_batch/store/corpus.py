@@ -14,12 +14,11 @@ import xarray as xr
 import zarr
 
 from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.store.arrays import open_group, reading
+from hpss_batch.store.directory import GROUP, RunDirectory
+from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.records import STATUSES
 from hpss_batch.store.resynthesis import component_samples
-from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES
-from hpss_batch.store.shard import GROUP
-from hpss_batch.store.storage import Folder, open_folder
+from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES, dequantise
 
 DONE = STATUSES.index("done")
 
@@ -42,7 +41,7 @@ def open_corpus(path: str | os.PathLike[str]) -> "Corpus":
         If there is no run directory. Whatever is damaged raises it when it is read; what a track's dataset reads
         later, by `load` or `compute`, raises what zarr raises.
     """
-    return Corpus(open_folder(path))
+    return Corpus(RunDirectory(path))
 
 
 class Corpus(Mapping[str, xr.Dataset]):
@@ -51,9 +50,9 @@ class Corpus(Mapping[str, xr.Dataset]):
     A mapping: iterating gives the ids of tracks that are done, `len` counts them, and ``corpus[id]`` is a track.
     """
 
-    def __init__(self, folder: Folder) -> None:
-        self.path = folder.url
-        self._group = open_group(folder.url)
+    def __init__(self, directory: RunDirectory) -> None:
+        self.path = directory.url
+        self._directory, self._group = directory, directory.group()
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -64,7 +63,7 @@ class Corpus(Mapping[str, xr.Dataset]):
                 f"{self.path}/{GROUP} is damaged, or a run was stopped while it made it: its zarr.json has no "
                 f"{' and no '.join(missing)}. `hpss-batch verify --heal {self.path}` writes it again"
             )
-        with reading(self.path):
+        with self._directory.reading():
             store: xr.Dataset = xr.open_zarr(self._group.store, chunks=None, decode_cf=False)
         return store.set_coords(
             [name for name in ("track", "time", "frequency", "track_index") if name in store]
@@ -81,7 +80,7 @@ class Corpus(Mapping[str, xr.Dataset]):
         for name, variable in self.dataset.variables.items():
             if variable.dims[:1] == ("track",) and variable.ndim == 2:
                 attributes = {key: variable.attrs[key] for key in ("units", "long_name")}
-                with reading(self.path):
+                with self._directory.reading():
                     bands = np.ascontiguousarray(variable.values.T)
                 for band, values in enumerate(bands):
                     columns[f"{name}_{band}"] = ("track", values, attributes | {"band": band})
@@ -91,7 +90,7 @@ class Corpus(Mapping[str, xr.Dataset]):
     def _facts(self) -> xr.Dataset:
         """What there is one value a track of."""
         names = [str(n) for n, v in self.dataset.variables.items() if v.dims == ("track",)]
-        with reading(self.path):
+        with self._directory.reading():
             table = self.dataset[names].load().set_coords("track")
             words = np.array(STATUSES, dtype=object)[table.status.values]
         return table.assign(status=("track", words, {"long_name": table.status.attrs["long_name"]}))
@@ -140,7 +139,7 @@ class Corpus(Mapping[str, xr.Dataset]):
         )
         channels = slice(0, self._channels(int(facts["source_channels"])))
         view = view.isel(channel=channels, missing_dims="ignore")
-        with reading(self.path):
+        with self._directory.reading():
             view = _decoded(view.chunk(_chunks(self._group, names)))
         summaries = tuple(f"{name}_" for name in names)
         view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
@@ -166,12 +165,11 @@ class Corpus(Mapping[str, xr.Dataset]):
             As ``corpus[track]``, and if the store holds neither components nor spectrogram and masks.
         """
         view, stft = self[track], self.dataset.attrs["job"]["stft"]
-        with reading(self.path):
+        with self._directory.reading():
             return component_samples(view, stft, start, stop)
 
     def _channels(self, source_channels: int) -> int:
-        mono = self.dataset.attrs["job"]["corpus"]["channels"] == "mono"
-        return 1 if mono else source_channels
+        return channels_kept(self.dataset.attrs["job"]["corpus"]["channels"], source_channels)
 
     def _row(self, track: str) -> int:
         if not isinstance(track, str):
@@ -218,18 +216,10 @@ def _chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
 def _decoded(view: xr.Dataset) -> xr.Dataset:
     """Codes as float32 weights; xarray's own CF decoding would take float64 for them."""
 
-    def decode(codes: np.ndarray[Any, Any], top: int) -> np.ndarray[Any, Any]:
-        weights = codes.astype(np.float32) * np.float32(1 / (top - 1))
-        weights[codes == top] = np.nan
-        return weights
-
     for name in MASKS:
         if name in view and view[name].dtype.kind == "u":
             codes = view[name]
-            top = int(np.iinfo(codes.dtype).max)
-            weights = xr.apply_ufunc(
-                decode, codes, kwargs={"top": top}, dask="parallelized", output_dtypes=[np.float32]
-            )
+            weights = xr.apply_ufunc(dequantise, codes, dask="parallelized", output_dtypes=[np.float32])
             weights.attrs = {
                 k: v for k, v in codes.attrs.items() if k not in ("scale_factor", "add_offset", "_FillValue")
             }

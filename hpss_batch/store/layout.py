@@ -15,11 +15,15 @@ A corpus grows by *generations*: tracks that are new, changed or tried again are
 placed before, from a fresh border on. Nothing that was placed ever moves.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
-from hpss_batch.errors import ParameterError
+from hpss_batch.errors import AudioError, ParameterError
+
+Channels = Literal["mono", "all"]
+"""Which channels of a track are kept: their mean, or each of them."""
 
 CHUNK_FRAMES = 512
 """Frames in a chunk, Zarr's unit of reading."""
@@ -37,6 +41,11 @@ def default_unit_frames(n_bins: int) -> int:
     """
     chunk_bytes = CHUNK_FRAMES * n_bins * 4
     return CHUNK_FRAMES * max(1, round(UNIT_BYTES / chunk_bytes))
+
+
+def channels_kept(kept: str, source_channels: int) -> int:
+    """How many channels a recording of so many has in arrays and stems."""
+    return 1 if kept == "mono" else source_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,20 @@ class Placed:
     source_mtime: int
     error: str | None = None
     meta: Mapping[str, str | int | float] | None = None
+
+    def n_channels(self, kept: Channels) -> int:
+        """How many of its channels arrays or stems hold."""
+        return channels_kept(kept, self.source_channels)
+
+    def has_changed(self, size: int, mtime: int) -> bool:
+        """Whether a file of this size and time is another than the one that was placed."""
+        return (size, mtime) != (self.source_size, self.source_mtime)
+
+    def check_file(self) -> None:
+        """Raise `AudioError` if its file is not what was placed, `OSError` if it is not there."""
+        found = os.stat(self.path)
+        if self.has_changed(found.st_size, found.st_mtime_ns):
+            raise AudioError("changed after it was listed; run again to list it anew")
 
     def as_row(self) -> list[Any]:
         """Values in the order of `COLUMNS`, fit for JSON."""

@@ -15,8 +15,7 @@ import io
 import json
 import platform
 import zlib
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -24,7 +23,6 @@ from typing import Any, Literal
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.layout import COLUMNS, Placed, from_rows
-from hpss_batch.store.storage import Folder
 
 FORMAT = 1
 """Version of these files' format."""
@@ -172,58 +170,12 @@ class Commit:
             tracks = {int(index): Outcome(**outcome) for index, outcome in record["tracks"].items()}
             return cls(record["unit"], tracks, record["digests"], record["versions"], record["seconds"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _no_commit(name, error) from error
+            raise commit_error(name, error) from error
 
 
-def _no_commit(name: str, why: object) -> StoreError:
+def commit_error(name: str, why: object) -> StoreError:
+    """What to say of a file that is not the commit that it should be."""
     return StoreError(f"{name} is not a commit ({why}). Delete it, and the next run does its unit again")
-
-
-def create_generation(folder: Folder, generation: Generation) -> bool:
-    """Create a generation; False if another driver was first, whose generation then counts."""
-    return folder.create(generation.name, generation.encode())
-
-
-def read_generations(folder: Folder) -> list[Generation]:
-    """All generations of a run directory in order; an empty list where nothing was placed yet."""
-    generations = list[Generation]()
-    for number, found in enumerate(_numbers(folder, LAYOUT, 4, ".jsonl.gz")):
-        name = f"{found:04d}.jsonl.gz"
-        data = folder.read(f"{LAYOUT}/{name}")
-        generation = Generation.decode(data or b"", f"{folder.url}/layout/{name}")
-        if generation.number != number:
-            raise StoreError(
-                f"{folder.url}/layout holds {name} where generation {number} should be: a file is missing. "
-                "Restore it, or start a new run directory"
-            )
-        generations.append(generation)
-    return generations
-
-
-def _numbers(folder: Folder, place: str, width: int, ending: str) -> list[int]:
-    """The numbers that a folder's files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""
-    stems = (name.removesuffix(ending) for name in folder.names(place) if name.endswith(ending))
-    return sorted(int(stem) for stem in stems if stem.isdecimal() and stem == f"{int(stem):0{width}d}")
-
-
-def committed_units(folder: Folder) -> set[int]:
-    """Numbers of the units that are done."""
-    return set(_numbers(folder, "commits", 8, ".json"))
-
-
-def read_commits(folder: Folder, units: Iterable[int] | None = None) -> dict[int, Commit]:
-    """Commits by unit, of the given units or of all."""
-    wanted = sorted(committed_units(folder) if units is None else units)
-
-    def read(unit: int) -> Commit:
-        name = Commit(unit, {}).name
-        commit = Commit.decode(folder.read(name) or b"", f"{folder.url}/{name}")
-        if commit.unit != unit:
-            raise _no_commit(f"{folder.url}/{name}", f"it is unit {commit.unit}'s")
-        return commit
-
-    with ThreadPoolExecutor(8) as pool:
-        return dict(zip(wanted, pool.map(read, wanted), strict=True))
 
 
 PACKAGES = ("hpss-batch", "numpy", "scipy", "soundfile", "soxr", "zarr", "llvmlite")

@@ -122,3 +122,12 @@ def quantise(mask: NDArray[np.float32], out: NDArray[Any], scratch: NDArray[np.f
     np.multiply(mask, np.float32(np.iinfo(out.dtype).max - 1), out=scratch)
     np.rint(scratch, out=scratch)
     np.copyto(out, scratch, casting="unsafe")
+
+
+def dequantise(codes: NDArray[Any], *, gaps: bool = True) -> NDArray[np.float32]:
+    """Weights from integer codes; NaN in gaps, unless the caller knows that there are none."""
+    top = np.iinfo(codes.dtype).max
+    weights: NDArray[np.float32] = np.multiply(codes, np.float32(1 / (top - 1)), dtype=np.float32)
+    if gaps:
+        weights[codes == top] = np.nan
+    return weights

@@ -27,7 +27,6 @@ from hpss_batch.store.storage import NewFile
 
 Array = NDArray[Any]
 
-GROUP = "corpus.zarr"
 
 ABSENT = 2**64 - 1
 """Offset and size, in an index, of a chunk that holds nothing but fill values."""

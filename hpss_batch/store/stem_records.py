@@ -11,15 +11,12 @@ take each other's names.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.records import FORMAT, Status
-from hpss_batch.store.storage import Folder
 
 PLACE = "commits/stems"
 
@@ -114,52 +111,3 @@ class StemRecord:
 def settings_key(settings: Mapping[str, Any]) -> str:
     """What stands for settings of stems in names of records: 8 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def declare(folder: Folder, settings: Mapping[str, Any]) -> None:
-    """Write down what a key stands for, before anything is rendered."""
-    name = f"{PLACE}/{settings_key(settings)}.json"
-    folder.create(name, json.dumps(settings, indent=1, sort_keys=True).encode() + b"\n")
-
-
-def declared_keys(folder: Folder) -> list[str]:
-    """Keys of all settings of stems that a run directory was ever given."""
-    found = (re.fullmatch(r"([0-9a-f]{8})\.json", name) for name in folder.names(PLACE))
-    return [match[1] for match in found if match]
-
-
-def read_settings(folder: Folder, key: str) -> dict[str, Any]:
-    """The settings of stems that a key stands for."""
-    name = f"{PLACE}/{key}.json"
-    try:
-        settings: dict[str, Any] = json.loads(folder.read(name) or b"")
-        if settings_key(settings) != key:
-            raise ValueError(f"what it holds would be called {settings_key(settings)}")
-    except ValueError as error:
-        raise StoreError(
-            f"{folder.url}/{name} does not hold the settings of stems that it is named by ({error}). Delete it; "
-            "`hpss-batch render`, with these settings, writes it again"
-        ) from error
-    return settings
-
-
-def declared(folder: Folder) -> dict[str, dict[str, Any]]:
-    """All settings of stems that a run directory was ever given, by key."""
-    return {key: read_settings(folder, key) for key in declared_keys(folder)}
-
-
-def read_stems(folder: Folder, key: str) -> dict[int, StemRecord]:
-    """The last record of each row."""
-    last = dict[int, tuple[int, str]]()
-    for name in folder.names(f"{PLACE}/{key}"):
-        match = re.fullmatch(r"([0-9]{8,})(?:\.([0-9]+))?\.json", name)
-        if match:
-            row, attempt = int(match[1]), int(match[2] or 0)
-            last[row] = max(last.get(row, (-1, "")), (attempt, name))
-
-    def read(name: str) -> StemRecord:
-        path = f"{PLACE}/{key}/{name}"
-        return StemRecord.decode(folder.read(path) or b"", f"{folder.url}/{path}")
-
-    with ThreadPoolExecutor(8) as pool:
-        return dict(zip(last, pool.map(read, [name for _, name in last.values()]), strict=True))

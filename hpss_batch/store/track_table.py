@@ -115,13 +115,12 @@ def _summarised(
     """Each row's place in `rows` and its statistics."""
     from hpss_batch.dsp.features import summarise
 
-    mono = catalog.settings["numerics"]["corpus"]["channels"] == "mono"
     width = int(np.prod(feature.shape, dtype=np.int64))
     for begin, stop in _neighbours(catalog, rows, max(1, VALUES // width)):
         first = catalog.rows[rows[begin]].frame_start
         last = rows[stop - 1]
         end = catalog.rows[last].frame_start + catalog.states[last].n_frames
-        channels = max(1 if mono else catalog.rows[row].source_channels for row in rows[begin:stop])
+        channels = max(catalog.rows[row].n_channels(catalog.channels) for row in rows[begin:stop])
         bands = max(1, VALUES // ((end - first) * channels))
         parts = [slice(at, at + bands) for at in range(0, width, bands)] if feature.shape else [...]
         found = [dict[str, Float32]() for _ in range(begin, stop)]
@@ -130,7 +129,7 @@ def _summarised(
             for place in range(begin, stop):
                 row = rows[place]
                 at, n_frames = catalog.rows[row].frame_start - first, catalog.states[row].n_frames
-                own = values[: 1 if mono else catalog.rows[row].source_channels, at : at + n_frames]
+                own = values[: catalog.rows[row].n_channels(catalog.channels), at : at + n_frames]
                 numbers = summarise(own.reshape(-1, *own.shape[2:]), PERCENTILES)
                 for of, value in numbers.items():
                     earlier = found[place - begin].get(of)

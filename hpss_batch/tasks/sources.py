@@ -8,7 +8,6 @@ Either source is opened for one piece and moves forward along it, holding what t
 Both give the same bits, so that what is computed from them does not depend on which it was.
 """
 
-import os
 import threading
 from functools import lru_cache
 from time import perf_counter
@@ -115,14 +114,7 @@ class AudioSource:
 
     def check(self) -> None:
         """Look at the file again; see `Source`."""
-        check_unchanged(self.track)
-
-
-def check_unchanged(track: Placed) -> None:
-    """Raise AudioError if a track's file has another size or time than when it was listed."""
-    found = os.stat(track.path)
-    if (found.st_size, found.st_mtime_ns) != (track.source_size, track.source_mtime):
-        raise AudioError("changed after it was listed; run again to list it anew")
+        self.track.check_file()
 
 
 class _Open(threading.local):
@@ -137,7 +129,7 @@ class _Open(threading.local):
 
     def get(self, track: Placed, sample_rate: int, channels: Literal["mono", "all"]) -> Recording:
         """The track's recording, opened unless it is open already."""
-        check_unchanged(track)
+        track.check_file()
         key = (track.path, track.source_size, track.source_mtime, sample_rate, channels)
         if self.recording is None or self.key != key:
             self.close()
@@ -210,13 +202,14 @@ class StoredSource:
 def _reader(url: str, generation: int) -> "ChunkReader":
     """A reader that has no shard open yet: what was there a task ago may have been healed since."""
     from hpss_batch.store.chunk_reader import ChunkReader
+    from hpss_batch.store.directory import RunDirectory
 
-    return ChunkReader(url, _spectrogram(url, generation))
+    return ChunkReader(RunDirectory(url), _spectrogram(url, generation))
 
 
 @lru_cache(maxsize=4)
 def _spectrogram(url: str, generation: int) -> "zarr.Array[Any]":
-    from hpss_batch.store.arrays import open_group
+    from hpss_batch.store.directory import RunDirectory
 
-    array: zarr.Array[Any] = open_group(url)["spectrogram"]  # type: ignore[assignment]
+    array: zarr.Array[Any] = RunDirectory(url).group()["spectrogram"]  # type: ignore[assignment]
     return array

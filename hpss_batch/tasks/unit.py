@@ -22,10 +22,11 @@ import google_crc32c
 import numpy as np
 
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.schema import AXES
-from hpss_batch.store.shard import GROUP, shard_key
+from hpss_batch.store.shard import shard_key
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.block import Bench, bench
 from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
@@ -150,7 +151,7 @@ class _Work:
     def _open(self, piece: Piece) -> Source:
         recipe = self.recipe
         if recipe.source is not None:
-            n_channels = 1 if recipe.channels == "mono" else piece.track.source_channels
+            n_channels = piece.track.n_channels(recipe.channels)
             return StoredSource(piece, recipe.stft, recipe.source, recipe.generation, n_channels)
         source = AudioSource(piece, recipe.reach, recipe.stft, recipe.shape.sample_rate, recipe.channels)
         if source.n_channels > recipe.n_channels:

@@ -15,12 +15,12 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
-from hpss_batch.runner.derived import write_arrays, write_derived
+from hpss_batch.runner.derived import write_arrays, write_track_variables
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.arrays import BROKEN, open_group, refreshed
+from hpss_batch.store.arrays import refreshed
+from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
-from hpss_batch.store.shard import GROUP
-from hpss_batch.store.storage import PARTIAL, Folder, is_url
+from hpss_batch.store.storage import PARTIAL, is_url
 from hpss_batch.store.track_table import missing_rows, summary_names, track_variables
 from hpss_batch.text import counted
 from hpss_batch.verification.findings import Finding
@@ -51,30 +51,30 @@ def read_values(group: zarr.Group, name: str, where: slice = slice(None)) -> tup
         return None, f"cannot be decoded ({type(error).__name__}: {error})"
 
 
-def check_metadata(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
+def check_metadata(plan: Plan, *, heal: bool) -> list[Finding]:
     """What is wrong with the arrays' metadata; with `heal`, it is written again."""
-    findings = [*_metadata_findings(folder, plan)]
+    findings = [*_metadata_findings(plan)]
     if not heal or not findings:
         return findings
     if findings[0].array is None:  # what its arrays lack can be seen only once there is a group
-        folder.delete(f"{GROUP}/zarr.json")
-        open_group(folder.url, "a")
-        findings += _metadata_findings(folder, plan)
+        plan.directory.folder.delete(f"{GROUP}/zarr.json")
+        plan.directory.group("a")
+        findings += _metadata_findings(plan)
     for finding in findings:
         if finding.array is not None:  # made again from nothing, as large as the layout needs
-            folder.delete(f"{GROUP}/{finding.array}/zarr.json")
-    write_arrays(plan, folder)  # and no more: what is on `track` may be damaged too, and comes later
-    still = {finding.place for finding in _metadata_findings(folder, plan)}
+            plan.directory.folder.delete(f"{GROUP}/{finding.array}/zarr.json")
+    write_arrays(plan)  # and no more: what is on `track` may be damaged too, and comes later
+    still = {finding.place for finding in _metadata_findings(plan)}
     return [
         f if f.place in still else replace(f, healed=True, cure="was written again from the layout")
         for f in findings
     ]
 
 
-def _metadata_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
+def _metadata_findings(plan: Plan) -> Iterator[Finding]:
     cure = "--heal writes it again from the layout"
     try:
-        group = open_group(folder.url)
+        group = plan.directory.group()
     except StoreError:
         what, means = f"{GROUP} is missing, or its metadata cannot be read", "nothing can be read"
         yield Finding("wrong", what, means, cure, remedy="records")
@@ -122,21 +122,21 @@ def _difference(
     return ""
 
 
-def shard_names(folder: Folder, plan: Plan) -> Shards:
+def shard_names(plan: Plan) -> Shards:
     """The shards that exist of arrays with channels, by unit."""
     arrays = dict.fromkeys(plan.shape.names)
     for commit in plan.catalog.commits.values():
         arrays |= dict.fromkeys(commit.digests)
     found = Shards()
     for array in arrays:
-        for name in folder.names(f"{GROUP}/{array}"):
+        for name in plan.directory.folder.names(f"{GROUP}/{array}"):
             parts = name.split(".")
             if parts[0] == "c" and len(parts) > 2 and parts[1].isdecimal() and parts[2].isdecimal():
                 found.setdefault(int(parts[2]), {})[array, int(parts[1])] = name
     return found
 
 
-def leftovers(folder: Folder, plan: Plan, shards: Shards) -> Iterator[Finding]:
+def leftovers(plan: Plan, shards: Shards) -> Iterator[Finding]:
     """What lies around that nothing reads."""
     done = plan.catalog.commits.keys()
     strays = sum(len(names) for number, names in shards.items() if number not in done)
@@ -145,10 +145,10 @@ def leftovers(folder: Folder, plan: Plan, shards: Shards) -> Iterator[Finding]:
         means = "an interrupted run left them, or one is under way; nothing reads them"
         cure = "the next run of units in their place writes them anew; where none is to come, they may be deleted"
         yield Finding("leftover", what, means, cure)
-    if is_url(folder.url):
+    if is_url(plan.directory.url):
         return
-    places = [Path(folder.url, name) for name in ("commits", "layout")]
-    store = Path(folder.url, GROUP)
+    places = [Path(plan.directory.url, name) for name in ("commits", "layout")]
+    store = Path(plan.directory.url, GROUP)
     places += [entry for entry in store.iterdir() if entry.is_dir()] if store.is_dir() else []
     halves = [e for place in places if place.is_dir() for e in os.scandir(place) if PARTIAL in e.name]
     if halves:
@@ -159,26 +159,29 @@ def leftovers(folder: Folder, plan: Plan, shards: Shards) -> Iterator[Finding]:
         )
 
 
-def check_tracks(folder: Folder, plan: Plan, *, heal: bool) -> list[Finding]:
+def check_tracks(plan: Plan, *, heal: bool) -> list[Finding]:
     """What is out of date of the variables on `track` and the consolidated metadata; with `heal`, it is refreshed."""
-    findings = [*_track_findings(folder, plan)]
+    findings = [*_track_findings(plan)]
     if not heal or not findings:
         return findings
     for finding in findings:  # zarr reads what is there before it writes over a part of it
-        for name in folder.names(f"{GROUP}/{finding.array}") if finding.remedy == "delete" else []:
-            folder.delete(f"{GROUP}/{finding.array}/{name}")
-    write_derived(plan, folder)
-    still = {finding.place for finding in _track_findings(folder, plan)}
+        for name in (
+            plan.directory.folder.names(f"{GROUP}/{finding.array}") if finding.remedy == "delete" else []
+        ):
+            plan.directory.folder.delete(f"{GROUP}/{finding.array}/{name}")
+    write_arrays(plan)
+    write_track_variables(plan, plan.catalog)
+    still = {finding.place for finding in _track_findings(plan)}
     done = "was written again from layouts and commits"
     return [f if f.place in still else replace(f, healed=True, cure=done) for f in findings]
 
 
-def _track_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
+def _track_findings(plan: Plan) -> Iterator[Finding]:
     cure = "--heal writes it again from layouts and commits; so does the next run that has something to do"
     means = "tables of tracks say something else than what was done"
     catalog = plan.catalog
     try:
-        group = open_group(folder.url)
+        group = plan.directory.group()
     except StoreError:
         return  # said before
     variables, summaries = track_variables(catalog), summary_names(plan.shape)
@@ -195,8 +198,8 @@ def _track_findings(folder: Folder, plan: Plan) -> Iterator[Finding]:
             tracks = tuple(catalog.ids[row] for row in rows)
             yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
     mark = [len(catalog.generations), len(catalog.commits)]
-    behind = _stale_metadata(folder)
-    if refreshed(folder.url) != mark:
+    behind = _stale_metadata(plan.directory)
+    if refreshed(plan.directory) != mark:
         behind = "was written before the last commits"
     if behind:
         what = f"{GROUP}/zarr.json {behind}"
@@ -215,12 +218,14 @@ def _differing(found: Any, expected: Any) -> list[int]:
     return [int(row) for row in np.flatnonzero(~same.astype(bool))]
 
 
-def _stale_metadata(folder: Folder) -> str:
+def _stale_metadata(directory: RunDirectory) -> str:
     """Whether consolidated metadata and arrays' own differ."""
     try:
-        held = json.loads(folder.read(f"{GROUP}/zarr.json") or b"")["consolidated_metadata"]["metadata"]
+        held = json.loads(directory.folder.read(f"{GROUP}/zarr.json") or b"")["consolidated_metadata"][
+            "metadata"
+        ]
         for name, metadata in held.items():
-            own = folder.read(f"{GROUP}/{name}/zarr.json")
+            own = directory.folder.read(f"{GROUP}/{name}/zarr.json")
             if own is None or json.loads(own) != metadata:
                 return f"describes {name} otherwise than its own metadata"
     except BROKEN:

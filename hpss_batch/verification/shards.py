@@ -79,7 +79,7 @@ def read_shard(
     start = unit.number * frames
     spans = list[tuple[int, int, int]]()
     for piece in unit.pieces:
-        if channel >= (1 if recipe.channels == "mono" else piece.track.source_channels):
+        if channel >= piece.track.n_channels(recipe.channels):
             continue
         length = lengths.get(piece.index) if commit.tracks[piece.index].status == "done" else None
         held = (

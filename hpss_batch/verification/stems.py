@@ -8,22 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hpss_batch.errors import StoreError
 from hpss_batch.stems.writer import STEMS, measure
-from hpss_batch.store.stem_records import Stem, StemRecord, declared_keys, read_settings, read_stems
-from hpss_batch.store.storage import Folder
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.verification.findings import Finding
 
 
-def check_stems(folder: Folder) -> tuple[list[Finding], int, int]:
+def check_stems(directory: RunDirectory) -> tuple[list[Finding], int, int]:
     """What is wrong with the files of stems; how many there should be, and how many bytes were read."""
     findings, wanted = list[Finding](), list[tuple[str, StemRecord, Stem]]()
-    for key in declared_keys(folder):
+    for key in directory.stem_keys():
         try:
-            read_settings(folder, key)
+            directory.stem_settings(key)
         except StoreError as error:
             means = "nobody knows how stems of this kind were made, and runs stop at it"
             findings.append(Finding("wrong", str(error), means, "do as it says, then verify again"))
         try:
-            records = read_stems(folder, key)
+            records = directory.stem_records(key)
         except StoreError as error:
             means = "nobody knows which stems there are of this kind"
             findings.append(Finding("wrong", str(error), means, "do as it says, then verify again"))
@@ -34,7 +34,7 @@ def check_stems(folder: Folder) -> tuple[list[Finding], int, int]:
     with ThreadPoolExecutor(2) as pool:
         n_bytes = 0
         for (key, record, stem), found in zip(
-            wanted, pool.map(lambda item: measure(folder.url, item[2].name), wanted), strict=True
+            wanted, pool.map(lambda item: measure(directory.url, item[2].name), wanted), strict=True
         ):
             size, digest = found if found is not None else (0, 0)
             n_bytes += size

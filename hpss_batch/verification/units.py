@@ -15,11 +15,11 @@ from functools import cached_property
 import numpy as np
 import zarr
 
-from hpss_batch.store.arrays import open_group, zarr_settings
+from hpss_batch.store.arrays import zarr_settings
+from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome, versions
-from hpss_batch.store.shard import GROUP, shard_key
-from hpss_batch.store.storage import open_folder
+from hpss_batch.store.shard import shard_key
 from hpss_batch.tasks.block import bench
 from hpss_batch.tasks.spec import Recipe
 from hpss_batch.tasks.unit import separate_unit, write_axes
@@ -91,7 +91,7 @@ def check_unit(task: Task) -> UnitCheck:
 
 def _examine(task: Task) -> tuple[Readings, list[Finding]]:
     """Step 1."""
-    group, readings = open_group(task.recipe.url), Readings()
+    group, readings = RunDirectory(task.recipe.url).group(), Readings()
     with zarr_settings():
         for name, digests in task.commit.digests.items():
             array = read_array(group, name)
@@ -258,7 +258,7 @@ def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
 def _healed(task: Task, findings: list[Finding], proof: _Proof | None) -> list[Finding]:
     """Step 4: do what the remedies say, look again, and mark what is sound now."""
     recipe, unit = task.recipe, task.unit
-    folder = open_folder(recipe.url)
+    folder = RunDirectory(recipe.url).folder
     if proof is not None and proof.same and any(f.remedy == "source" for f in findings):
         separate_unit(recipe, unit, task.excluded, write=True)
     removed = set[tuple[str, int]]()

@@ -21,12 +21,12 @@ from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.cluster import Arrivals, open_client
-from hpss_batch.runner.directory import is_run_directory
 from hpss_batch.runner.plan import Plan
+from hpss_batch.runner.survey import source_of
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.layout import Unit
-from hpss_batch.store.records import Commit, committed_units, read_generations
-from hpss_batch.store.storage import Folder, open_folder
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.layout import Placed, Unit
+from hpss_batch.store.records import Commit
 from hpss_batch.verification.findings import Finding, UnitCheck, Verification
 from hpss_batch.verification.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
 from hpss_batch.verification.stems import check_stems
@@ -74,15 +74,15 @@ def verify(
     Raises
     ------
     StoreError
-        If `path` is no run directory, or its layout cannot be read: without it nothing means anything.
+        If `path` is not a run directory, or its layout cannot be read: without it nothing means anything.
     """
-    folder = open_folder(path)
-    state = _State.read(folder, corpus)
+    directory = RunDirectory(path)
+    state = _State.read(directory, corpus)
     findings = [*state.findings]
     if state.plan.catalog.has_units:
-        findings += check_metadata(folder, state.plan, heal=heal)
-    shards = shard_names(folder, state.plan)
-    findings += leftovers(folder, state.plan, shards)
+        findings += check_metadata(state.plan, heal=heal)
+    shards = shard_names(state.plan)
+    findings += leftovers(state.plan, shards)
     units = [unit for unit in state.here.units if unit.number in state.plan.catalog.commits]
     if any(f.remedy == "records" and not f.array and not f.healed for f in findings):
         units = []  # there is no store to look into
@@ -98,12 +98,12 @@ def verify(
                     progress(len(checks), len(units))
     checks.sort(key=lambda check: check.unit)
     findings += [finding for check in checks for finding in check.findings]
-    stems, n_stems, stem_bytes = check_stems(folder)
+    stems, n_stems, stem_bytes = check_stems(directory)
     findings += stems
     if state.plan.catalog.has_units:
-        findings += check_tracks(folder, state.plan, heal=heal)
+        findings += check_tracks(state.plan, heal=heal)
     return Verification(
-        folder.url,
+        directory.url,
         tuple(findings),
         checked=len(checks),
         sampled=len(chosen),
@@ -160,30 +160,21 @@ class _State:
     findings: list[Finding]
 
     @classmethod
-    def read(cls, folder: Folder, corpus: str | os.PathLike[str] | None) -> "_State":
+    def read(cls, directory: RunDirectory, corpus: str | os.PathLike[str] | None) -> "_State":
         """Read layout, commits and job."""
-        generations = read_generations(folder)
-        if not generations:
-            raise StoreError(
-                f"{folder.url} is not a run directory: it has no layout/. Give the output.path of a job that was run"
-            )
-        catalog, findings = Catalog(generations, {}), list[Finding]()
+        catalog, findings = Catalog(directory.generations(), {}), list[Finding]()
         findings += _layout_findings(catalog)
         commits = dict[int, Commit]()
-        for found in _commits(folder, catalog):
+        for found in _commits(directory, catalog):
             if isinstance(found, Finding):
                 findings.append(found)
             else:
                 commits[found.unit] = found
-        job, wrong = _job(folder, catalog)
+        job, wrong = _job(directory, catalog)
         findings += wrong
-        source = None
-        if is_run_directory(job.corpus.path):
-            source = Catalog.read(open_folder(job.corpus.path))
-        catalog, here = Catalog(generations, commits), Catalog(generations, commits)
-        if corpus is not None:
-            _move(here, job, os.fspath(corpus))
-        return cls(Plan(job, catalog, [], None, source), here, findings)
+        catalog = catalog.with_commits(commits.values())
+        here = catalog if corpus is None else _moved(catalog, job, os.fspath(corpus))
+        return cls(Plan(job, catalog, source=source_of(job)), here, findings)
 
     def tasks(self, units: Iterable[Unit], chosen: set[int], shards: Shards, heal: bool) -> Iterator[Task]:
         """What is to be checked of each unit."""
@@ -239,16 +230,16 @@ def _layout_findings(catalog: Catalog) -> Iterator[Finding]:
             free = max(free, row.frame_start + row.n_frames)
 
 
-def _commits(folder: Folder, catalog: Catalog) -> Iterator[Commit | Finding]:
+def _commits(directory: RunDirectory, catalog: Catalog) -> Iterator[Commit | Finding]:
     """Each commit, or what is wrong with it."""
     units = {unit.number: {piece.index for piece in unit.pieces} for unit in catalog.units}
     names = catalog.ids
-    for number in sorted(committed_units(folder)):
+    for number in sorted(directory.committed()):
         name = Commit(number, {}).name
         tracks = tuple(names[index] for index in sorted(units.get(number, ())))
         cure = f"delete {name} and run again: the unit is then done anew"
         try:
-            commit = Commit.decode(folder.read(name) or b"", name)
+            commit = Commit.decode(directory.folder.read(name) or b"", name)
         except StoreError:
             means = "nobody knows what became of the unit, and runs stop at it"
             yield Finding("wrong", f"{name} cannot be read", means, cure, number, tracks=tracks)
@@ -272,12 +263,12 @@ def _commits(folder: Folder, catalog: Catalog) -> Iterator[Commit | Finding]:
             yield commit
 
 
-def _job(folder: Folder, catalog: Catalog) -> tuple[Job, list[Finding]]:
+def _job(directory: RunDirectory, catalog: Catalog) -> tuple[Job, list[Finding]]:
     """The job as run; where its file is of no use, one that follows from the layout."""
     settings = catalog.settings
     cure = "run again with the job's YAML, which writes it"
     try:
-        job = Job.of_run(folder)
+        job = Job.of_run(directory)
         if job is None:
             what = "job.yaml is missing"
         elif job.fingerprint() == settings["fingerprint"]:
@@ -289,17 +280,19 @@ def _job(folder: Folder, catalog: Catalog) -> tuple[Job, list[Finding]]:
         what = f"job.yaml cannot be read: {error.__cause__}"
     finding = Finding("wrong", what, "how the numbers were made has to be guessed from the layout", cure)
     numerics = {name: value for name, value in settings["numerics"].items() if name != "numerics_version"}
-    numerics["corpus"] = {**numerics["corpus"], "path": os.path.join(folder.url, "unknown")}
-    numerics["output"] = {**numerics["output"], "path": folder.url}
+    numerics["corpus"] = {**numerics["corpus"], "path": os.path.join(directory.url, "unknown")}
+    numerics["output"] = {**numerics["output"], "path": directory.url}
     return Job.parse(numerics), [finding]
 
 
-def _move(catalog: Catalog, job: Job, place: str) -> None:
-    """Read tracks where they are now."""
+def _moved(catalog: Catalog, job: Job, place: str) -> Catalog:
+    """The catalog with tracks where they are now."""
     listing = find(place, include=job.corpus.include, exclude=job.corpus.exclude, limit=None)
     here = {found.id: found for found in listing.files}
-    # a copy has a time of its own; whether it holds the same is what is to be seen
-    catalog.__dict__["rows"] = [
-        replace(row, path=here[row.id].path, source_mtime=here[row.id].mtime_ns) if row.id in here else row
-        for row in catalog.rows
-    ]
+
+    def moved(row: Placed) -> Placed:
+        found = here.get(row.id)
+        # a copy has a time of its own; whether it holds the same is what is to be seen
+        return row if found is None else replace(row, path=found.path, source_mtime=found.mtime_ns)
+
+    return catalog.moved(moved)

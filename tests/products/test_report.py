@@ -31,8 +31,8 @@ from hpss_batch.products.report.measure import spans
 from hpss_batch.products.report.report import write_report
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.stem_records import Stem, StemRecord
-from hpss_batch.store.storage import open_folder
 from hpss_batch.text import duration
 
 RunJob = Callable[..., Result]
@@ -353,7 +353,7 @@ def test_shares_are_those_of_the_components(corpus_folder: Path, tmp_path: Path,
     found = list[dict[str, metrics.Measured]]()
     for name, arrays in (("all", ["spectrogram", *masks]), ("masks", masks)):
         run_job(corpus_folder, tmp_path / name, output__arrays=arrays)
-        gathered = gather(open_folder(tmp_path / name), tracks=0, sample=100)
+        gathered = gather(RunDirectory(tmp_path / name), tracks=0, sample=100)
         found.append({measured.track: measured for measured in gathered.measured})
     track = open_corpus(tmp_path / "all")["short.wav"].load()
     harmonic, percussive = (

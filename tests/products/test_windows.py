@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hpss_batch import TrackWindows, open_corpus
 from hpss_batch.errors import CorpusError, ParameterError, TrackError
 from hpss_batch.products.training.batches import Batches
-from hpss_batch.store.arrays import open_group
+from hpss_batch.store.directory import RunDirectory
 
 SECONDS = {"a.wav": 9.0, "b.wav": 0.2, "c.wav": 2.0, "d.wav": 0.0, "e.wav": 3.1}
 
@@ -213,7 +213,7 @@ def test_drop_last_leaves_only_full_batches() -> None:
 def test_a_cold_chunk_of_an_undone_track_is_never_given(store: Callable[..., Path]) -> None:
     """Windows never hold a gap's fill value."""
     out = store()
-    group = open_group(str(out))
+    group = RunDirectory(out).group()
     assert np.isnan(np.asarray(group["harmonic_mask"][0])).any()
     windows = TrackWindows(out, "harmonic_mask", frames=50, hop=1)
     assert all(np.isfinite(windows[i]["harmonic_mask"]).all() for i in range(0, len(windows), 7))

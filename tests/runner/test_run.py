@@ -18,9 +18,8 @@ from hpss_batch.config.job import Job
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
-from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import open_corpus
-from hpss_batch.store.storage import open_folder
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.tasks.sources import AudioSource
 
 RunJob = Callable[..., Result]
@@ -385,7 +384,7 @@ def test_what_is_pending_in_the_source_is_pending_here(
 ) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     run_job(growing, source)
-    last = max(Catalog.read(open_folder(source)).commits)  # type: ignore[union-attr]
+    last = max(RunDirectory(source).committed())
     (source / "commits" / f"{last:08d}.json").unlink()
     stage = {"hpss__margin": 2.0, "output__arrays": ["harmonic_mask"]}
     first = run_job(source, out, **stage)

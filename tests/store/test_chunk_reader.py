@@ -10,6 +10,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.chunk_reader import ChunkReader
+from hpss_batch.store.directory import RunDirectory
 
 FRAMES = 24
 """Frames in a chunk."""
@@ -41,7 +42,7 @@ def array(
 @pytest.mark.parametrize("dtype", ["f4", "c8", "u1", "u2"])
 @pytest.mark.parametrize("channels", [True, False])
 def test_chunks_are_zarrs(tmp_path: Path, dtype: str, channels: bool) -> None:
-    reader = ChunkReader(str(tmp_path), stored := array(tmp_path, dtype, channels=channels))
+    reader = ChunkReader(RunDirectory(tmp_path), stored := array(tmp_path, dtype, channels=channels))
     assert reader.direct
     assert reader.chunk_bytes == FRAMES * 5 * np.dtype(dtype).itemsize
     for channel in range(2):
@@ -53,7 +54,7 @@ def test_chunks_are_zarrs(tmp_path: Path, dtype: str, channels: bool) -> None:
 
 @pytest.mark.parametrize("other", [{"shards": False}, {"compressors": ZstdCodec()}])
 def test_arrays_of_others_are_read_through_zarr(tmp_path: Path, other: dict[str, Any]) -> None:
-    reader = ChunkReader(str(tmp_path), stored := array(tmp_path, **other))
+    reader = ChunkReader(RunDirectory(tmp_path), stored := array(tmp_path, **other))
     assert not reader.direct
     np.testing.assert_array_equal(reader.read(8, 1), stored[1, 8 * FRAMES : 9 * FRAMES])
 
@@ -69,11 +70,11 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     ):
         shard.write_bytes(damaged)
         with pytest.raises(StoreError, match=reason):
-            ChunkReader(str(tmp_path), stored).read(0)
+            ChunkReader(RunDirectory(tmp_path), stored).read(0)
 
 
 def test_an_array_without_frames_is_refused(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "corpus.zarr", mode="a")
     wrong = group.create_array("y", shape=(3, 4), dtype="f4", dimension_names=("track", "frame"))
     with pytest.raises(StoreError, match=r"windows need \(frame, …\) or \(channel, frame, …\)"):
-        ChunkReader(str(tmp_path), wrong)
+        ChunkReader(RunDirectory(tmp_path), wrong)

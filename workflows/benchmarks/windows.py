@@ -29,14 +29,14 @@ from made_music import CHORDS, bar
 from hpss_batch import TrackWindows, stft
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.framing import StftParams
-from hpss_batch.store.arrays import extend, open_group, write_frequency, write_tracks, zarr_settings
+from hpss_batch.store.arrays import extend, write_coordinates, write_tracks, zarr_settings
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.chunk_reader import ChunkReader
+from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import Placed, place
-from hpss_batch.store.records import Commit, Generation, Outcome, create_generation
+from hpss_batch.store.records import Commit, Generation, Outcome
 from hpss_batch.store.schema import Shape
-from hpss_batch.store.shard import GROUP, ShardWriter, shard_key
-from hpss_batch.store.storage import open_folder
+from hpss_batch.store.shard import ShardWriter, shard_key
 
 BANDS, HOP, SAMPLE_RATE = 128, 512, 44_100
 NAME = "magnitude"
@@ -86,13 +86,15 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
         "fingerprint": job.fingerprint(),
     }
     generation = Generation(0, rows, settings)
-    create_generation(open_folder(out), generation)
+    directory = RunDirectory(out)
+    directory.place(generation)
     catalog = Catalog([generation], {})
-    extend(str(out), shape, catalog)
-    write_frequency(str(out), StftParams(**stft_block).frequencies(SAMPLE_RATE))
+    group = directory.group("a")
+    extend(group, shape, catalog)
+    write_coordinates(group, {"frequency": StftParams(**stft_block).frequencies(SAMPLE_RATE)})
     shard = ShardWriter(np.dtype(np.float32), (BANDS,), shape.unit_frames, np.nan)
     for unit in catalog.units:
-        shard.begin(partial(open_folder(out).begin, f"{GROUP}/{NAME}/{shard_key(unit.number, 0, 1)}"))
+        shard.begin(partial(directory.folder.begin, f"{GROUP}/{NAME}/{shard_key(unit.number, 0, 1)}"))
         for piece, excerpt in zip(unit.pieces, excerpts, strict=False):
             shard.write(piece.offset, excerpt)
             np.save(npy / f"{piece.index:05}.npy", excerpt)
@@ -100,7 +102,7 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
         commit = Commit(unit.number, {piece.index: Outcome("done") for piece in unit.pieces})
         catalog = catalog.with_commits([commit])
     write_tracks(
-        str(out),
+        directory,
         shape,
         catalog,
         [1, len(catalog.commits)],
@@ -152,8 +154,8 @@ def npy(folder: Path, frames: int, seconds: float) -> float:
 
 
 def chunks(out: Path, frames: int, seconds: float) -> float:
-    array = open_group(str(out))[NAME]
-    reader = ChunkReader(str(out), array)
+    array = RunDirectory(out).group()[NAME]
+    reader = ChunkReader(RunDirectory(out), array)
     done, started = 0, time.perf_counter()
     for done in range(1, array.shape[1] // reader.frames + 1):
         reader.read(done - 1)
@@ -163,7 +165,7 @@ def chunks(out: Path, frames: int, seconds: float) -> float:
 
 
 def shards(out: Path, frames: int, seconds: float) -> float:
-    array = open_group(str(out))[NAME]
+    array = RunDirectory(out).group()[NAME]
     step, done, started = array.shards[1] // 8, 0, time.perf_counter()
     with zarr_settings():
         for done in range(step, array.shape[1] + 1, step):

@@ -21,8 +21,8 @@ from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.plots.canvas import Canvas
 from hpss_batch.products.plots.raster import Stretch, images
 from hpss_batch.products.spectra import Frames, recorded_frames
-from hpss_batch.store.arrays import reading
 from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.schema import COMPONENTS, MASKS
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class _Labelled:
         return values.reshape(-1, *values.shape[-2:])
 
     def _read(self, array: xr.DataArray) -> NDArray[Any]:
-        with reading(self.url) if self.url else nullcontext():
+        with RunDirectory(self.url).reading() if self.url else nullcontext():
             return array.values
 
 

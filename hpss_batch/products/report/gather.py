@@ -4,22 +4,17 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpss_batch.config.job import Job
-from hpss_batch.errors import StoreError
 from hpss_batch.products.report.excerpts import SECONDS, Cutter, Excerpt
 from hpss_batch.products.report.measure import Meter
 from hpss_batch.products.report.metrics import Measured, Outlier, outliers, sample_rows, with_stems
-from hpss_batch.runner.directory import is_run_directory
-from hpss_batch.runner.plan import Plan
-from hpss_batch.store.arrays import open_group
-from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.shard import GROUP
-from hpss_batch.store.stem_records import StemRecord, declared, read_stems
-from hpss_batch.store.storage import Folder, is_url, open_folder
+from hpss_batch.runner.plan import Plan, plan_of_run
+from hpss_batch.store.directory import GROUP, JOB, RunDirectory
+from hpss_batch.store.stem_records import StemRecord
+from hpss_batch.store.storage import is_url
 
 Progress = Callable[[int, int], None]
 
@@ -70,21 +65,20 @@ class Findings:
     written: datetime
 
 
-def gather(folder: Folder, tracks: int, sample: int, progress: Progress | None = None) -> Findings:
+def gather(directory: RunDirectory, tracks: int, sample: int, progress: Progress | None = None) -> Findings:
     """Look at a run directory; see `report.write_report` for the parameters."""
-    catalog = _read(folder)
-    job = Job.of_run(folder)
-    if job is None:
-        raise StoreError(f"{folder.url}/job.yaml is missing; run the job again, which writes it")
-    text = (folder.read("job.yaml") or b"").decode("utf-8-sig")
-    source = Catalog.read(open_folder(job.corpus.path)) if is_run_directory(job.corpus.path) else None
-    stems = _stems(folder)
-    catalog = catalog.with_stems(stems)
-    plan = Plan(job, catalog, [], None, source)
+    recorded = plan_of_run(directory)
+    text = (directory.folder.read(JOB) or b"").decode("utf-8-sig")
+    # of whatever settings they were made with
+    stems = {
+        row: record for key in directory.stem_keys() for row, record in directory.stem_records(key).items()
+    }
+    catalog = recorded.catalog.with_stems(stems)
+    plan = replace(recorded, catalog=catalog)
     rows = sample_rows(catalog, sample)
     measured, portraits = list[Measured](), list[Portrait]()
     if rows:
-        meter = Meter(plan, open_group(folder.url) if catalog.has_units else None)
+        meter = Meter(plan, directory.group() if catalog.has_units else None)
         cutter, total = Cutter(plan, meter), len(rows) + min(tracks, len(rows))
         for row in rows:
             measured.append(with_stems(meter.measure(row), stems.get(row)))
@@ -104,27 +98,10 @@ def gather(folder: Folder, tracks: int, sample: int, progress: Progress | None =
         portraits,
         stems,
         None
-        if is_url(folder.url)
-        else sum(_bytes_below(Path(folder.url, name)) for name in (GROUP, "stems")),
+        if is_url(directory.url)
+        else sum(_bytes_below(Path(directory.url, name)) for name in (GROUP, "stems")),
         datetime.now(UTC),
     )
-
-
-def _read(folder: Folder) -> Catalog:
-    catalog = Catalog.read(folder)
-    if catalog is None:
-        raise StoreError(
-            f"{folder.url} is not a run directory: it has no layout/. Give the output.path of a job that was run"
-        )
-    return catalog
-
-
-def _stems(folder: Folder) -> dict[int, StemRecord]:
-    """The records of stems by row, of whatever settings they were made with."""
-    found = dict[int, StemRecord]()
-    for key in declared(folder):
-        found |= read_stems(folder, key)
-    return found
 
 
 def choose(measured: Sequence[Measured], most: int) -> list[tuple[Measured, str]]:

@@ -16,9 +16,8 @@ from hpss_batch.errors import HpssBatchError
 from hpss_batch.products.report.metrics import FLOOR, Measured
 from hpss_batch.products.spectra import Spectra
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.arrays import reading
 from hpss_batch.store.layout import CHUNK_FRAMES
-from hpss_batch.store.schema import COMPONENTS, MASKS
+from hpss_batch.store.schema import COMPONENTS, MASKS, dequantise
 
 SPANS = 4
 """Stretches of a track that are looked at, a chunk of frames each."""
@@ -54,8 +53,8 @@ class Meter:
     def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
         self.catalog, self.rate = plan.catalog, plan.shape.sample_rate
         self.spectra = Spectra(plan, group)
-        self.url = plan.job.output.path
-        with reading(self.url):
+        self.directory = plan.directory
+        with self.directory.reading():
             arrays = {name: group.get(name) for name in plan.shape.arrays} if group is not None else {}
         self.arrays = {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
         hpss = plan.job.hpss_params
@@ -76,14 +75,14 @@ class Meter:
     def held(self, row: int, first: int, stop: int) -> dict[str, Frames]:
         """Some frames of a track's arrays, shape (channel, frame, frequency), and the mask that follows; as weights."""
         begin, channels = self.catalog.rows[row].frame_start, self.spectra.channels(row)
-        with reading(self.url):
+        with self.directory.reading():
             held = {
                 name: np.asarray(array[:channels, begin + first : begin + stop])
                 for name, array in self.arrays.items()
             }
         for name in MASKS:
             if name in held and held[name].dtype.kind == "u":
-                held[name] = held[name] * np.float32(1 / (np.iinfo(held[name].dtype).max - 1))
+                held[name] = dequantise(held[name], gaps=False)
         if self.complementary:
             for name, other in (MASKS, MASKS[::-1]):
                 if name not in held and other in held:

@@ -13,6 +13,7 @@ from pathlib import Path
 from hpss_batch.errors import StoreError
 from hpss_batch.products.report.gather import Progress, gather
 from hpss_batch.products.report.page import render
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.storage import open_folder
 
 SAMPLE = 200
@@ -52,11 +53,11 @@ def write_report(
     StoreError
         If there is no run directory at `path`, or the file cannot be written.
     """
-    folder = open_folder(path)
-    page = render(gather(folder, tracks, sample, progress)).encode()
+    directory = RunDirectory(path)
+    page = render(gather(directory, tracks, sample, progress)).encode()
     if output is None:
-        folder.replace("report.html", page)
-        return f"{folder.url.rstrip('/')}/report.html"
+        directory.folder.replace("report.html", page)
+        return f"{directory.url.rstrip('/')}/report.html"
     target = Path(output)
     if target.is_dir():
         target /= "report.html"

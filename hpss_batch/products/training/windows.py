@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import CorpusError, ParameterError
 from hpss_batch.products.training.batches import Batches, Indices, whole
-from hpss_batch.store.arrays import open_group, reading
 from hpss_batch.store.chunk_reader import ChunkReader
 from hpss_batch.store.corpus import Corpus, open_corpus
-from hpss_batch.store.schema import MASKS
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.schema import MASKS, dequantise
 
 Array = NDArray[Any]
 
@@ -145,9 +145,10 @@ class TrackWindows:
 
     def _open(self) -> None:
         """Readers and caches of this process; the first thing that an unpickled copy does."""
-        group = open_group(self.url)
-        with reading(self.url):
-            self._readers = {name: ChunkReader(self.url, group[name]) for name in self.variables}  # type: ignore[arg-type]
+        directory = RunDirectory(self.url)
+        group = directory.group()
+        with directory.reading():
+            self._readers = {name: ChunkReader(directory, group[name]) for name in self.variables}  # type: ignore[arg-type]
         step = max(reader.frames for reader in self._readers.values())
         step_bytes = sum(step // r.frames * r.chunk_bytes for r in self._readers.values())
         longest = max(1, min(LARGEST_BLOCK, self.cache_bytes // (step_bytes * BLOCKS)))
@@ -214,16 +215,16 @@ class TrackWindows:
         """Frames of one variable, counted on the frame axis, as a new array."""
         reader, cached = self._readers[name], self._cached[name]
         channel, frames = channel * reader.axis, reader.frames
-        out = np.empty((self.frames, *reader.tail), np.complex64 if reader.dtype.kind == "c" else np.float32)
+        codes = name in MASKS and reader.dtype.kind == "u"
+        dtype = reader.dtype if codes or reader.dtype.kind == "c" else np.float32
+        out = np.empty((self.frames, *reader.tail), dtype)
         number, offset = divmod(begin, frames)
         at, length = 0, min(self.frames, frames - offset)
         while length:
             out[at : at + length] = cached(number, channel)[offset : offset + length]
             at, number, offset = at + length, number + 1, 0
             length = min(self.frames - at, frames)
-        if reader.dtype.kind == "u" and name in MASKS:
-            out *= np.float32(1 / (np.iinfo(reader.dtype).max - 1))
-        return out
+        return dequantise(out, gaps=False) if codes else out
 
     def batches(
         self,

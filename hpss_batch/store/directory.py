@@ -1,0 +1,253 @@
+"""What is a run directory to whoever reads or writes one? A place, and the files there that mean something.
+
+    out/
+      job.yaml            the job as it was run last
+      corpus.zarr/        the arrays                                     `group`
+      layout/             which track lies where, a file a generation    `generations`, `place`
+      commits/            what became of each unit                       `commits`
+      commits/stems/      what became of the stems of each track         `stem_records`
+      stems/  report.html
+
+A `RunDirectory` is this place and nothing more: it is passed along instead of paths, and every call reads what is there
+at that moment. `catalog` gives what the records add up to, as a value that does not change.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
+from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
+from hpss_batch.store.storage import is_url, object_store, open_folder
+
+if TYPE_CHECKING:  # which takes long to import
+    import zarr
+
+JOB = "job.yaml"
+GROUP = "corpus.zarr"
+
+BROKEN = (KeyError, ValueError, TypeError, AttributeError)
+"""What zarr raises for metadata that it would not have written."""
+
+
+class RunDirectory:
+    """A run directory, local or on an object store, whether or not anything was run there yet.
+
+    Parameters
+    ----------
+    location : path or URL
+        A job's `output.path`.
+
+    Attributes
+    ----------
+    folder : Folder
+        Its files.
+    url : str
+        Its location.
+    """
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self.folder = open_folder(location)
+        self.url = self.folder.url
+
+    def __repr__(self) -> str:
+        return f"<RunDirectory {self.url}>"
+
+    @property
+    def exists(self) -> bool:
+        """Whether tracks have been placed there."""
+        return FIRST in self.folder.names(LAYOUT)
+
+    def catalog(self, stems: str | None = None) -> Catalog:
+        """What the records add up to, with the stems of a key.
+
+        Raises
+        ------
+        StoreError
+            If this is not a run directory, or a record is damaged.
+        """
+        return Catalog(self.generations(), self.commits(), self.stem_records(stems))
+
+    def catalog_or_none(self, stems: str | None = None) -> Catalog | None:
+        """The same; None where no tracks have been placed yet."""
+        generations = self._generations()
+        return Catalog(generations, self.commits(), self.stem_records(stems)) if generations else None
+
+    def generations(self) -> list[Generation]:
+        """All generations in order.
+
+        Raises
+        ------
+        StoreError
+            If there are none: then this is not a run directory; or if one is missing or damaged.
+        """
+        found = self._generations()
+        if not found:
+            raise StoreError(
+                f"{self.url} is not a run directory: it has no layout/. Give the output.path of a job that was run"
+            )
+        return found
+
+    def _generations(self) -> list[Generation]:
+        generations = list[Generation]()
+        for number, found in enumerate(self._numbers(LAYOUT, 4, ".jsonl.gz")):
+            name = f"{LAYOUT}/{found:04d}.jsonl.gz"
+            generation = Generation.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+            if generation.number != number:
+                raise StoreError(
+                    f"{self.url}/{LAYOUT} holds {found:04d}.jsonl.gz where generation {number} should be: a file is "
+                    "missing. Restore it, or start a new run directory"
+                )
+            generations.append(generation)
+        return generations
+
+    def place(self, generation: Generation) -> bool:
+        """Create a generation; False if another driver was first, whose generation then counts.
+
+        Raises
+        ------
+        StoreError
+            If something else has its name.
+        """
+        if self.folder.create(generation.name, generation.encode()):
+            return True
+        if generation.name.rpartition("/")[2] in self.folder.names(LAYOUT):
+            return False
+        raise StoreError(
+            f"{self.url}/{generation.name} is neither there nor can it be made: something else has this name. "
+            "Remove it, and run again"
+        )
+
+    def committed(self) -> set[int]:
+        """Numbers of the units that are done."""
+        return set(self._numbers("commits", 8, ".json"))
+
+    def commits(self, units: Iterable[int] | None = None) -> dict[int, Commit]:
+        """Commits by unit, of the given units or of all."""
+        wanted = sorted(self.committed() if units is None else units)
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(wanted, pool.map(self.commit, wanted), strict=True))
+
+    def commit(self, unit: int) -> Commit:
+        """A unit's commit.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged, or another unit's.
+        """
+        name = Commit(unit, {}).name
+        commit = Commit.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+        if commit.unit != unit:
+            raise commit_error(f"{self.url}/{name}", f"it is unit {commit.unit}'s")
+        return commit
+
+    def _numbers(self, place: str, width: int, ending: str) -> list[int]:
+        """The numbers that files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""
+        names = (name.removesuffix(ending) for name in self.folder.names(place) if name.endswith(ending))
+        return sorted(int(name) for name in names if name.isdecimal() and name == f"{int(name):0{width}d}")
+
+    def declare_stems(self, settings: Mapping[str, Any]) -> None:
+        """Write down what a key of stems stands for, before anything is rendered."""
+        name = f"{PLACE}/{settings_key(settings)}.json"
+        self.folder.create(name, json.dumps(settings, indent=1, sort_keys=True).encode() + b"\n")
+
+    def stem_keys(self) -> list[str]:
+        """Keys of all settings of stems that were ever declared here."""
+        found = (re.fullmatch(r"([0-9a-f]{8})\.json", name) for name in self.folder.names(PLACE))
+        return [match[1] for match in found if match]
+
+    def stem_settings(self, key: str) -> dict[str, Any]:
+        """The settings of stems that a key stands for.
+
+        Raises
+        ------
+        StoreError
+            If the file does not hold them.
+        """
+        name = f"{PLACE}/{key}.json"
+        try:
+            settings: dict[str, Any] = json.loads(self.folder.read(name) or b"")
+            if settings_key(settings) != key:
+                raise ValueError(f"what it holds would be called {settings_key(settings)}")
+        except ValueError as error:
+            raise StoreError(
+                f"{self.url}/{name} does not hold the settings of stems that it is named by ({error}). Delete it; "
+                "`hpss-batch render`, with these settings, writes it again"
+            ) from error
+        return settings
+
+    def stem_records(self, key: str | None) -> dict[int, StemRecord]:
+        """The last record of each row, of the stems of a key; of no key there are none."""
+        if key is None:
+            return {}
+        last = dict[int, tuple[int, str]]()
+        for name in self.folder.names(f"{PLACE}/{key}"):
+            match = re.fullmatch(r"([0-9]{8,})(?:\.([0-9]+))?\.json", name)
+            if match:
+                row, attempt = int(match[1]), int(match[2] or 0)
+                last[row] = max(last.get(row, (-1, "")), (attempt, name))
+
+        def read(name: str) -> StemRecord:
+            path = f"{PLACE}/{key}/{name}"
+            return StemRecord.decode(self.folder.read(path) or b"", f"{self.url}/{path}")
+
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(last, pool.map(read, [name for _, name in last.values()]), strict=True))
+
+    def group(self, mode: Literal["r", "r+", "a"] = "r") -> "zarr.Group":
+        """The arrays, with their metadata as they are now, not consolidated.
+
+        Raises
+        ------
+        StoreError
+            If there is no group, or its metadata are damaged.
+        """
+        import zarr
+        import zarr.storage
+
+        place: Any = f"{self.url.rstrip('/')}/{GROUP}"
+        if is_url(self.url):
+            place = zarr.storage.ObjectStore(object_store(place), read_only=mode == "r")
+        try:
+            return zarr.open_group(place, mode=mode, use_consolidated=False, zarr_format=3)
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{self.url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "
+                f"`hpss-batch run CORPUS -o {self.url}` makes one"
+            ) from error
+        except BROKEN as error:
+            raise StoreError(
+                f"{self.url}/{GROUP} cannot be read: its zarr.json is damaged ({error}). "
+                f"`hpss-batch verify --heal {self.url}` writes it again from layouts and commits"
+            ) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Make whatever zarr and codecs raise, for bytes that they never wrote, an error that says what to do."""
+        try:
+            yield
+        except (HpssBatchError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise StoreError(
+                f"{self.url}/{GROUP} is damaged ({type(error).__name__}: {error}). "
+                f"`hpss-batch verify --heal {self.url}` says where, and computes it again"
+            ) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say in words what keeps records and metadata from being written: a full disk, mostly."""
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.url} cannot be written: {error.strerror or error}. Make room or give rights, then run again: "
+                "what is committed is safe"
+            ) from error

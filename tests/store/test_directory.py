@@ -1,0 +1,150 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from hpss_batch.errors import StoreError
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.layout import Placed
+from hpss_batch.store.records import Commit, Generation, Outcome
+from hpss_batch.store.stem_records import StemRecord, settings_key
+
+
+def placed(tracks: dict[str, int], number: int = 0) -> Generation:
+    """A generation of tracks by id and length in frames."""
+    rows = [
+        Placed(name, f"/music/{name}", 512 * i, n, n, n, 44100, 1, 1, 1)
+        for i, (name, n) in enumerate(tracks.items())
+    ]
+    return Generation(number, rows, {"unit_frames": 512})
+
+
+def test_records_survive_the_way_to_disk_and_back(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    first = placed({"a": 100, "ü/日本.flac": 3, "bad\udcff": 4})
+    assert directory.place(first)
+    assert not directory.place(placed({"other": 1}))
+    assert directory.generations() == [first]
+    commit = Commit(
+        3,
+        {7: Outcome("failed", "no", None), 8: Outcome("done", None, 5)},
+        {"m": [1, None]},
+        {"n": "2"},
+        {"s": 0.5},
+    )
+    assert directory.folder.create(commit.name, commit.encode())
+    assert directory.committed() == {3}
+    assert directory.commits() == {3: commit}
+    assert RunDirectory(tmp_path / "nothing").catalog_or_none() is None
+
+
+def test_damaged_records_are_named_with_what_to_do(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.place(placed({"a": 100}))
+    directory.folder.create("commits/00000000.json", b"{}")
+    with pytest.raises(StoreError, match=r"commits/00000000.json is not a commit.*Delete it"):
+        directory.commits()
+    path = tmp_path / "layout" / "0000.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StoreError, match=r"0000.jsonl.gz cannot be read.*backup"):
+        directory.generations()
+
+
+def test_names_that_nobody_here_gives_are_passed_over(tmp_path: Path) -> None:
+    directory, first = RunDirectory(tmp_path), placed({"a": 100})
+    directory.place(first)
+    commit = Commit(4, {0: Outcome("done")})
+    directory.folder.create(commit.name, commit.encode())
+    settings = {"stems": {"format": "flac"}}
+    directory.declare_stems(settings)
+    key = settings_key(settings)
+    record = StemRecord(12, "a", "done")
+    directory.folder.create(record.name(key), record.encode())
+    for where, names in {
+        "layout": (
+            "._0000.jsonl.gz",
+            "0000 (1).jsonl.gz",
+            "copy.jsonl.gz",
+        ),  # as macOS, a browser, a person has it
+        "commits": (
+            "._00000004.json",
+            "00000004 (1).json",
+            "00000004.1.json",
+            "4.json",
+            ".json",
+            "٠٠٠٠٠٠٠٥.json",
+        ),
+        "commits/stems": (f"._{key}.json", f"{key} (1).json", ".json"),
+        f"commits/stems/{key}": ("._00000012.json", "00000012 (1).json", "00000012.x.json", "13"),
+    }.items():
+        for name in names:
+            directory.folder.create(f"{where}/{name}", b"\x00\x05\x16\x07")
+    assert directory.generations() == [first]
+    assert directory.committed() == {4}
+    assert directory.commits() == {4: commit}
+    assert directory.stem_keys() == [key]
+    assert directory.stem_settings(key) == settings
+    assert directory.stem_records(key) == {12: record}
+
+
+def test_a_commit_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.folder.create("commits/00000007.json", Commit(4, {0: Outcome("done")}).encode())
+    with pytest.raises(StoreError, match=r"00000007.json is not a commit \(it is unit 4's\). Delete it"):
+        directory.commits()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[]", b"\xff\x00", b'{"stems": {"format": "wav"}}'])
+def test_damaged_settings_of_stems_are_named_with_what_to_do(data: bytes, tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    settings = {"stems": {"format": "flac"}}
+    directory.declare_stems(settings)
+    name = f"commits/stems/{settings_key(settings)}.json"
+    directory.folder.replace(name, data)
+    with pytest.raises(StoreError, match=rf"{name} does not hold .*Delete it"):
+        directory.stem_settings(settings_key(settings))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"tracks": []}', b'{"format": 1, "stems": []}', b"\xff"]
+)
+def test_damaged_records_of_any_kind_raise_errors_of_ours(data: bytes, tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.folder.create("commits/00000000.json", data)
+    directory.folder.create("commits/stems/0123abcd/00000000.json", data)
+    directory.folder.create("layout/0000.jsonl.gz", gzip.compress(data))
+    for read in (directory.commits, directory.generations, lambda: directory.stem_records("0123abcd")):
+        with pytest.raises(StoreError, match="0000"):
+            read()
+
+
+def test_a_missing_generation_is_noticed(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.place(placed({"a": 100}, number=1))
+    with pytest.raises(StoreError, match="a file is missing"):
+        directory.generations()
+
+
+def test_a_format_of_the_future_is_refused(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.folder.create("layout/0000.jsonl.gz", gzip.compress(b'{"format": 99}\n'))
+    with pytest.raises(StoreError, match=r"format 99.*Upgrade"):
+        directory.generations()
+
+
+def test_a_folder_that_is_not_a_run_directory_is_said_to_be_none(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    assert not directory.exists
+    for read in (directory.catalog, directory.generations):
+        with pytest.raises(StoreError, match=r"is not a run directory.*Give the output\.path of a job"):
+            read()
+    with pytest.raises(StoreError, match=r"holds no corpus\.zarr: it is not a run directory"):
+        directory.group()
+    directory.place(placed({"a": 100}))
+    assert directory.exists
+
+
+def test_a_name_that_something_else_has_is_told(tmp_path: Path) -> None:
+    (tmp_path / "layout" / "0000.jsonl.gz").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"0000\.jsonl\.gz is neither there nor can it be made.*Remove it"):
+        RunDirectory(tmp_path).place(placed({"a": 100}))
