@@ -7,11 +7,9 @@ LocalCluster have one thread a process, so that one that hangs or dies takes not
 import importlib
 import logging
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.config.sections import Cluster
@@ -27,12 +25,6 @@ MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 KEPT_BYTES = 2**32
 """Memory that a worker of ours keeps for its next chunk, at most: Dask has workers return theirs to the system, and
 touching fresh memory costs a run a tenth of its time."""
-
-PATIENCE_SECONDS = 120
-"""How long a local cluster may be without a worker at work: one starts in two to ten seconds."""
-
-LOOK_SECONDS = 5
-"""How often a cluster is looked at from which nothing comes."""
 
 LOCAL = "distributed.LocalCluster"
 
@@ -144,67 +136,6 @@ def _start(cluster: Cluster) -> Any:
             "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
         )
     return started
-
-
-class Arrivals:
-    """A cluster's futures as they are done; a wait for what nobody works on ends with an error, and not never.
-
-    Workers of a queueing system may take hours to come; those of this machine are back in seconds, or never.
-    """
-
-    def __init__(self, client: "Client") -> None:
-        self.client, self.seen = client, time.monotonic()
-        self.done: SimpleQueue[Any] = SimpleQueue()
-
-    def expect(self, future: Any) -> None:
-        """Give this future out when it is done."""
-        future.add_done_callback(self.done.put)
-
-    def __next__(self) -> Any | None:
-        """A future that is done; None now and then, so that the caller can see whether workers came.
-
-        Raises
-        ------
-        ClusterError
-            If the scheduler is gone, or the workers of a local cluster are, or all of them only wait for memory.
-        """
-        try:
-            future = self.done.get(timeout=LOOK_SECONDS)
-        except Empty:
-            self._look()
-            return None
-        self.seen = time.monotonic()
-        return future
-
-    def _look(self) -> None:
-        from distributed import LocalCluster
-
-        if self.client.status not in ("running", "connecting"):
-            raise ClusterError("the Dask scheduler is gone; what is committed is safe: run again")
-        cluster = self.client.cluster
-        if not isinstance(cluster, LocalCluster) or _is_at_work(cluster):
-            self.seen = time.monotonic()
-        elif time.monotonic() - self.seen > PATIENCE_SECONDS:
-            what = "no worker has been alive"
-            if _workers(cluster):
-                what = (
-                    "all workers have been paused by Dask, which finds them too large for their memory_limit,"
-                )
-            raise ClusterError(
-                f"{what} for {PATIENCE_SECONDS} s; what is committed is safe. Look at the memory of this machine, "
-                "start fewer workers (cluster.kwargs.n_workers), give them more (cluster.kwargs.memory_limit), and run "
-                "again"
-            )
-
-
-def _is_at_work(cluster: Any) -> bool:
-    """Whether any worker takes tasks, or is at one."""
-    return any(worker.status.name == "running" or worker.executing for worker in _workers(cluster))
-
-
-def _workers(cluster: Any) -> list[Any]:
-    """The workers of a cluster whose scheduler is in this process."""
-    return list(cluster.scheduler.workers.values())
 
 
 def describe(cluster: Cluster) -> str:

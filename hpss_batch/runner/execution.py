@@ -1,24 +1,19 @@
-"""How are tasks done on a cluster: a few for each worker at a time, until all are committed or given up?
+"""What becomes of a run's tasks: are they committed, tried again, or given up?
 
-What is queued costs the scheduler memory, and what is not queued yet costs nothing. Tasks that killed their workers are
-narrowed down, alone on the cluster, until the guilty track is known.
+Tasks that killed their workers are narrowed down, alone on the cluster, until the guilty track is known.
 """
 
-import time
-from collections import deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpss_batch.errors import ClusterError
-from hpss_batch.runner.cluster import Arrivals
 from hpss_batch.runner.plan import Plan
+from hpss_batch.runner.submission import Submissions, result_alone
 from hpss_batch.runner.work import Work
 
 if TYPE_CHECKING:
     from distributed import Client
-
-WINDOW = 3
-"""Tasks submitted for each worker thread: one under way, one waiting on the worker, one on the scheduler."""
 
 ATTEMPTS = 3
 """How often a task is tried that raised, as it does when a disk is full or a file system is away."""
@@ -57,44 +52,29 @@ class Silent:
 
 
 class Execution:
-    """A plan's tasks on their way through a cluster."""
+    """A plan's tasks on a cluster.
+
+    Attributes
+    ----------
+    broken : dict of str to str
+        Tasks that could not be done, and why.
+    """
 
     def __init__(self, client: "Client", reporter: Reporter) -> None:
         self.client, self.reporter = client, reporter
-        self.arrivals = Arrivals(client)
-        self.under_way = dict[Any, tuple[Work, Any]]()
-        self.attempts = dict[str, int]()
+        self.attempts = Counter[str]()
         self.suspects = list[Work]()
         self.broken = dict[str, str]()
-        self.threads, self.asked = 0, 0.0
 
     def run(self, work: Iterable[Work]) -> None:
         """Do everything."""
-        waiting = deque(work)
-        while waiting or self.under_way:
-            while waiting and len(self.under_way) < self._room():
-                self._submit(waiting.popleft())
-            future = next(self.arrivals)
-            if future is not None:
-                task = self.under_way.pop(future.key)[0]
-                if self._settle(task, future):
-                    waiting.append(task)
+        submissions = Submissions(self.client, work, lambda task: task.call(), lambda task: task.key)
+        for task, future in submissions:
+            self.attempts[task.name] += 1
+            if self._settle(task, future):
+                submissions.again(task)
         for task in self.suspects:
             self._clear(task)
-
-    def _room(self) -> int:
-        """Tasks that may be under way: a few a thread, asked for now and then as workers come and go."""
-        if time.monotonic() - self.asked > 2:
-            self.threads, self.asked = sum(self.client.nthreads().values()), time.monotonic()
-        return WINDOW * max(self.threads, 1)
-
-    def _submit(self, task: Work) -> None:
-        attempt = self.attempts[task.name] = self.attempts.get(task.name, 0) + 1
-        function, arguments = task.call()
-        key = f"{task.key}-{attempt}-{id(self)}"
-        future = self.client.submit(function, *arguments, key=key, pure=False)
-        self.under_way[future.key] = (task, future)
-        self.arrivals.expect(future)
 
     def _settle(self, task: Work, future: Any) -> bool:
         """Take note of what became of a task; whether it is to be tried again."""
@@ -127,13 +107,9 @@ class Execution:
         if result is not None:
             self.reporter.finished(task, task.failed(result))
             return
-        self._submit(task)
-        while self.under_way:
-            future = next(self.arrivals)
-            if future is None:
-                continue
-            self.under_way.pop(future.key)
-            try:
-                self.reporter.finished(task, task.failed(future.result()))
-            except Exception as error:
-                self._give_up(task, error)
+        try:
+            self.reporter.finished(task, task.failed(result_alone(self.client, *task.call())))
+        except ClusterError:
+            raise
+        except Exception as error:
+            self._give_up(task, error)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.errors import ClusterError
-from hpss_batch.runner.cluster import DEATHS, Arrivals
+from hpss_batch.runner.cluster import DEATHS
+from hpss_batch.runner.submission import result_alone
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Outcome
 from hpss_batch.tasks.spec import Recipe
@@ -83,7 +84,7 @@ def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any,
 
     for _ in range(rounds):
         try:
-            _result(client, client.submit(function, *arguments, pure=False))
+            result_alone(client, function, arguments)
         except KilledWorker:
             continue
         except ClusterError:
@@ -92,12 +93,3 @@ def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any,
             return True  # it raised: the worker is alive, and the run itself will say what is wrong
         return True
     return False
-
-
-def _result(client: "Client", future: Any) -> Any:
-    """A future's result, waited for as long as there may be a worker."""
-    arrivals = Arrivals(client)
-    arrivals.expect(future)
-    while next(arrivals) is None:
-        continue
-    return future.result()

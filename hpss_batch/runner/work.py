@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpss_batch.runner.plan import Plan
+from hpss_batch.runner.submission import Call
 from hpss_batch.stems.plan import seconds_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.layout import Unit
@@ -16,7 +17,6 @@ from hpss_batch.store.stem_records import StemRecord
 if TYPE_CHECKING:
     from distributed import Client
 
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Say = Callable[[str], None]
 
 

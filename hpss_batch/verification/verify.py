@@ -14,14 +14,14 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
-from hpss_batch.runner.cluster import Arrivals, open_client
+from hpss_batch.runner.cluster import open_client
 from hpss_batch.runner.plan import Plan
+from hpss_batch.runner.submission import Submissions
 from hpss_batch.runner.survey import source_of
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 SAMPLE = 4
 """Units that are computed anew unless a number is given."""
-
-WINDOW = 3
-"""Units submitted for each worker thread."""
 
 Progress = Callable[[int, int], None]
 
@@ -115,39 +112,21 @@ def verify(
 
 
 def _gather(client: "Client", tasks: Iterable[Task]) -> Iterator[UnitCheck]:
-    """Check units on a cluster, a window of them at a time."""
+    """Check units on a cluster."""
     from distributed import KilledWorker
 
-    queue, running, arrivals = iter(tasks), dict[Any, tuple[int, Any]](), Arrivals(client)
-
-    def submit(task: Task) -> None:
-        future = client.submit(check_unit, task, pure=False)
-        running[future.key] = task.unit.number, future  # held: Dask forgets what nobody holds
-        arrivals.expect(future)
-
-    width = WINDOW * max(sum(client.nthreads().values()), 1)
-    for task in islice(queue, width):
-        submit(task)
-    while running:
-        future = next(arrivals)
-        if future is None:
-            continue
-        number, _ = running.pop(future.key)
+    for task, future in Submissions(client, tasks, lambda task: (check_unit, (task,)), lambda _: "check"):
+        number = task.unit.number
         try:
             yield future.result()
         except KilledWorker:
             what, cure = "checking it killed the workers", "give workers more memory, then verify again"
-            finding = Finding(
-                "unproven", what, "its bytes may be damaged so that decoding crashes", cure, number
-            )
-            yield UnitCheck(number, (finding,))
+            means = "its bytes may be damaged so that decoding crashes"
+            yield UnitCheck(number, (Finding("unproven", what, means, cure, number),))
         except Exception as error:
             what = f"could not be checked: {type(error).__name__}: {error}"
-            yield UnitCheck(
-                number, (Finding("unproven", what, "nothing is known of it", "verify again", number),)
-            )
-        for task in islice(queue, 1):
-            submit(task)
+            finding = Finding("unproven", what, "nothing is known of it", "verify again", number)
+            yield UnitCheck(number, (finding,))
 
 
 @dataclass(frozen=True)
