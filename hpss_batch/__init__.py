@@ -8,13 +8,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from hpss_batch.chunked import hpss
     from hpss_batch.config.job import Job
+    from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.labelled import separate
     from hpss_batch.products.plots.plot import plot
+    from hpss_batch.products.report.report import report
     from hpss_batch.products.training.windows import TrackWindows
     from hpss_batch.runner.plan import Plan, plan
+    from hpss_batch.runner.render import render
     from hpss_batch.runner.run import Result, run
+    from hpss_batch.runner.status import status
     from hpss_batch.store.corpus import Corpus, open_corpus
     from hpss_batch.verification.verify import verify
 
@@ -23,6 +27,7 @@ _HOME = {
     "HpssBatchError": "errors",
     "Job": "config.job",
     "Plan": "runner.plan",
+    "ProgressBar": "console.terminal",
     "Result": "runner.run",
     "TrackWindows": "products.training.windows",
     "hpss": "chunked",
@@ -30,8 +35,11 @@ _HOME = {
     "open_corpus": "store.corpus",
     "plan": "runner.plan",
     "plot": "products.plots.plot",
+    "render": "runner.render",
+    "report": "products.report.report",
     "run": "runner.run",
     "separate": "labelled",
+    "status": "runner.status",
     "stft": "dsp.stft",
     "verify": "verification.verify",
 }
@@ -41,6 +49,7 @@ __all__ = [
     "HpssBatchError",
     "Job",
     "Plan",
+    "ProgressBar",
     "Result",
     "TrackWindows",
     "hpss",
@@ -48,8 +57,11 @@ __all__ = [
     "open_corpus",
     "plan",
     "plot",
+    "render",
+    "report",
     "run",
     "separate",
+    "status",
     "stft",
     "verify",
 ]

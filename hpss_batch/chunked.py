@@ -38,8 +38,35 @@ def hpss(
 ) -> tuple[Any, Any]:
     """Separate a spectrogram as `librosa.decompose.hpss` does; lazily if it is a Dask array, in any chunks.
 
-    Parameters, results and errors are those of `hpss_batch.dsp.hpss.hpss`: shape (..., bins, frames). For a Dask
-    array the results have its chunks, and what is wrong with its values shows when they are computed.
+    Parameters
+    ----------
+    S : array (..., bins, frames)
+        Complex spectrogram, or magnitude, which is not negative; finite, of 32 or 64 bits a number, or integers.
+    kernel_size : int or pair of int
+        Length of the medians, from 1 on: of the harmonic one in frames, of the percussive one in bins.
+    power : float
+        Exponent of the soft masks, above 0. Infinity makes them hard, of zeros and ones; ties then belong to neither.
+    mask : bool
+        Return masks, weights in [0, 1], rather than components, mask × S.
+    margin : float or pair of float
+        How many times the harmonic median must exceed the percussive one, and vice versa, from 1 on. Above 1
+        harmonic + percussive is not S: what is left is the residual.
+
+    Returns
+    -------
+    harmonic, percussive : arrays of the shape of S
+        Components or masks. Of a Dask array they are Dask arrays of its chunks.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is not allowed, or S holds NaN, infinity or, if real, a negative value; for the values of a
+        Dask array, when it is computed.
+
+    References
+    ----------
+    Fitzgerald, D. (2010): Harmonic/percussive separation using median filtering. DAFx-10, Graz.
+    Driedger, J., Müller, M., Disch, S. (2014): Extending harmonic-percussive separation of audio. ISMIR, Taipei.
     """
     if not is_dask(S):
         return dsp.hpss(S, kernel_size=kernel_size, power=power, mask=mask, margin=margin)

@@ -128,13 +128,13 @@ def plan(
 ) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
     from hpss_batch.console.output import print_plan
-    from hpss_batch.console.terminal import OPENING, counting
+    from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.runner.estimate import plan_figures
     from hpss_batch.runner.plan import plan as make_plan
 
     job = _job(source, output, overrides, stems)
-    with counting(OPENING) as progress:
-        planned = make_plan(job, retry_failed=retry_failed, progress=progress)
+    with ProgressBar() as bar:
+        planned = make_plan(job, retry_failed=retry_failed, progress=bar)
     if as_json:
         click.echo(json.dumps(plan_figures(planned), indent=1))
     else:
@@ -148,13 +148,13 @@ def plan(
 def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was."""
     from hpss_batch.console.output import print_result
-    from hpss_batch.console.terminal import Live
+    from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.runner.run import run as do_run
 
     job = _job(source, output, overrides, stems)
-    with Live() as live:
-        result = do_run(job, retry_failed=retry_failed, reporter=live)
-    print_result(result, live)
+    with ProgressBar() as bar:
+        result = do_run(job, retry_failed=retry_failed, reporter=bar)
+    print_result(result, bar)
     sys.exit(result.exit_status)
 
 
@@ -171,10 +171,10 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
 def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
     """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
     from hpss_batch.console.output import print_rendered
-    from hpss_batch.runner.render import render_tracks
+    from hpss_batch.runner.render import render as do_render
     from hpss_batch.text import printable
 
-    records = render_tracks(out, tracks, overrides, lambda text: click.echo(printable(text), err=True))
+    records = do_render(out, tracks, overrides, say=lambda text: click.echo(printable(text), err=True))
     print_rendered(out, records)
     n_done = sum(record.status == "done" for record in records.values())
     sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
@@ -186,7 +186,7 @@ def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
 def status(out: str, as_json: bool) -> None:
     """Say what is done, pending and failed in a run directory, and why."""
     from hpss_batch.console.output import print_status
-    from hpss_batch.runner.status import read_status
+    from hpss_batch.runner.status import status as read_status
 
     found = read_status(out)
     if as_json:
@@ -217,13 +217,11 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     nothing could be verified.
     """
     from hpss_batch.console.output import print_verification
-    from hpss_batch.console.terminal import counting
+    from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.verification.verify import verify as do_verify
 
-    with counting("checking units") as progress:
-        found = do_verify(
-            out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=progress
-        )
+    with ProgressBar("checking units") as bar:
+        found = do_verify(out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=bar)
     if as_json:
         click.echo(json.dumps(found.figures(), indent=1))
     else:
@@ -252,11 +250,11 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
 )
 def report(out: str, output: str | None, tracks: int, sample: int) -> None:
     """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
-    from hpss_batch.console.terminal import counting
-    from hpss_batch.products.report.report import write_report
+    from hpss_batch.console.terminal import ProgressBar
+    from hpss_batch.products.report.report import report as do_report
 
-    with counting("looking at tracks") as progress:
-        place = write_report(out, output, tracks=tracks, sample=sample, progress=progress)
+    with ProgressBar("looking at tracks") as bar:
+        place = do_report(out, output, tracks=tracks, sample=sample, progress=bar)
     click.echo(f"Wrote {place}")
 
 
@@ -269,7 +267,7 @@ def demo(output: str) -> None:
     from hpss_batch.config.job import Job
     from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
     from hpss_batch.console.output import print_result
-    from hpss_batch.console.terminal import Live
+    from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.products import demo as show
     from hpss_batch.runner.run import run as do_run
     from hpss_batch.store.corpus import open_corpus
@@ -277,9 +275,9 @@ def demo(output: str) -> None:
     music, out = Path(output, "music"), Path(output, "out")
     truth = show.make_corpus(music)
     print_demo_corpus(music, out)
-    with Live() as live:
-        result = do_run(Job.from_command_line(music, out), reporter=live)
-    print_result(result, live)
+    with ProgressBar() as bar:
+        result = do_run(Job.from_command_line(music, out), reporter=bar)
+    print_result(result, bar)
     corpus = open_corpus(out)
     print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
     print_demo_end(out)

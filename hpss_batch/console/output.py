@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from hpss_batch.console.terminal import SHOWN, Live, out, print_reasons
+from hpss_batch.console.terminal import SHOWN, ProgressBar, out, print_reasons
 from hpss_batch.text import clock, counted, pace, printable, size
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from hpss_batch.verification.findings import Finding, Verification
 
 
-def print_result(result: Result, live: Live) -> None:
+def print_result(result: Result, bar: ProgressBar) -> None:
     """How a run ended, and what to do next."""
     url = result.plan.job.output.path
-    if live.n_tasks:
-        seconds = time.monotonic() - live.began
-        out.print(f"{clock(live.done)} of audio in {clock(seconds)}: {pace(live.done, seconds)}.")
-    nothing = "" if live.n_tasks or result.broken else "Nothing to do: "
+    if bar.n_tasks:
+        seconds = time.monotonic() - bar.began
+        out.print(f"{clock(bar.done)} of audio in {clock(seconds)}: {pace(bar.done, seconds)}.")
+    nothing = "" if bar.n_tasks or result.broken else "Nothing to do: "
     out.print(f"{nothing}{result.catalog.told()}. Results: {escape(url)}")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)

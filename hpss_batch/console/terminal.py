@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
@@ -36,25 +36,19 @@ def print_reasons(heading: str, reasons: Mapping[str, str]) -> None:
         out.print(f"  … and {len(reasons) - SHOWN:,} more")
 
 
-OPENING = "opening tracks"
-"""What planning does that takes long."""
-
 QUIET_SECONDS = 30
-"""How often a run says how far it is where there is no terminal to draw a bar on."""
+"""How often a run says how far it is where no bar can be drawn."""
+
+
+def _can_draw(console: Console) -> bool:
+    """Whether a bar can be drawn: in a terminal, and in a notebook that has ipywidgets."""
+    return console.is_terminal and not (console.is_jupyter and find_spec("ipywidgets") is None)
 
 
 def _counter(words: str) -> Progress:
-    """A bar for things that are done one by one, gone when it stops; none where there is no terminal."""
+    """A bar for things that are done one by one, gone when it stops."""
     columns = TextColumn(words), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-
-
-@contextmanager
-def counting(words: str) -> Iterator[Callable[[int, int], None]]:
-    """Such a bar; called with how many are done, of how many."""
-    with _counter(words) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    return Progress(*columns, console=err, transient=True, disable=not _can_draw(err))
 
 
 class _Pace(ProgressColumn):
@@ -69,13 +63,29 @@ class _Pace(ProgressColumn):
         return Text(words)
 
 
-class Live:
-    """Tells a run in a terminal; see `hpss_batch.runner.execution.Reporter`."""
+class ProgressBar:
+    """Shows how far something is, in a terminal or a notebook; where no bar can be drawn, runs say so in lines.
 
-    def __init__(self) -> None:
-        self.opening = _counter(OPENING)
+    A context manager. It is the `reporter` of `hpss_batch.run`, and the `progress` of `plan`, `verify`, `report` and
+    `evaluate`.
+
+    Parameters
+    ----------
+    words : str
+        What is counted, where it is a `progress`.
+
+    Examples
+    --------
+    >>> from hpss_batch import Job, plan
+    >>> with ProgressBar() as bar:
+    ...     planned = plan(Job.from_command_line("music/", "new/"), progress=bar)
+    """
+
+    def __init__(self, words: str = "opening tracks") -> None:
+        self.counter = _counter(words)
+        self.draws = _can_draw(err)
         columns = BarColumn(), _Pace(), TextColumn("{task.fields[failed]}")
-        self.bar = Progress(*columns, console=err, disable=not err.is_terminal)
+        self.bar = Progress(*columns, console=err, disable=not self.draws)
         self.total = self.done = 0.0
         self.failed = self.n_tasks = 0
         self.began = self.spoke = time.monotonic()
@@ -85,21 +95,25 @@ class Live:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.opening.stop()
+        self.counter.stop()
         self.bar.stop()
 
+    def __call__(self, done: int, total: int) -> None:
+        """So many are done, of so many."""
+        if not self.counter.tasks:
+            self.counter.start()
+            self.counter.add_task("", total=total)
+        self.counter.update(self.counter.tasks[0].id, completed=done)
+        if done >= total:
+            self.counter.stop()
+
     def placing(self, opened: int, total: int) -> None:
-        """Move the bar of tracks that are opened."""
-        if not self.opening.tasks:
-            self.opening.start()
-            self.opening.add_task("", total=total)
-        self.opening.update(self.opening.tasks[0].id, completed=opened)
-        if opened >= total:
-            self.opening.stop()
+        """See `hpss_batch.runner.execution.Reporter`."""
+        self(opened, total)
 
     def started(self, plan: Plan, work: Sequence[Work], dashboard: str) -> None:
         """Say what begins, and where to watch it."""
-        self.opening.stop()
+        self.counter.stop()
         self.total = sum(task.seconds for task in work)
         self.began = self.spoke = time.monotonic()
         done = len(plan.catalog.commits)
@@ -111,7 +125,7 @@ class Live:
             f"; {counted(done, 'unit')} done" if done else ""
         )
         out.print(f"{words}. Dashboard: {dashboard}")
-        if err.is_terminal:
+        if self.draws:
             self.bar.start()
             self.task = self.bar.add_task("", total=self.total, failed="")
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.plan import Plan
-from hpss_batch.stems.writer import STEMS
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.directory import GROUP, JOB
+from hpss_batch.store.directory import GROUP, JOB, STEMS
 from hpss_batch.store.records import versions
 from hpss_batch.store.storage import PARTIAL, is_url
 

@@ -9,7 +9,8 @@ that a run that wants the same ones finds them done.
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -35,18 +36,22 @@ _BLOCK_SECONDS = 3
 """Audio that is taken from the store at a time."""
 
 
-def render_tracks(
-    url: str, tracks: Sequence[str], overrides: Sequence[Override] = (), say: Say = lambda text: None
+def render(
+    path: str | os.PathLike[str],
+    tracks: str | Iterable[str],
+    overrides: Iterable[Override] = (),
+    *,
+    say: Say = lambda text: None,
 ) -> dict[str, StemRecord]:
     """Render tracks of a run directory.
 
     Parameters
     ----------
-    url : str
+    path : path or URL
         The run directory.
-    tracks : sequence of str
+    tracks : str or iterable of str
         Ids of tracks.
-    overrides : sequence
+    overrides : iterable
         Settings of `output.stems`, as `Job.load` takes them: "output.stems.format=wav".
     say : callable
         Told, in words, what is worth knowing.
@@ -61,7 +66,8 @@ def render_tracks(
     StoreError, TrackError, ConfigError
         If there is no run directory, no such track, or no such setting; nothing is written then.
     """
-    directory = RunDirectory(url)
+    directory = RunDirectory(path)
+    url = directory.url
     recorded = plan_of_run(directory)
     job = recorded.job if recorded.job.output.stems else recorded.job.replace({"output.stems": True})
     job = Job.parse(job.to_yaml(), overrides, name=f"{url}/job.yaml")
@@ -69,7 +75,10 @@ def render_tracks(
     check_same(job, catalog)
     plan = stem_plan(job, catalog, retry_failed=True)
     assert plan is not None, "the job wants stems"
-    rows = {track: _row(catalog, track, url) for track in dict.fromkeys(tracks)}
+    rows = {
+        track: _row(catalog, track, url)
+        for track in dict.fromkeys([tracks] if isinstance(tracks, str) else tracks)
+    }
     check_names(job, directory)
     directory.declare_stems(job.stem_settings())
     names = names_of(catalog, plan.recipe.pattern)

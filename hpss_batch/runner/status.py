@@ -1,5 +1,7 @@
 """What is done, pending and failed in a run directory? Read from its records, with no array opened."""
 
+import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +12,7 @@ from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.records import Status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunStatus:
     """The state of a run directory.
 
@@ -27,6 +29,11 @@ class RunStatus:
     url: str
     catalog: Catalog
     wants_stems: bool = False
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many tracks have each status."""
+        return self.catalog.counts
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -58,14 +65,16 @@ class RunStatus:
         failed = unreadable + sum(row in records and records[row].status != "done" for row in wanted)
         return {"done": done, "failed": failed, "pending": len(wanted) - done - failed}
 
+    def __repr__(self) -> str:
+        return f"<RunStatus {self.url}: {self.catalog.told()}>"
+
     @property
     def exit_status(self) -> int:
         """0 all done, 1 some tracks failed or are pending, 2 none is done."""
-        counts = self.catalog.counts
-        pending = counts["pending"] + (self.stems or {}).get("pending", 0)
+        pending = self.counts["pending"] + (self.stems or {}).get("pending", 0)
         if not self.catalog.reasons and not self.catalog.stemless and not pending:
             return 0
-        return 1 if counts["done"] else 2
+        return 1 if self.counts["done"] else 2
 
     def figures(self) -> dict[str, Any]:
         """Everything, as values fit for JSON."""
@@ -78,7 +87,7 @@ class RunStatus:
             "generations": len(catalog.generations),
             "units": {"done": len(catalog.commits), "pending": len(catalog.pending_units())},
             "stems": self.stems,
-            "counts": dict(catalog.counts),
+            "counts": dict(self.counts),
             "seconds": {status: round(value, 3) for status, value in self.seconds.items()},
             "tracks": [
                 {
@@ -93,13 +102,23 @@ class RunStatus:
         }
 
 
-def read_status(path: str) -> RunStatus:
+def status(path: str | os.PathLike[str]) -> RunStatus:
     """The state of a run directory.
+
+    Parameters
+    ----------
+    path : path or URL
+        The run directory.
 
     Raises
     ------
     StoreError
-        If there is none at `path`.
+        If there is none at `path`, or its records are damaged.
+
+    Examples
+    --------
+    >>> status("out/").counts
+    Counter({'done': 2})
     """
     directory = RunDirectory(path)
     catalog, job = directory.catalog(), Job.of_run(directory)

@@ -25,10 +25,8 @@ from numpy.typing import NDArray
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.probe import open_handle
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.store.directory import STEMS
 from hpss_batch.store.storage import PARTIAL, is_url, object_store, sync
-
-STEMS = "stems"
-"""The folder of a run directory that stems lie in."""
 
 SAMPLES = 65_536
 """Samples that libsndfile gets at once: it crashes when given minutes of Vorbis."""

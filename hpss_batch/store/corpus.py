@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 
 from hpss_batch.errors import StoreError, TrackError
-from hpss_batch.store.directory import GROUP, RunDirectory
+from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.records import STATUSES
 from hpss_batch.store.resynthesis import component_samples
@@ -168,10 +168,55 @@ class Corpus(Mapping[str, xr.Dataset]):
         with self._directory.reading():
             return component_samples(view, stft, start, stop)
 
+    def stem_files(self, track: str, **settings: Any) -> dict[str, str]:
+        """Where the files of a track's stems are.
+
+        Parameters
+        ----------
+        track : str
+            The track.
+        **settings
+            Which stems, where there are several kinds: ``format="wav"``, or any other key of `output.stems`.
+
+        Returns
+        -------
+        dict of str to str
+            Paths or URLs, by component. Empty for a track of 0 samples, which has none.
+
+        Raises
+        ------
+        TrackError
+            If there is no such track, or it has no such stems, or several kinds of them.
+        """
+        row, files, kinds, why = self._known_row(track), dict[str, str](), dict[str, dict[str, Any]](), ""
+        for kind, names in self._stems:
+            if row in names and all(_alike(kind.get(key), value) for key, value in settings.items()):
+                record = self._directory.stem_record(names[row])
+                files |= {name: f"{self.path}/{STEMS}/{stem.name}" for name, stem in record.stems.items()}
+                # stems that differ in nothing but their components belong together
+                if record.status == "done":
+                    kinds[str(kind | {"components": None})] = kind
+                why = record.error or ""
+        if len(kinds) > 1:
+            differing = [n for n in self._stems[0][0] if len({str(kind[n]) for kind in kinds.values()}) > 1]
+            said = "; ".join(", ".join(f"{n}={kind[n]!r}" for n in differing) for kind in kinds.values())
+            raise TrackError(f"{track} has stems of {len(kinds)} kinds in {self.path}: {said}. Say which")
+        if not kinds:
+            remedy = why or f"`hpss-batch render {self.path} {track}` makes them"
+            raise TrackError(f"{track} has no {'such ' if settings else ''}stems in {self.path}: {remedy}")
+        return files
+
+    @cached_property
+    def _stems(self) -> list[tuple[dict[str, Any], dict[int, str]]]:
+        """For each kind of stems, its settings and the names of its records by row."""
+        directory = self._directory
+        keys = directory.stem_keys()
+        return [(directory.stem_settings(key)["stems"], directory.stem_record_names(key)) for key in keys]
+
     def _channels(self, source_channels: int) -> int:
         return channels_kept(self.dataset.attrs["job"]["corpus"]["channels"], source_channels)
 
-    def _row(self, track: str) -> int:
+    def _known_row(self, track: str) -> int:
         if not isinstance(track, str):
             raise TrackError(
                 f"a track is called by its id, such as {next(iter(self), 'song.flac')!r}, not {track!r}"
@@ -183,6 +228,10 @@ class Corpus(Mapping[str, xr.Dataset]):
             near = difflib.get_close_matches(track, self._rows, n=3, cutoff=0.5)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise TrackError(f"{self.path} has no track {track!r}{hint}")
+        return row
+
+    def _row(self, track: str) -> int:
+        row = self._known_row(track)
         status = self._facts.status.values[row]
         if status != "done":
             error = self._facts.error.values[row]
@@ -198,6 +247,13 @@ class Corpus(Mapping[str, xr.Dataset]):
             str(name) for name, array in self.dataset.data_vars.items() if "channel" in array.dims
         )
         return f"<Corpus {self.path}: {found or 'no tracks'}; {arrays}>"
+
+
+def _alike(setting: Any, value: Any) -> bool:
+    """Whether a setting on record is what somebody means: formats are on record as libsndfile names them."""
+    if isinstance(setting, str) and isinstance(value, str):
+        return setting.lower() == value.lower()
+    return bool(setting == (list(value) if isinstance(value, tuple) else value))
 
 
 def _plain(value: Any) -> Any:

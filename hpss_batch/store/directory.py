@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # which takes long to import
 
 JOB = "job.yaml"
 GROUP = "corpus.zarr"
+STEMS = "stems"
 
 BROKEN = (KeyError, ValueError, TypeError, AttributeError)
 """What zarr raises for metadata that it would not have written."""
@@ -185,21 +186,29 @@ class RunDirectory:
 
     def stem_records(self, key: str | None) -> dict[int, StemRecord]:
         """The last record of each row, of the stems of a key; of no key there are none."""
-        if key is None:
-            return {}
+        names = self.stem_record_names(key) if key is not None else {}
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(names, pool.map(self.stem_record, names.values()), strict=True))
+
+    def stem_record_names(self, key: str) -> dict[int, str]:
+        """Names of the last record of each row, of the stems of a key."""
         last = dict[int, tuple[int, str]]()
         for name in self.folder.names(f"{PLACE}/{key}"):
             match = re.fullmatch(r"([0-9]{8,})(?:\.([0-9]+))?\.json", name)
             if match:
                 row, attempt = int(match[1]), int(match[2] or 0)
-                last[row] = max(last.get(row, (-1, "")), (attempt, name))
+                last[row] = max(last.get(row, (-1, "")), (attempt, f"{PLACE}/{key}/{name}"))
+        return {row: name for row, (_, name) in last.items()}
 
-        def read(name: str) -> StemRecord:
-            path = f"{PLACE}/{key}/{name}"
-            return StemRecord.decode(self.folder.read(path) or b"", f"{self.url}/{path}")
+    def stem_record(self, name: str) -> StemRecord:
+        """A record by its name.
 
-        with ThreadPoolExecutor(8) as pool:
-            return dict(zip(last, pool.map(read, [name for _, name in last.values()]), strict=True))
+        Raises
+        ------
+        StoreError
+            If it is damaged.
+        """
+        return StemRecord.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
 
     def group(self, mode: Literal["r", "r+", "a"] = "r") -> "zarr.Group":
         """The arrays, with their metadata as they are now, not consolidated.

@@ -7,8 +7,8 @@ rendered again, since stems are one `hpss-batch render` away.
 from concurrent.futures import ThreadPoolExecutor
 
 from hpss_batch.errors import StoreError
-from hpss_batch.stems.writer import STEMS, measure
-from hpss_batch.store.directory import RunDirectory
+from hpss_batch.stems.writer import measure
+from hpss_batch.store.directory import STEMS, RunDirectory
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.verification.findings import Finding
 

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+import hpss_batch
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
@@ -28,7 +29,6 @@ from hpss_batch.products.report import cards, html, metrics
 from hpss_batch.products.report.excerpts import png
 from hpss_batch.products.report.gather import choose, gather
 from hpss_batch.products.report.measure import spans
-from hpss_batch.products.report.report import write_report
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
@@ -133,7 +133,7 @@ def out(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(out: Path) -> str:
-    return Path(write_report(out)).read_text(encoding="utf-8")
+    return Path(hpss_batch.report(out)).read_text(encoding="utf-8")
 
 
 def test_the_page_stands_alone_and_tells_everything(report: str, out: Path) -> None:
@@ -187,7 +187,7 @@ def test_without_the_audio_masks_are_shown_and_that_is_said(out: Path, tmp_path:
     shutil.copytree(out, tmp_path / "out")
     away = corpus.rename(corpus.with_name("away"))
     try:
-        text = Path(write_report(tmp_path / "out", tracks=2)).read_text()
+        text = Path(hpss_batch.report(tmp_path / "out", tracks=2)).read_text()
     finally:
         away.rename(corpus)
     page = check_stands_alone(text)
@@ -207,7 +207,7 @@ def test_stems_components_and_margins_are_told(corpus_folder: Path, tmp_path: Pa
         output__stems=True,
         corpus__channels="all",
     )
-    said = words(check_stands_alone(Path(write_report(tmp_path / "out")).read_text()))
+    said = words(check_stands_alone(Path(hpss_batch.report(tmp_path / "out")).read_text()))
     for title in ("Residual share", "Peak of stems"):
         assert title in said
     assert "reconstruction error exact" in said.lower() or "Reconstruction error" in said
@@ -222,7 +222,7 @@ def test_a_track_without_stems_is_told_from_one_that_failed(tmp_path: Path, run_
     sf.write(folder / "nine.wav", music(1.0, 22050, 9, 1), 22050)
     (folder / "text.wav").write_text("no audio")
     run_job(folder, tmp_path / "out", output__stems={"format": "flac"})
-    text = Path(write_report(tmp_path / "out", tracks=1)).read_text()
+    text = Path(hpss_batch.report(tmp_path / "out", tracks=1)).read_text()
     page = check_stands_alone(text)
     said = words(page)
     assert "2 of 3 tracks done" in said
@@ -242,7 +242,7 @@ def test_a_track_without_stems_is_told_from_one_that_failed(tmp_path: Path, run_
 
 def test_stems_without_arrays_have_a_report(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
     run_job(corpus_folder, tmp_path / "out", output__arrays=[], output__stems=True)
-    page = check_stands_alone(Path(write_report(tmp_path / "out", tracks=2)).read_text())
+    page = check_stands_alone(Path(hpss_batch.report(tmp_path / "out", tracks=2)).read_text())
     assert "7 of 7 tracks done" in words(page)
     assert "Peak of stems" in words(page)
     assert page.tags.count("audio") == 2 * 3
@@ -259,12 +259,12 @@ def test_a_second_stage_takes_spectrograms_from_the_first(
         "cluster": settings(corpus_folder, tmp_path)["cluster"],
     }
     run(Job.parse(job))
-    page = check_stands_alone(Path(write_report(tmp_path / "second", tracks=2)).read_text())
+    page = check_stands_alone(Path(hpss_batch.report(tmp_path / "second", tracks=2)).read_text())
     assert page.tags.count("audio") == 2 * 3
 
 
 def test_large_corpora_are_sampled_and_that_is_said(out: Path, tmp_path: Path) -> None:
-    text = Path(write_report(out, tmp_path / "page.html", tracks=1, sample=5)).read_text()
+    text = Path(hpss_batch.report(out, tmp_path / "page.html", tracks=1, sample=5)).read_text()
     assert "Over 5 of the 11 tracks that are done, drawn at random" in words(check_stands_alone(text))
 
 
@@ -273,10 +273,10 @@ def test_nothing_done_is_a_page_too(corpus_folder: Path, tmp_path: Path, run_job
     folder.mkdir()
     sf.write(folder / "empty.wav", np.zeros(0), 22050)
     run_job(folder, tmp_path / "out")
-    said = words(check_stands_alone(Path(write_report(tmp_path / "out")).read_text()))
+    said = words(check_stands_alone(Path(hpss_batch.report(tmp_path / "out")).read_text()))
     assert "1 of 1 track done" in said
     with pytest.raises(StoreError, match="not a run directory"):
-        write_report(folder)
+        hpss_batch.report(folder)
 
 
 def test_the_command_writes_where_it_is_told(out: Path, tmp_path: Path) -> None:

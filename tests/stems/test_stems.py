@@ -26,9 +26,9 @@ from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ParameterError, StoreError, TrackError
 from hpss_batch.runner.plan import plan
-from hpss_batch.runner.render import render_tracks
+from hpss_batch.runner.render import render
 from hpss_batch.runner.run import Result, run
-from hpss_batch.runner.status import read_status
+from hpss_batch.runner.status import status
 from hpss_batch.stems.stream import Stream, block_frames
 from hpss_batch.stems.writer import StemFile
 from hpss_batch.store.corpus import open_corpus
@@ -275,10 +275,10 @@ def test_a_damaged_track_fails_alone_leaves_nothing_and_is_tried_again_when_aske
     assert not list((out / "stems").rglob("cut*"))
     assert not list(out.rglob("*.partial"))
     assert len(list((out / "stems").rglob("*.flac"))) == 2 * 6
-    status = read_status(str(out))
-    assert status.exit_status == 1
-    assert status.stems == {"done": 7, "failed": 2, "pending": 0}
-    assert status.reasons.keys() == result.failed.keys()
+    found = status(out)
+    assert found.exit_status == 1
+    assert found.stems == {"done": 7, "failed": 2, "pending": 0}
+    assert found.reasons.keys() == result.failed.keys()
     assert stems_job(folder, out).plan.is_done
     (folder / "album" / "cut.flac").write_bytes(whole)
     (folder / "text.mp3").unlink()
@@ -338,7 +338,7 @@ def test_formats_that_cannot_hold_a_track_say_so_before_and_after(tmp_path: Path
     assert "FLAC holds up to 8" in both.catalog.stemless["many.wav"]
     assert "FLAC holds up to 8" in both.failed["many.wav"]
     assert repr(both) == f"<Result {masks}: 2 done>"
-    assert read_status(str(masks)).exit_status == 1
+    assert status(str(masks)).exit_status == 1
     said = CliRunner().invoke(main, ["status", str(masks)]).output
     assert "1 without stems" in said
     assert "not done" not in said
@@ -436,17 +436,43 @@ def test_render_makes_what_a_run_would_have_made(
     run_job(folder, out)
     stems_job(folder, tmp_path / "stems")
     said = list[str]()
-    records = render_tracks(str(out), ["album/long.flac"], say=said.append)
+    records = render(str(out), ["album/long.flac"], say=said.append)
     assert records["album/long.flac"].status == "done"
     for component in ALL[:2]:
         file = f"stems/album/long.{component}.flac"
         assert (out / file).read_bytes() == (tmp_path / "stems" / file).read_bytes()
-    render_tracks(str(out), ["album/long.flac"], say=said.append)
+    render(out, "album/long.flac", say=said.append)
     assert said == ["album/long.flac: rendered before"]
     with pytest.raises(TrackError, match=r"did you mean album/long\.flac"):
-        render_tracks(str(out), ["album/long.wav"])
+        render(str(out), ["album/long.wav"])
     with pytest.raises(StoreError, match=r"hpss.margin"):
-        render_tracks(str(out), ["album/long.flac"], ["hpss.margin=2"])
+        render(str(out), ["album/long.flac"], ["hpss.margin=2"])
+
+
+def test_files_of_stems_are_found_by_track(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+    out, track = tmp_path / "out", "album/long.flac"
+    run_job(corpus_folder, out)
+    with pytest.raises(
+        TrackError, match=r"has no stems in .*`hpss-batch render .* album/long\.flac` makes them"
+    ):
+        open_corpus(out).stem_files(track)
+    render(out, track)
+    flac = {name: f"{out}/stems/album/long.{name}.flac" for name in ALL[:2]}
+    assert open_corpus(out).stem_files(track) == flac
+    assert all(Path(file).is_file() for file in flac.values())
+    render(out, track, ["output.stems.components=[residual]"])
+    whole = flac | {"residual": f"{out}/stems/album/long.residual.flac"}
+    assert open_corpus(out).stem_files(track) == whole
+    render(out, track, ["output.stems.format=wav"])
+    corpus = open_corpus(out)
+    assert corpus.stem_files(track, format="flac") == whole
+    assert corpus.stem_files(track, format="wav").keys() == flac.keys()
+    with pytest.raises(TrackError, match=r"stems of 2 kinds.*format='FLAC'.*format='WAV'.*Say which"):
+        corpus.stem_files(track)
+    with pytest.raises(TrackError, match="has no such stems"):
+        corpus.stem_files(track, format="ogg")
+    with pytest.raises(TrackError, match=r"did you mean album/long\.flac"):
+        corpus.stem_files("album/long.wav")
 
 
 def test_render_takes_the_store_where_the_audio_is_gone(
@@ -459,7 +485,7 @@ def test_render_takes_the_store_where_the_audio_is_gone(
     shutil.rmtree(folder)
     said = list[str]()
     float32 = ["output.stems.format=wav", "output.stems.subtype=FLOAT"]
-    records = render_tracks(str(out), ["album/long.flac", "talk.mp3"], float32, said.append)
+    records = render(str(out), ["album/long.flac", "talk.mp3"], float32, say=said.append)
     assert all(record.status == "done" for record in records.values())
     assert "rendered from the store" in said[0]
     total = sum(stem(out, f"album/long.{component}.wav")[:, 0] for component in ALL[:2])

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.runner.render import render_tracks
+from hpss_batch.runner.render import render
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.verification.findings import Verification
@@ -536,7 +536,7 @@ def test_stems_are_compared_with_their_records(
     assert len(found.open) == 4, "the files are still compared"
     settings_of_stems.write_bytes(data)
     found = verify(out)
-    render_tracks(str(out), found.touched)
+    render(str(out), found.touched)
     assert verify(out).findings == ()
     assert [path.read_bytes() for path in files] == whole
 

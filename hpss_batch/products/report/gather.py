@@ -66,7 +66,7 @@ class Findings:
 
 
 def gather(directory: RunDirectory, tracks: int, sample: int, progress: Progress | None = None) -> Findings:
-    """Look at a run directory; see `report.write_report` for the parameters."""
+    """Look at a run directory; see `report.report` for the parameters."""
     recorded = plan_of_run(directory)
     text = (directory.folder.read(JOB) or b"").decode("utf-8-sig")
     # of whatever settings they were made with

@@ -1,6 +1,6 @@
 """What became of a corpus, on one page that can be sent to somebody?
 
-`write_report` looks at a run directory's records, at a sample of its tracks and closely at a few of them, and writes
+`report` looks at a run directory's records, at a sample of its tracks and closely at a few of them, and writes
 one HTML file with everything inside: styles, drawings, pictures, sounds. No script, no network, no further package.
 
 The work is bounded: however large the corpus, figures come from at most `sample` tracks and four stretches of each,
@@ -20,7 +20,7 @@ SAMPLE = 200
 """Tracks that figures are made of, at most."""
 
 
-def write_report(
+def report(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
     *,
