@@ -65,6 +65,14 @@ class Excerpt:
     sounds: dict[str, bytes] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def ticks(self) -> dict[str, float]:
+        """Round frequencies, and where on the axis they are: from 0, its lower end, to 1."""
+        span = math.log(self.highest / self.lowest)
+        round_ones = {"100 Hz": 100, "1 kHz": 1000, "10 kHz": 10_000}
+        places = {words: math.log(hz / self.lowest) / span for words, hz in round_ones.items()}
+        return {words: place for words, place in places.items() if 0.03 < place < 0.97}
+
 
 class Cutter:
     """Cuts excerpts out of the tracks of a run directory.
