@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hpss_batch.errors import ParameterError
 from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.plots.canvas import Canvas
-from hpss_batch.products.plots.raster import Stretch, images
+from hpss_batch.products.raster import Stretch, images
 from hpss_batch.products.spectra import Frames, recorded_frames
 from hpss_batch.store.arrays import reading
 from hpss_batch.store.corpus import open_corpus
