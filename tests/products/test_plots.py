@@ -139,6 +139,18 @@ def test_of_masks_the_audio_is_drawn(track: Callable[..., Path], channels: str) 
     np.testing.assert_allclose(drawn["Full"].get_array(), expected, atol=0.01)
 
 
+def test_of_masks_made_from_a_run_its_spectrograms_are_drawn(
+    track: Callable[..., Path], run_job: Callable[..., Any]
+) -> None:
+    first = track("spectrogram", "harmonic_mask", "percussive_mask")
+    second = first.with_name("second")
+    run_job(first, second, output__arrays=["harmonic_mask", "percussive_mask"])
+    drawn, expected = (panels(plot_track(out, "a $b$.wav")) for out in (second, first))
+    assert list(drawn) == list(expected) == ["Full", "Harmonic", "Percussive"]
+    for name, image in drawn.items():
+        np.testing.assert_allclose(image.get_array(), expected[name].get_array(), atol=0.01)
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_without_the_audio_masks_are_drawn(track: Callable[..., Path], gone: bool) -> None:
     out = track("harmonic_mask", "percussive_mask")

@@ -13,13 +13,13 @@ from hpss_batch.errors import StoreError
 from hpss_batch.products.report.excerpts import SECONDS, Cutter, Excerpt
 from hpss_batch.products.report.measure import Meter
 from hpss_batch.products.report.metrics import Measured, Outlier, outliers, sample_rows, with_stems
-from hpss_batch.runner.directory import is_run_directory
+from hpss_batch.products.spectra import Spectra
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import open_group
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.shard import GROUP
 from hpss_batch.store.stem_records import StemRecord, declared, read_stems
-from hpss_batch.store.storage import Folder, is_url, open_folder
+from hpss_batch.store.storage import Folder, is_url
 
 Progress = Callable[[int, int], None]
 
@@ -77,14 +77,13 @@ def gather(folder: Folder, tracks: int, sample: int, progress: Progress | None =
     if job is None:
         raise StoreError(f"{folder.url}/job.yaml is missing; run the job again, which writes it")
     text = (folder.read("job.yaml") or b"").decode("utf-8-sig")
-    source = Catalog.read(open_folder(job.corpus.path)) if is_run_directory(job.corpus.path) else None
     stems = _stems(folder)
     catalog = catalog.with_stems(stems)
-    plan = Plan(job, catalog, [], None, source)
+    plan = Plan(job, catalog, [])
     rows = sample_rows(catalog, sample)
     measured, portraits = list[Measured](), list[Portrait]()
     if rows:
-        meter = Meter(plan, open_group(folder.url) if catalog.has_units else None)
+        meter = Meter(plan, Spectra(folder, catalog), open_group(folder.url) if catalog.has_units else None)
         cutter, total = Cutter(plan, meter), len(rows) + min(tracks, len(rows))
         for row in rows:
             measured.append(with_stems(meter.measure(row), stems.get(row)))
