@@ -1,24 +1,19 @@
-"""Where does a product get a track's spectrogram from? The store, the store that it was made from, or the audio.
-
-`Spectra` reads what there is of a run directory with its plan. `recorded_frames` computes the magnitudes of an opened
-corpus that stores only masks, if the audio is still there.
-"""
+"""Where does a product get a track's spectrogram from? The store, the store that it was made from, or the audio."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.dsp.stft import StftParams, context, stft_frames
+from hpss_batch.config.job import Job
+from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError
-from hpss_batch.runner.plan import Plan
-from hpss_batch.store.corpus import Corpus
+from hpss_batch.runner.survey import source_of
+from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.layout import Placed
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -32,22 +27,20 @@ class Spectra:
 
     Parameters
     ----------
-    plan : Plan
-        The run directory's job and catalog, and those of its source.
-    group : zarr.Group or None
-        Its store; None where only stems were made.
+    directory : RunDirectory
+        The run directory.
+    catalog : Catalog
+        What it holds.
     """
 
-    def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
-        self.plan, self.catalog = plan, plan.catalog
-        self.directory = plan.directory
-        self.stored = _spectrogram(group, self.directory)
-        if self.stored is None and plan.source is not None:
-            try:
-                self.directory = RunDirectory(plan.job.corpus.path)
-                self.stored = _spectrogram(self.directory.group(), self.directory)
-            except StoreError:
-                self.stored = None
+    def __init__(self, directory: RunDirectory, catalog: Catalog) -> None:
+        self.catalog, self.stft = catalog, catalog.stft
+        self.rate: int = catalog.settings["sample_rate"]
+        job = Job.of_run(directory)
+        self.source = source_of(job) if job is not None else None
+        self.directory, self.stored = directory, _stored(directory)
+        if self.stored is None and self.source is not None:
+            self.directory, self.stored = self.source, _stored(self.source)
 
     def channels(self, row: int) -> int:
         """Channels of a track, as arrays hold them."""
@@ -68,16 +61,21 @@ class Spectra:
             begin = placed.frame_start
             with self.directory.reading():
                 return np.asarray(self.stored[: self.channels(row), begin + first : begin + stop])
-        if self.plan.source is not None:
+        if self.source is not None:
             raise AudioError("is known to the run directory that this one was made from only")
-        stft, n_samples = self.plan.stft, self.catalog.states[row].n_samples
         placed.check_file()
-        start, end = stft.sample_span(first, stop)
-        start = max(start - context(stft), 0)
-        rate, channels = self.plan.shape.sample_rate, self.plan.job.corpus.channels
-        with Recording(placed.path, sample_rate=rate, channels=channels) as recording:
-            samples = recording.read(start, min(end + context(stft), n_samples))
-        return np.stack([stft_frames(channel, start, n_samples, first, stop, stft) for channel in samples])
+        n_samples = self.catalog.states[row].n_samples
+        start, end = self.stft.sample_span(first, stop)
+        start, end = max(start - context(self.stft), 0), min(end + context(self.stft), n_samples)
+        with Recording(placed.path, sample_rate=self.rate, channels=self.catalog.channels) as recording:
+            samples = recording.read(start, end)
+        return np.stack(
+            [stft_frames(channel, start, n_samples, first, stop, self.stft) for channel in samples]
+        )
+
+    def magnitudes(self, row: int, first: int, stop: int) -> Float32:
+        """Absolute values of `frames`."""
+        return np.abs(self.frames(row, first, stop))
 
     def why_not(self, row: int) -> str:
         """Why frames of a track cannot be had, for people; empty where they can."""
@@ -90,53 +88,11 @@ class Spectra:
         return ""
 
 
-def _spectrogram(group: zarr.Group | None, directory: RunDirectory) -> "zarr.Array[Any] | None":
-    with directory.reading():
-        array = None if group is None else group.get("spectrogram")
-    return array if isinstance(array, zarr.Array) else None
-
-
-def recorded_frames(corpus: Corpus, track: str) -> Frames | None:
-    """Magnitudes by frames, computed from a track's audio as the run did; None if its file is not there, or changed.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        A run directory.
-    track : str
-        A track that is done.
-    """
-    catalog = RunDirectory(corpus.path).catalog_or_none()
-    row = catalog.rows[catalog.current[track]] if catalog else None
-    if catalog is None or row is None or not _is_there(row):
-        return None
-    n_samples = int(corpus.tracks.sel(track=track).n_samples)
-    channels = corpus.dataset.attrs["job"]["corpus"]["channels"]
-    return partial(_magnitudes, row.path, n_samples, corpus.sample_rate, channels, catalog.stft)
-
-
-def _is_there(row: Placed) -> bool:
-    """Whether a track's file is still what it was."""
+def _stored(directory: RunDirectory) -> "zarr.Array[Any] | None":
+    """The spectrograms of a run directory; None where it has none, or no store, or is gone."""
     try:
-        row.check_file()
-    except (OSError, AudioError):
-        return False
-    return True
-
-
-def _magnitudes(
-    path: str,
-    n_samples: int,
-    sample_rate: int,
-    channels: Literal["mono", "all"],
-    stft: StftParams,
-    first: int,
-    stop: int,
-) -> Float32:
-    """Magnitudes of some frames, shape (channel, frame, bin)."""
-    start, end = stft.sample_span(first, stop)
-    start, end = max(start - context(stft), 0), min(end + context(stft), n_samples)
-    with Recording(path, sample_rate=sample_rate, channels=channels) as recording:
-        samples = recording.read(start, end)
-    frames = [stft_frames(channel, start, n_samples, first, stop, stft) for channel in samples]
-    return np.abs(np.stack(frames))
+        with directory.reading():
+            array = directory.group().get("spectrogram")
+    except StoreError:
+        return None
+    return array if isinstance(array, zarr.Array) else None

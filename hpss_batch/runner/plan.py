@@ -264,7 +264,12 @@ def plan_of_run(directory: RunDirectory) -> Plan:
     job = Job.of_run(directory)
     if job is None:
         raise StoreError(f"{directory.url}/job.yaml is missing; run the job again, which writes it")
-    return Plan(job, catalog.with_stems(directory.stem_records(job.stems_key)), source=source_of(job))
+    source = source_of(job)
+    return Plan(
+        job,
+        catalog.with_stems(directory.stem_records(job.stems_key)),
+        source=source.catalog() if source is not None else None,
+    )
 
 
 def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Plan:

@@ -80,7 +80,8 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
         If the run directory was made by another job, whose differing settings are named.
     """
     check_place(job.output.path)
-    source = source_of(job)
+    directory = source_of(job)
+    source = directory.catalog() if directory is not None else None
     if source is not None:
         job = _as_source(job, source, retry_failed)
     existing = RunDirectory(job.output.path).catalog_or_none(job.stems_key)
@@ -91,10 +92,10 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     return _survey_audio(job, existing, retry_failed, progress)
 
 
-def source_of(job: Job) -> Catalog | None:
+def source_of(job: Job) -> RunDirectory | None:
     """The run directory whose spectrograms a job reads; None where its corpus is audio."""
     directory = RunDirectory(job.corpus.path)
-    return directory.catalog() if is_url(directory.url) or directory.exists else None
+    return directory if is_url(directory.url) or directory.exists else None
 
 
 def check_same(job: Job, catalog: Catalog) -> None:

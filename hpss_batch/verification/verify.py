@@ -153,7 +153,9 @@ class _State:
         findings += wrong
         catalog = catalog.with_commits(commits.values())
         here = catalog if corpus is None else _moved(catalog, job, os.fspath(corpus))
-        return cls(Plan(job, catalog, source=source_of(job)), here, findings)
+        source = source_of(job)
+        plan = Plan(job, catalog, source=source.catalog() if source is not None else None)
+        return cls(plan, here, findings)
 
     def tasks(self, units: Iterable[Unit], chosen: set[int], shards: Shards, heal: bool) -> Iterator[Task]:
         """What is to be checked of each unit."""

@@ -25,15 +25,16 @@ import hpss_batch
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
-from hpss_batch.products.report import cards, html, metrics
+from hpss_batch.products.report import metrics
 from hpss_batch.products.report.excerpts import png
 from hpss_batch.products.report.gather import choose, gather
 from hpss_batch.products.report.measure import spans
+from hpss_batch.products.report.page import TEMPLATES
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.stem_records import Stem, StemRecord
-from hpss_batch.text import duration
+from hpss_batch.text import duration, printable
 
 RunJob = Callable[..., Result]
 
@@ -48,6 +49,8 @@ NAMES = [
 
 VOID = {"img", "meta", "link", "wbr"}
 
+PARTS = TEMPLATES.get_template("parts.html").module
+
 
 class Page(HTMLParser):
     """A page taken apart: what is open, what there is, and what it would fetch."""
@@ -57,6 +60,7 @@ class Page(HTMLParser):
         self.open, self.tags, self.text = list[str](), list[str](), list[str]()
         self.broken = False
         self.ids, self.targets, self.fetched = set[str](), set[str](), list[str]()
+        self.titles = list[str]()
         self.feed(text)
         self.close()
         assert not self.open, f"never closed: {self.open}"
@@ -71,6 +75,8 @@ class Page(HTMLParser):
                 self.ids.add(str(value))
             elif name == "href" and str(value).startswith("#"):
                 self.targets.add(str(value)[1:])
+            elif name == "title":
+                self.titles.append(str(value))
             elif name in ("src", "href", "srcset", "data", "action"):
                 self.fetched.append(str(value))
         if tag not in VOID:
@@ -103,7 +109,7 @@ def check_stands_alone(text: str) -> Page:
 
 
 def words(page: Page) -> str:
-    return " ".join(page.text)
+    return " ".join(" ".join(page.text).split())
 
 
 def decoded(page: Page, kind: str) -> list[bytes]:
@@ -310,14 +316,19 @@ def _dump(browser: str, place: Path, profile: Path) -> str:
     return subprocess.run(command, capture_output=True, timeout=120, check=True).stdout.decode()
 
 
+PARAGRAPH = TEMPLATES.from_string('<p title="{{ text }}">{{ [text, text] | join(", ") }}</p>')
+
+
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Z", "C", "Cs"])))
 def test_no_text_becomes_markup(text: str) -> None:
-    page = html.element("p", text, title=text, class_=None)
+    """Neither between tags nor in an attribute, be it as it is or joined to other text."""
+    page = PARAGRAPH.render(text=text)
     page.encode()
     parsed = Page(page)
     assert parsed.tags == ["p"]
-    assert "".join(parsed.text) == html.printable(text)
+    assert "".join(parsed.text) == f"{printable(text)}, {printable(text)}"
+    assert parsed.titles == [printable(text)]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**5))
@@ -404,14 +415,14 @@ def test_lengths_that_differ_read_differently(seconds: float, ratio: float) -> N
 
 @given(st.dictionaries(st.sampled_from(["done", "failed", "pending"]), st.floats(1e-3, 1e9), min_size=1))
 def test_parts_of_a_bar_fill_it(parts: dict[str, float]) -> None:
-    grown = [float(x) for x in re.findall(r"flex-grow:([0-9.]+)", cards.shares(parts, "parts"))]
+    grown = [float(x) for x in re.findall(r"flex-grow:([0-9.]+)", PARTS.shares(parts, "parts"))]
     assert len(grown) == len(parts)
     assert sum(grown) == pytest.approx(1000, abs=0.01)
 
 
 @given(st.text("ab/_<", max_size=20))
 def test_a_name_that_may_be_broken_is_still_the_name(text: str) -> None:
-    assert "".join(Page(html.element("p", html.path(text))).text) == text
+    assert "".join(Page(f"<p>{PARTS.name(text)}</p>").text) == text
 
 
 def test_outliers_are_far_from_the_middle() -> None:

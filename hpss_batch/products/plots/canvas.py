@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.errors import HpssBatchError
+from hpss_batch.products.raster import levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,10 +68,10 @@ class Canvas:
         title, subtitle : str
             Above all panels.
         """
-        peak = max(float(power["full"].max()), np.finfo(np.float64).tiny)
-        level = {name: 10 * np.log10(np.maximum(image / peak, 1e-30)) for name, image in power.items()}
         shown = {
-            name: image for name, image in level.items() if name != "residual" or image.max() > -dynamic_range
+            name: image
+            for name, image in levels(power).items()
+            if name != "residual" or image.max() > -dynamic_range
         }
         notes = {name: _share(energies[name], energies["full"]) for name in shown if name != "full"}
         colours = {"vmin": -dynamic_range, "vmax": 0.0, "cmap": "magma"}

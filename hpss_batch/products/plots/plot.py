@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hpss_batch.errors import ParameterError
 from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.plots.canvas import Canvas
-from hpss_batch.products.plots.raster import Stretch, images
-from hpss_batch.products.spectra import Frames, recorded_frames
+from hpss_batch.products.raster import Stretch, images
+from hpss_batch.products.spectra import Frames, Spectra
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.schema import COMPONENTS, MASKS
@@ -100,9 +100,19 @@ def plot_track(
     corpus = open_corpus(out)
     labelled = _Labelled(corpus[track], corpus.path)
     if labelled.full is None:
-        labelled.full = recorded_frames(corpus, track)
+        labelled.full = _full(corpus.path, track)
     settings = corpus.dataset.attrs["job"]["hpss"]
     return _plot(labelled, start, duration, dynamic_range, None, _words(settings))
+
+
+def _full(url: str, track: str) -> Frames | None:
+    """A track's magnitudes, from wherever else they can be had."""
+    directory = RunDirectory(url)
+    catalog = directory.catalog_or_none()
+    if catalog is None:
+        return None
+    spectra, row = Spectra(directory, catalog), catalog.current[track]
+    return None if spectra.why_not(row) else partial(spectra.magnitudes, row)
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> Path:

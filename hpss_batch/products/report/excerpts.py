@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.stft import check_nola, istft_samples
 from hpss_batch.errors import ParameterError
+from hpss_batch.products.raster import Stretch, images, levels
 from hpss_batch.products.report.measure import Meter
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.schema import MASKS
@@ -30,11 +31,8 @@ SECONDS = 8.0
 ROWS, COLUMNS = 200, 720
 """Pixels of a picture at most."""
 
-LOWEST_HZ = 40.0
-"""Where the logarithmic axis begins."""
-
 RANGE_DB = 80.0
-"""From the brightest point of the whole spectrogram down to the darkest that is told apart."""
+"""From the brightest point of the full picture down to the darkest that is told apart."""
 
 Array = NDArray[Any]
 
@@ -64,6 +62,14 @@ class Excerpt:
     pictures: dict[str, bytes]
     sounds: dict[str, bytes] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def ticks(self) -> dict[str, float]:
+        """Round frequencies, and where on the axis they are: from 0, its lower end, to 1."""
+        span = math.log(self.highest / self.lowest)
+        round_ones = {"100 Hz": 100, "1 kHz": 1000, "10 kHz": 10_000}
+        places = {words: math.log(hz / self.lowest) / span for words, hz in round_ones.items()}
+        return {words: place for words, place in places.items() if 0.03 < place < 0.97}
 
 
 class Cutter:
@@ -95,23 +101,14 @@ class Cutter:
         heard = state.n_samples if stop - first == n_frames else (stop - first - 1) * hop
         length = min(round(SECONDS * self.rate), heard)
         times = (first * hop / self.rate, length / self.rate)
-        lowest, highest = min(LOWEST_HZ, self.rate / 8), self.rate / 2
+        stretch = Stretch(0, stop - first, self.plan.stft.frequencies(self.rate), ROWS, COLUMNS)
         held = self.meter.held(row, first, stop)
         if why := self.meter.spectra.why_not(row):
             note = f"Masks only: the spectrogram is not stored, and the audio {why}."
-            pictures = {
-                name: picture(held[name][0], self.rate, lowest, _RAMPS[name.split("_")[0]], linear=True)
-                for name in MASKS
-                if name in held
-            }
-            return Excerpt(*times, lowest, highest, pictures, {}, note)
+            pictures = _pictures({name: held[name] for name in MASKS if name in held}, stretch)
+            return Excerpt(*times, *stretch.range, pictures, {}, note)
         parts = self._components(row, held, first, stop)
-        loudest = float(np.abs(parts["full"]).max(initial=0)) or 1.0
-        pictures = {
-            name: picture(np.abs(part).max(axis=0) / loudest, self.rate, lowest, _RAMPS[name])
-            for name, part in parts.items()
-        }
-        return Excerpt(*times, lowest, highest, pictures, self._sounds(parts, length))
+        return Excerpt(*times, *stretch.range, _pictures(parts, stretch), self._sounds(parts, length))
 
     def _components(self, row: int, held: Mapping[str, Array], first: int, stop: int) -> dict[str, Array]:
         """Full, harmonic, percussive and residual frames, shape (channel, frame, frequency)."""
@@ -161,39 +158,21 @@ def _flac(samples: NDArray[np.float32], rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def picture(
-    values: Array, rate: float, lowest: float, ramp: NDArray[np.uint8], *, linear: bool = False
-) -> bytes:
-    """A PNG of values over time and logarithmic frequency.
+def _pictures(parts: Mapping[str, Array], stretch: Stretch) -> dict[str, bytes]:
+    """PNGs of parts, whose brightness is in decibels, or of masks."""
+    power, _ = images({name: partial(_magnitudes, part) for name, part in parts.items()}, stretch)
+    if "full" in power:
+        shown = {name: 1 + level / RANGE_DB for name, level in levels(power).items()}
+    else:
+        shown = {name: np.sqrt(image) for name, image in power.items()}
+    return {
+        name: png((np.clip(image[::-1], 0, 1) * 255).astype(np.uint8), _RAMPS[name.split("_")[0]])
+        for name, image in shown.items()
+    }
 
-    Parameters
-    ----------
-    values : array (frame, frequency)
-        Magnitudes, 1 the brightest (or weights, with `linear`).
-    rate : float
-        Sample rate [Hz].
-    lowest : float
-        Lower end of the frequency axis [Hz]; its upper end is half the sample rate.
-    ramp : uint8 array (256, 3)
-        Colours.
-    """
-    width = min(COLUMNS, len(values))
-    borders = np.linspace(0, len(values), width + 1).astype(int)[:-1]
-    columns = np.maximum.reduceat(values, borders, axis=0)
-    n_bins = values.shape[1]
-    edges = np.geomspace(lowest, rate / 2, ROWS + 1) * (n_bins - 1) / (rate / 2)
-    rows = np.empty((ROWS, width))
-    for i, (a, b) in enumerate(pairwise(edges)):
-        low, high = int(np.ceil(a)), int(np.floor(b))
-        if high > low:
-            rows[i] = columns[:, low : high + 1].max(axis=1)
-        else:  # between two bins
-            at = min((a + b) / 2, n_bins - 1.000001)
-            low = int(at)
-            rows[i] = columns[:, low] * (low + 1 - at) + columns[:, low + 1] * (at - low)
-    if not linear:
-        rows = 1 + 20 * np.log10(np.maximum(rows, 1e-9)) / RANGE_DB
-    return png((np.clip(rows[::-1], 0, 1) * 255).astype(np.uint8), ramp)
+
+def _magnitudes(part: Array, first: int, stop: int) -> Array:
+    return np.abs(part[:, first:stop])
 
 
 def png(pixels: NDArray[np.uint8], ramp: NDArray[np.uint8]) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 from hpss_batch.products.report.excerpts import SECONDS, Cutter, Excerpt
 from hpss_batch.products.report.measure import Meter
 from hpss_batch.products.report.metrics import Measured, Outlier, outliers, sample_rows, with_stems
+from hpss_batch.products.spectra import Spectra
 from hpss_batch.runner.plan import Plan, plan_of_run
 from hpss_batch.store.directory import GROUP, JOB, RunDirectory
 from hpss_batch.store.stem_records import StemRecord
@@ -78,7 +79,7 @@ def gather(directory: RunDirectory, tracks: int, sample: int, progress: Progress
     rows = sample_rows(catalog, sample)
     measured, portraits = list[Measured](), list[Portrait]()
     if rows:
-        meter = Meter(plan, directory.group() if catalog.has_units else None)
+        meter = Meter(plan, Spectra(directory, catalog), directory.group() if catalog.has_units else None)
         cutter, total = Cutter(plan, meter), len(rows) + min(tracks, len(rows))
         for row in rows:
             measured.append(with_stems(meter.measure(row), stems.get(row)))

@@ -46,13 +46,15 @@ class Meter:
     ----------
     plan : Plan
         The run directory's job and catalog.
+    spectra : Spectra
+        Its spectrograms.
     group : zarr.Group or None
         Its store; None where only stems were made.
     """
 
-    def __init__(self, plan: Plan, group: zarr.Group | None) -> None:
+    def __init__(self, plan: Plan, spectra: Spectra, group: zarr.Group | None) -> None:
         self.catalog, self.rate = plan.catalog, plan.shape.sample_rate
-        self.spectra = Spectra(plan, group)
+        self.spectra = spectra
         self.directory = plan.directory
         with self.directory.reading():
             arrays = {name: group.get(name) for name in plan.shape.arrays} if group is not None else {}

@@ -17,10 +17,6 @@ from hpss_batch.products.spectra import Frames
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-
-ROWS, COLUMNS = 480, 1600
-"""Pixels at most."""
-
 LOWEST = 32.7
 """Hz where the axis begins at the lowest: C1, below which music has little."""
 
@@ -38,28 +34,33 @@ class Stretch:
         Frames.
     frequencies : ndarray of float64, shape (bins,)
         Centre of each bin, evenly spaced from 0 on; Hz, or just numbers.
+    rows, most_columns : int
+        Pixels of its pictures.
     """
 
     first: int
     stop: int
     frequencies: Float64
+    rows: int = 480
+    most_columns: int = 1600
 
     def __post_init__(self) -> None:
         steps = np.diff(self.frequencies)
-        if len(steps) < 2 or steps[0] <= 0 or not np.allclose(steps, steps[0], rtol=1e-3, atol=0):
+        if len(steps) < 1 or steps[0] <= 0 or not np.allclose(steps, steps[0], rtol=1e-3, atol=0):
             raise ParameterError(
-                f"frequencies are {self.frequencies[:4]} …; a picture needs three bins or more, evenly spaced, rising"
+                f"frequencies are {self.frequencies[:4]} …; a picture needs two bins or more, evenly spaced, rising"
             )
 
     @property
     def range(self) -> tuple[float, float]:
         """Lowest and highest frequency of the axis: bin 0 has no place on a logarithmic one."""
         step, highest = float(self.frequencies[1] - self.frequencies[0]), float(self.frequencies[-1])
-        return (max(step, LOWEST) if highest > 20 * LOWEST else step), highest
+        lowest = max(step, LOWEST) if highest > 20 * LOWEST else step
+        return min(lowest, highest / 2), highest
 
     def columns(self) -> NDArray[np.int64]:
         """First frame of each column, and the last one's stop."""
-        n_columns = min(self.stop - self.first, COLUMNS)
+        n_columns = min(self.stop - self.first, self.most_columns)
         return np.linspace(self.first, self.stop, n_columns + 1).astype(np.int64)
 
 
@@ -91,9 +92,15 @@ def images(values: Mapping[str, Frames], stretch: Stretch) -> tuple[dict[str, Fl
     return pictures, energies
 
 
+def levels(pictures: Mapping[str, Float64]) -> dict[str, Float64]:
+    """Pictures in dB relative to the maximum of the one called "full"."""
+    peak = max(float(pictures["full"].max()), np.finfo(np.float64).tiny)
+    return {name: 10 * np.log10(np.maximum(image / peak, 1e-30)) for name, image in pictures.items()}
+
+
 def _bands(stretch: Stretch) -> Float32:
     """Weights of bins in each row, shape (rows, bins): integrals of straight lines between bins."""
-    edges = np.geomspace(*stretch.range, ROWS + 1)
+    edges = np.geomspace(*stretch.range, stretch.rows + 1)
     step = stretch.frequencies[1] - stretch.frequencies[0]
     u = np.clip((edges[:, None] - stretch.frequencies) / step, -1, 1)
     # integral of a bin's share, which falls from 1 at its centre to 0 at its neighbours', up to each edge
