@@ -70,7 +70,7 @@ def hpss(
     """
     if not is_dask(S):
         return dsp.hpss(S, kernel_size=kernel_size, power=power, mask=mask, margin=margin)
-    params = dsp.HpssParams.of(kernel_size, power, margin)
+    params = dsp.HpssParams(kernel_size, power, margin)
     if S.ndim < 2:
         raise ParameterError(f"S has shape {S.shape}; it needs bins and frames as its last two dimensions")
 

@@ -81,7 +81,7 @@ def separate(
     """
     if output not in LONG_NAMES:
         raise ParameterError(f"output={output!r} is not allowed: give 'components' or 'masks'")
-    params = HpssParams.of(kernel_size, power, margin)
+    params = HpssParams(kernel_size, power, margin)
     whole = _variable(spectrogram)
     frames = _dim(whole, frame_dim, "frame_dim", FRAME_DIMS)
     frequencies = _dim(whole, frequency_dim, "frequency_dim", FREQUENCY_DIMS)

@@ -13,35 +13,28 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from hpss_batch.config.document import Document, Override
-from hpss_batch.config.messages import Complaints, config_error
+from hpss_batch.config.messages import Complaints, block_of, config_error, keys
 from hpss_batch.config.outputs import Output
 from hpss_batch.config.sections import Cluster, Corpus, Hpss, Stft
 from hpss_batch.config.types import Block, Settings
 from hpss_batch.config.yaml_reader import dump, inline, show
+from hpss_batch.dsp.checks import Parameters
+from hpss_batch.dsp.params import HpssParams, StftParams
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
 from hpss_batch.store.stem_records import settings_key
 from hpss_batch.store.storage import is_url
 
 if TYPE_CHECKING:
-    from hpss_batch.dsp.framing import StftParams
-    from hpss_batch.dsp.hpss import HpssParams
     from hpss_batch.store.directory import RunDirectory
 
 NUMERICS_VERSION = 1
 """Goes up whenever a release computes other numbers from the same settings, in decoding or anywhere behind it."""
-
-_NUMERIC = {
-    "corpus": ("sample_rate", "channels"),
-    "stft": tuple(Stft.model_fields),
-    "hpss": tuple(Hpss.model_fields),
-    "output": ("arrays", "mask_dtype", "unit_frames", "features"),
-}
-"""The keys that change a number of the store."""
 
 
 class Job(Block):
@@ -63,8 +56,8 @@ class Job(Block):
     """
 
     corpus: Corpus = Field(description="The recordings.")
-    stft: Stft = Field(Stft(), description="How they are cut into frames: librosa's parameters.")
-    hpss: Hpss = Field(Hpss(), description="How each frame is separated: librosa's parameters.")
+    stft: Stft = Field(StftParams(), description="How they are cut into frames: librosa's parameters.")
+    hpss: Hpss = Field(HpssParams(), description="How each frame is separated: librosa's parameters.")
     output: Output = Field(description="What is written, and where.")
     cluster: Cluster = Field(
         Cluster(), description="Where the work is done: any Dask cluster class, by name."
@@ -74,6 +67,7 @@ class Job(Block):
         description="Settings of Dask, such as {distributed.worker.memory.target: 0.8}.",
         json_schema_extra={"allowed": "a mapping of names of Dask's settings to values"},
     )
+    _given: dict[str, Any] = PrivateAttr()
 
     def __init__(self, **values: Any) -> None:
         self._fill(Document(values))
@@ -138,17 +132,20 @@ class Job(Block):
         return job
 
     def _fill(self, document: Document) -> None:
+        # A block whose lines are all commented out is null in YAML, and means the defaults.
+        given = {name: value for name, value in document.value.items() if value is not None}
+        keywords: dict[str, Any] = {"given": given}  # in one, as keys that are no text could not be keywords
         try:
-            self.__pydantic_validator__.validate_python(document.value, self_instance=self)
+            super().__init__(**keywords)
         except ValidationError as error:
             raise config_error(error, type(self), document) from None  # which says all that pydantic's says
+        self._given = _plain(given)
 
     @model_validator(mode="before")
     @classmethod
-    def _empty_blocks(cls, data: Any) -> Any:
-        """A block whose lines are all commented out is null in YAML, and means the defaults."""
-        needed: dict[str, Any] = {"corpus": {}, "output": {}}
-        return needed | {name: value for name, value in data.items() if value is not None}
+    def _unpacked(cls, keywords: Any) -> Any:
+        """What `_fill` passed; with the two blocks that have needed keys, so that errors name these."""
+        return {"corpus": {}, "output": {}} | keywords["given"]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -167,10 +164,10 @@ class Job(Block):
 
     def _stem_problems(self) -> Iterable[tuple[str, str]]:
         if self.output.stems is not None:
-            from hpss_batch.dsp.stft import check_nola
+            from hpss_batch.dsp.framing import check_nola
 
             try:
-                check_nola(self.stft_params)
+                check_nola(self.stft)
             except ParameterError as error:
                 yield "output.stems", f"output.stems need a spectrogram that can be inverted: stft.{error}"
 
@@ -178,11 +175,10 @@ class Job(Block):
         features, rate = self.output.features, self.corpus.sample_rate
         if features is None:
             return
-        n_bins = 1 + self.stft.n_fft // 2
-        if features.n_mels > n_bins:
+        if features.n_mels > self.stft.n_bins:
             yield (
                 "output.features.n_mels",
-                f"output.features.n_mels is {features.n_mels}; allowed: at most the {n_bins} bins of "
+                f"output.features.n_mels is {features.n_mels}; allowed: at most the {self.stft.n_bins} bins of "
                 f"stft.n_fft={self.stft.n_fft}",
             )
         highest = features.fmin if features.fmax is None else features.fmax
@@ -193,30 +189,21 @@ class Job(Block):
                 f"output.features.{name} is {highest:g}; allowed: at most half of corpus.sample_rate, {rate / 2:g}",
             )
 
-    @property
-    def stft_params(self) -> "StftParams":
-        """The block `stft`, as `hpss_batch.dsp` takes it."""
-        return self.stft.params
-
-    @property
-    def hpss_params(self) -> "HpssParams":
-        """The block `hpss`, as `hpss_batch.dsp` takes it."""
-        return self.hpss.params
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and dict(self) == dict(other)
 
     def given(self, key: str) -> bool:
         """Whether a key ("stft.n_fft") was set, and did not just get its default."""
-        block: Any = self
+        block: Any = self._given
         for part in key.split("."):
-            fields = type(block).model_fields if isinstance(block, Block) else {}
-            name = next((name for name, info in fields.items() if part == (info.alias or name)), None)
-            if name not in getattr(block, "model_fields_set", ()):
+            if not isinstance(block, Mapping) or part not in block:
                 return False
-            block = getattr(block, str(name))
+            block = block[part]
         return True
 
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """The same job with other values of some keys, {"output.unit_frames": 1024}, checked again."""
-        return self.parse(_plain(self.model_dump(by_alias=True, exclude_unset=True)), changes.items())
+        return self.parse(self._given, changes.items())
 
     def absolute(self) -> Self:
         """The same job with absolute paths, so that it means the same wherever it is read again."""
@@ -234,10 +221,13 @@ class Job(Block):
 
         Not what chooses or places tracks, nor what runs them. A window of null samples is one of `n_fft`.
         """
-        values = _plain(self.model_dump(by_alias=True))
-        chosen: dict[str, Any] = {
-            block: {name: values[block][name] for name in names} for block, names in _NUMERIC.items()
+        numeric: Any = {
+            "corpus": {"sample_rate", "channels"},
+            "stft": True,
+            "hpss": True,
+            "output": {"arrays", "mask_dtype", "unit_frames", "features"},
         }
+        chosen: dict[str, Any] = _plain(self.model_dump(include=numeric))
         chosen["stft"]["win_length"] = self.stft.win_length or self.stft.n_fft
         if math.isinf(self.hpss.power):
             chosen["hpss"]["power"] = "inf"
@@ -290,16 +280,14 @@ def template(corpus: str = "music/", output: str = "out/") -> str:
         "# Every key but the two paths may be left out; `--set hpss.margin=3` changes one for a run.",
         "# Paths are relative to the folder in which you run it.",
     ]
-    for block, info in Job.model_fields.items():
-        if block == "dask":
-            lines += ["", f"dask: {{}}    # {info.description}"]
+    for name, info in keys(Job).items():
+        block = block_of(info)
+        if block is None:
+            lines += ["", f"{name}: {inline(values[name])}    # {info.description}"]
             continue
-        lines += ["", f"{block}:    # {info.description}"]
-        fields = getattr(Job.model_fields[block].annotation, "model_fields", {})
-        for name, field in fields.items():
-            key = field.alias or name
-            setting = f"{key}: {inline(values[block][key])}"
-            lines += [f"  # {field.description}", f"  {setting}"]
+        lines += ["", f"{name}:    # {info.description}"]
+        for inner, declared in keys(block).items():
+            lines += [f"  # {declared.description}", f"  {inner}: {inline(values[name][inner])}"]
     return "\n".join(lines) + "\n"
 
 
@@ -308,7 +296,9 @@ def _absolute(path: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Lists for tuples, all the way down: what YAML and JSON know."""
+    """Lists for tuples, and mappings for parameters, all the way down: what YAML and JSON know."""
+    if isinstance(value, Parameters):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

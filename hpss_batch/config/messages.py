@@ -5,9 +5,9 @@ where a key is declared (`key`), and what depends on several keys by a validator
 """
 
 import difflib
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -16,9 +16,10 @@ from pydantic_core import ErrorDetails
 
 from hpss_batch.config.document import Document
 from hpss_batch.config.yaml_reader import Key, dotted, show
-from hpss_batch.errors import ConfigError
+from hpss_batch.errors import ConfigError, ParameterError
 
-_UNKNOWN, _MISSING = "extra_forbidden", "missing"
+Blocks = type[Any]
+"""What declares the keys of a block: a model, or a dataclass of `dsp`."""
 
 
 def key(default: Any, comment: str, allowed: str, *, alias: str | None = None) -> Any:
@@ -34,7 +35,7 @@ class Complaints(ValueError):
         self.items = items
 
 
-def config_error(error: ValidationError, model: type[BaseModel], document: Document) -> ConfigError:
+def config_error(error: ValidationError, model: Blocks, document: Document) -> ConfigError:
     """All problems of a job, one on each line, in the order of the text."""
     found: dict[str, Key] = {}
     for details in error.errors(include_url=False):
@@ -47,12 +48,12 @@ def config_error(error: ValidationError, model: type[BaseModel], document: Docum
     return ConfigError("\n".join(problems))
 
 
-def _problems(details: ErrorDetails, model: type[BaseModel], document: Document) -> Iterator[tuple[Key, str]]:
+def _problems(details: ErrorDetails, model: Blocks, document: Document) -> Iterator[tuple[Key, str]]:
     kind, location = details["type"], tuple(details["loc"])
-    if kind == _UNKNOWN:
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         yield location, _unknown(location, model)
         return
-    if kind == _MISSING:
+    if kind == "missing":
         info = field_at(model, location)
         assert info is not None
         yield location, f"{dotted(location)} is missing; it is needed: {info.description}"
@@ -66,8 +67,14 @@ def _problems(details: ErrorDetails, model: type[BaseModel], document: Document)
             prefix = f"{dotted(location)}." if location else ""
             yield (*location, *name.split(".")), prefix + sentence
         return
-    where, value = _found(document.value, location)
-    yield where, f"{dotted(where)} is {show(value)}; allowed: {_allowed(model, where)}{_hint(value, details)}"
+    if isinstance(raised, ParameterError):
+        yield location, f"{dotted(location[:-1])}.{raised}"
+        return
+    items = [index for index in getattr(raised, "args", ()) if isinstance(index, int)]
+    for place in [(*location, index) for index in items] or [location]:
+        where, value = _found(document.value, place)
+        allowed = _allowed(model, where)
+        yield where, f"{dotted(where)} is {show(value)}; allowed: {allowed}{_hint(value, kind, allowed)}"
 
 
 def _found(data: Any, location: Key) -> tuple[Key, Any]:
@@ -84,32 +91,36 @@ def _found(data: Any, location: Key) -> tuple[Key, Any]:
     return location, data
 
 
-def _allowed(model: type[BaseModel], location: Key) -> str:
+def _allowed(model: Blocks, location: Key) -> str:
     for end in range(len(location), 0, -1):
         info = field_at(model, location[:end])
         if info is not None and isinstance(info.json_schema_extra, dict):
             return str(info.json_schema_extra["allowed"])
         block = block_of(info)
         if block is not None:
-            return f"a block with the keys {', '.join(names(block))}"
-    return f"a block with the keys {', '.join(names(model))}"
+            return f"a block with the keys {', '.join(keys(block))}"
+    return f"a block with the keys {', '.join(keys(model))}"
 
 
-def _hint(value: Any, details: ErrorDetails) -> str:
-    if isinstance(value, bool) and details["type"] != "bool_type":
+def _hint(value: Any, kind: str, allowed: str) -> str:
+    if isinstance(value, bool) and kind != "bool_type":
         return " (YAML reads yes, no, on and off as true and false: put text into quotes)"
-    if isinstance(value, int | float) and details["type"] == "string_type":
+    if isinstance(value, int | float) and kind == "string_type":
         return " (put it into quotes if it is meant as text)"
-    if isinstance(value, str) and details["type"] in ("int_type", "float_type") and value[:1].isdigit():
+    if (
+        isinstance(value, str)
+        and value[:1].isdigit()
+        and allowed.startswith(("a number", "a whole", "a multiple"))
+    ):
         return " (this is text, not a number)"
     return ""
 
 
-def _unknown(location: Key, model: type[BaseModel]) -> str:
+def _unknown(location: Key, model: Blocks) -> str:
     *parents, name = location
     block = block_of(field_at(model, tuple(parents))) if parents else model
     assert block is not None
-    here = names(block)
+    here = list(keys(block))
     sentence = f"{dotted(location)} is not a key"
     known = {dotted(path): path[-1] for path in _all_keys(model)}
     elsewhere = [path for path, last in known.items() if last == name]
@@ -122,37 +133,37 @@ def _unknown(location: Key, model: type[BaseModel]) -> str:
     return f"{sentence}; the keys {where} are {', '.join(here)}"
 
 
-def _all_keys(model: type[BaseModel], parents: Key = ()) -> Iterator[Key]:
-    for name, info in model.model_fields.items():
-        path = (*parents, info.alias or name)
+def _all_keys(model: Blocks, parents: Key = ()) -> Iterator[Key]:
+    for name, info in keys(model).items():
+        path = (*parents, name)
         yield path
         block = block_of(info)
         if block is not None:
             yield from _all_keys(block, path)
 
 
-def names(model: type[BaseModel]) -> list[str]:
-    """The keys of a block, as the YAML has them."""
-    return [info.alias or name for name, info in model.model_fields.items()]
+def keys(block: Blocks) -> dict[str, FieldInfo]:
+    """The keys of a block, as the YAML has them, and their declarations."""
+    if is_dataclass(block):
+        return {f.name: key(f.default, f.metadata["comment"], f.metadata["allowed"]) for f in fields(block)}
+    return {info.alias or name: info for name, info in block.model_fields.items()}
 
 
-def field_at(model: type[BaseModel], location: Key) -> FieldInfo | None:
+def field_at(model: Blocks, location: Key) -> FieldInfo | None:
     """The declaration of a key; None where there is none."""
     info: FieldInfo | None = None
-    block: type[BaseModel] | None = model
+    block: Blocks | None = model
     for part in location:
-        fields = {} if block is None else block.model_fields
-        info = next((info for name, info in fields.items() if part == (info.alias or name)), None)
-        if info is None:
-            return None
+        info = None if block is None else keys(block).get(str(part))
         block = block_of(info)
     return info
 
 
-def block_of(info: FieldInfo | None) -> type[BaseModel] | None:
-    """The model of a key that is a block itself, also where it may be null."""
+def block_of(info: FieldInfo | None) -> Blocks | None:
+    """What declares the keys of a key that is a block itself, also where it may be null."""
     annotation = None if info is None else info.annotation
-    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    return next(
-        (option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), None
-    )
+    for option in (annotation, *typing.get_args(annotation)):
+        block = getattr(option, "__origin__", option)
+        if isinstance(block, type) and (issubclass(block, BaseModel) or is_dataclass(block)):
+            return block
+    return None

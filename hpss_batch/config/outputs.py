@@ -1,28 +1,25 @@
 """Which results may a job ask for: arrays, stems, features?
 
 The blocks `output`, `output.stems` and `output.features`. What a key is (the comment in the YAML of `hpss-batch
-init`) and what is allowed (the errors) stand where the key is declared.
+init`) and what is allowed (the errors) stand where the key is declared: for features, in `dsp/params.py`.
 """
 
 import string
-from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.audio.formats import STEM_RATES
-from hpss_batch.config.messages import Complaints, key, names
-from hpss_batch.config.types import Block, Flag, Listed, Location, Number, Once, OrNone, Positive, Text
+from hpss_batch.config.messages import Complaints, key, keys
+from hpss_batch.config.types import Block, Declared, Listed, Location, Once, OrNone, Positive, Text
 from hpss_batch.config.yaml_reader import show
+from hpss_batch.dsp.params import FeatureParams
 from hpss_batch.store.layout import CHUNK_FRAMES
-
-if TYPE_CHECKING:  # which imports sparse matrices
-    from hpss_batch.dsp.features import FeatureParams
 
 ArrayName = Literal[
     "spectrogram", "magnitude", "harmonic_mask", "percussive_mask", "harmonic", "percussive", "residual"
 ]
 Component = Literal["harmonic", "percussive", "residual"]
-FeatureName = Literal["mel", "log_mel", "chroma", "onset", "rms", "harmonic_ratio"]
 
 _PCM = ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 STEM_FORMATS: dict[str, tuple[str, ...]] = {
@@ -117,47 +114,6 @@ class Stems(Block):
         return []
 
 
-class Features(Block):
-    """What is computed of each frame's components, packed beside the arrays."""
-
-    kinds: Annotated[tuple[FeatureName, ...], Listed, Once, Field(min_length=1)] = key(
-        ("log_mel", "chroma", "onset", "rms", "harmonic_ratio"),
-        "which of mel, log_mel, chroma, onset, rms, harmonic_ratio",
-        "a list of mel, log_mel, chroma, onset, rms and harmonic_ratio, each at most once",
-    )
-    components: Annotated[tuple[Component, ...], Listed, Once, Field(min_length=1)] = key(
-        ("harmonic", "percussive"),
-        "those of which mel, log_mel and rms are computed",
-        "a list of harmonic, percussive and residual, each at most once",
-    )
-    n_mels: Positive = key(128, "mel bands", "a whole number from 1 on, at most the number of bins")
-    fmin: Annotated[Number, Field(ge=0, allow_inf_nan=False)] = key(
-        0.0, "Hz at which the mel bands begin", "a number of Hz from 0 on, below fmax"
-    )
-    fmax: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = key(
-        None,
-        "Hz at which the mel bands end; null: half the sample rate",
-        "a number of Hz above fmin, at most half the sample rate, or null",
-    )
-    n_chroma: Positive = key(12, "chroma bins an octave", "a whole number from 1 on")
-    summaries: Flag = key(True, "mean, deviation and percentiles of each track", "true or false")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.fmax is not None and self.fmax <= self.fmin:
-            raise Complaints(
-                [("fmax", f"fmax is {self.fmax:g}; allowed: above fmin, which is {self.fmin:g}, or null")]
-            )
-        return self
-
-    @property
-    def params(self) -> "FeatureParams":
-        """The block, as `hpss_batch.dsp` takes it."""
-        from hpss_batch.dsp.features import FeatureParams
-
-        return FeatureParams(**self.model_dump(exclude={"summaries"}))
-
-
 class Output(Block):
     """What is written, and where."""
 
@@ -180,12 +136,12 @@ class Output(Block):
     stems: Annotated[Stems | None, OrNone] = key(
         None,
         "audio files, such as {components: [harmonic, percussive], format: flac}; true: those; null: none",
-        f"true, null, or a block with the keys {', '.join(names(Stems))}",
+        f"true, null, or a block with the keys {', '.join(keys(Stems))}",
     )
-    features: Annotated[Features | None, OrNone] = key(
+    features: Annotated[Annotated[FeatureParams, Declared()] | None, OrNone] = key(
         None,
         "features of each frame, such as {kinds: [log_mel, rms], n_mels: 64}; true: the default ones; null: none",
-        f"true, null, or a block with the keys {', '.join(names(Features))}",
+        f"true, null, or a block with the keys {', '.join(keys(FeatureParams))}",
     )
 
     @model_validator(mode="after")

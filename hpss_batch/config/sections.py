@@ -1,36 +1,18 @@
 """Where does a job's input come from, how is it transformed and separated, and on what does it run?
 
 The blocks `corpus`, `stft`, `hpss` and `cluster`. What a key is (the comment in the YAML of `hpss-batch init`) and
-what is allowed (the errors) stand where the key is declared. What else must hold of numbers, `StftParams` and
-`HpssParams` check.
+what is allowed (the errors) stand where the key is declared: for `stft` and `hpss`, in `dsp/params.py`.
 """
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_serializer, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.config.messages import Complaints, key
-from hpss_batch.config.types import (
-    Block,
-    Flag,
-    Listed,
-    Location,
-    Mapped,
-    Number,
-    Pair,
-    Positive,
-    Text,
-    Whole,
-    Window,
-    deep_check,
-    defaults,
-)
-
-if TYPE_CHECKING:
-    from hpss_batch.dsp.framing import StftParams
-    from hpss_batch.dsp.hpss import HpssParams
+from hpss_batch.config.types import Block, Declared, Listed, Location, Mapped, Positive, Text
+from hpss_batch.dsp.params import HpssParams, StftParams
 
 
 class Corpus(Block):
@@ -60,85 +42,17 @@ class Corpus(Block):
     )
 
 
-class Stft(Block):
-    """How a track is cut into frames; `StftParams` checks the values."""
-
-    n_fft: Whole = key(2048, "samples in a frame", "a whole number of samples, at least 2")
-    hop_length: Whole = key(
-        512, "samples from one frame to the next", "a whole number of samples, at least 1"
-    )
-    win_length: Whole | None = key(
-        None, "samples of the window; null: n_fft", "a whole number of samples, at most n_fft, or null"
-    )
-    window: Window = key(
-        "hann",
-        "name of a window of scipy.signal, or [name, parameter]",
-        "the name of a window of scipy.signal, or a list of its name and parameters, such as [kaiser, 14.0]",
-    )
-    center: Flag = key(True, "frame t is centred on sample t * hop_length", "true or false")
-    pad_mode: Text = key(
-        "constant", "what stands before and after a track", "constant (zeros), edge, reflect or symmetric"
-    )
-
-    @property
-    def params(self) -> "StftParams":
-        """The same, as `hpss_batch.dsp` takes it."""
-        from hpss_batch.dsp.framing import StftParams
-
-        return StftParams(**dict(self))
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        # The defaults are right, and not importing SciPy to see it is what makes `status` quick.
-        if dict(self) != defaults(Stft):
-            deep_check(self, lambda values: Stft.model_construct(**values).params)
-        window = self.win_length or self.n_fft
-        if self.hop_length > window:
-            skipped = f"{self.hop_length - window} samples between two frames would count for nothing"
-            raise Complaints(
-                [
-                    (
-                        "hop_length",
-                        f"hop_length is {self.hop_length}; allowed: at most the window's {window}: {skipped}",
-                    )
-                ]
-            )
-        return self
+def _without_gaps(stft: StftParams) -> StftParams:
+    window = stft.win_length or stft.n_fft
+    if stft.hop_length > window:
+        skipped = f"{stft.hop_length - window} samples between two frames would count for nothing"
+        sentence = f"hop_length is {stft.hop_length}; allowed: at most the window's {window}: {skipped}"
+        raise Complaints([("hop_length", sentence)])
+    return stft
 
 
-class Hpss(Block):
-    """How a spectrogram is separated; `HpssParams` checks the values."""
-
-    kernel_size: Annotated[tuple[Whole, Whole], Pair] = key(
-        (31, 31),
-        "length of the medians: a number, or [frames of the harmonic, bins of the percussive one]",
-        "a whole number from 1 on, or a pair [harmonic, percussive] of them",
-    )
-    power: Number = key(
-        2.0, "exponent of the soft masks; .inf makes them hard", "a number above 0, or .inf for hard masks"
-    )
-    margin: Annotated[tuple[Number, Number], Pair] = key(
-        (1.0, 1.0),
-        "how much one part must exceed the other: a number, or [harmonic, percussive]; above 1 leaves a residual",
-        "a number from 1 on, or a pair [harmonic, percussive] of them",
-    )
-
-    @property
-    def params(self) -> "HpssParams":
-        """The same, as `hpss_batch.dsp` takes it."""
-        from hpss_batch.dsp.hpss import HpssParams
-
-        return HpssParams(**dict(self))
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if dict(self) != defaults(Hpss):
-            deep_check(self, lambda values: Hpss.model_construct(**values).params)
-        return self
-
-    @field_serializer("kernel_size", "margin")
-    def _as_given(self, pair: tuple[Any, Any]) -> Any:
-        return pair[0] if pair[0] == pair[1] else pair
+Stft = Annotated[StftParams, Declared(), AfterValidator(_without_gaps)]
+Hpss = Annotated[HpssParams, Declared()]
 
 
 def _scheduler(connect: str) -> str:

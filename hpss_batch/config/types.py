@@ -1,48 +1,28 @@
-"""Which kinds of values do the keys of a job have: whole numbers, pairs, patterns, places?
+"""Which kinds of values do the keys of a job have: whole numbers, texts, lists, places, parameters of `dsp`?
 
 Pydantic's own leniency is not ours (it takes "3" for 3, and true for 1), nor is its strictness (2048.0 is no integer
 to it, and a list no tuple); these types are what people mean. What is wrong beyond its type says the block.
 """
 
-import math
-import numbers
-import operator
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainValidator,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from hpss_batch.config.document import flatten
-from hpss_batch.config.messages import Complaints
-from hpss_batch.errors import ParameterError
+from hpss_batch.dsp.checks import Check, whole
 from hpss_batch.store.storage import is_url
-
-
-def _whole(value: Any) -> Any:
-    """Integers of any kind, and floats that are whole: YAML has `1e3`, and people write 2.0."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool):
-        return value
-    try:
-        return operator.index(value)
-    except TypeError:
-        return value
-
-
-def _number(value: Any) -> Any:
-    """Also what YAML has no number for, `inf`, and NumPy's numbers."""
-    if isinstance(value, str) and value.strip().lower() in ("inf", "+inf", "infinity"):
-        return math.inf
-    if type(value) is bool or not isinstance(value, numbers.Real):
-        return value
-    return float(value)
-
-
-def _pair(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else (value, value)
 
 
 def _listed(value: Any) -> Any:
@@ -69,14 +49,6 @@ def _location(value: Any) -> str:
     return path if is_url(path) else os.path.expanduser(path)
 
 
-def _window(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_window(part) for part in value)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError
-    return value
-
-
 def _plain(value: Any) -> Any:
     """What YAML holds, of whatever is meant for others: their errors come late, and a run's YAML keeps it all."""
     if isinstance(value, Mapping):
@@ -97,14 +69,8 @@ def _settings(value: Any) -> Any:
     return dict(flatten(value)) if isinstance(value, Mapping) else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
-Positive = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1)]
-Number = Annotated[float, BeforeValidator(_number), Field(strict=True)]
-Pair = BeforeValidator(_pair)
-"""A single value stands for both of a pair."""
-
+Positive = Annotated[int, PlainValidator(lambda value: whole(1)(value, {}))]
 Text = Annotated[str, Field(strict=True, min_length=1)]
-Flag = Annotated[bool, Field(strict=True)]
 Location = Annotated[str, PlainValidator(_location)]
 """A path, `~` expanded, or a URL."""
 
@@ -115,7 +81,6 @@ Once = AfterValidator(_once)
 OrNone = BeforeValidator(_block_or_none)
 """A block that is asked for by `true`, its keys all defaults, and not by `false` or null."""
 
-Window = Annotated[str | tuple[Any, ...], PlainValidator(_window)]
 Mapped = Annotated[dict[Text, Any], BeforeValidator(_plain)]
 """Names and values that are handed on to somebody else, of the kinds that YAML has."""
 
@@ -129,36 +94,28 @@ class Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-def defaults(block: type[Block]) -> dict[str, Any]:
-    """Values of a block that nobody changed."""
-    return {name: info.default for name, info in block.model_fields.items()}
+class Declared:
+    """Marks a dataclass of `dsp` as a block of the YAML: its fields are the keys, and their checks the block's."""
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        keys = [
+            core_schema.dataclass_field(
+                field.name,
+                core_schema.with_default_schema(_checked(field.metadata["check"]), default=field.default),
+            )
+            for field in fields(source)
+        ]
+        arguments = core_schema.dataclass_args_schema(source.__name__, keys, extra_behavior="forbid")
+        return core_schema.dataclass_schema(source, arguments, [field.name for field in fields(source)])
 
 
-def deep_check(block: Block, build: Callable[[dict[str, Any]], object]) -> None:
-    """Complain of every value that the block's dataclass refuses.
+def _checked(check: Check) -> CoreSchema:
+    return core_schema.with_info_plain_validator_function(
+        lambda value, info: check(value, info.data),
+        serialization=core_schema.plain_serializer_function_ser_schema(_as_given),
+    )
 
-    It raises at the first, and says its name first; so each refused value gives way to its default until the rest
-    is accepted. What the default then collides with was no mistake of the user's.
-    """
-    values, items = dict(block), dict[str, str]()
-    while True:
-        try:
-            build(values)
-        except ParameterError as error:
-            sentence = str(error)
-            name = next((name for name in values if re.match(rf"{name}\b", sentence)), None)
-            if name is None or name in items:
-                items.setdefault("", sentence)
-                break
-            items[name] = sentence
-            values[name] = type(block).model_fields[name].default
-        else:
-            break
-    blamed = list(items)
-    kept = [
-        (name, sentence)
-        for at, (name, sentence) in enumerate(items.items())
-        if not any(re.search(rf"\b{other}\b", sentence) for other in blamed[:at])
-    ]
-    if kept:
-        raise Complaints(kept)
+
+def _as_given(value: Any) -> Any:
+    """A pair of equals was, or could be, given as a single value."""
+    return value[0] if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1] else value

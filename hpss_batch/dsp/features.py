@@ -10,80 +10,19 @@ librosa's defaults for these depend on the whole of what is passed.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpss_batch.dsp.filterbanks import FilterBanks, Float32, band_sums, filter_banks
-from hpss_batch.dsp.framing import StftParams, integer
+from hpss_batch.dsp.filterbanks import FilterBanks, Float32, band_sums
+from hpss_batch.dsp.params import COMPONENTS, FeatureParams, StftParams
 from hpss_batch.errors import ParameterError
 
-KINDS = ("mel", "log_mel", "chroma", "onset", "rms", "harmonic_ratio")
-COMPONENTS = ("harmonic", "percussive", "residual")
 BANKS = ("mel", "chroma", "energy")
 OF_EACH_COMPONENT = ("mel", "log_mel", "rms")
 ONSET_LAG = 1
 LEAST_POWER = np.float32(1e-10)
-
-
-@dataclass(frozen=True)
-class FeatureParams:
-    """Which features, of which components, in how many bands.
-
-    Parameters
-    ----------
-    kinds : tuple of str
-        Of "mel" and "log_mel" (mel bands of the power, linear and in dB), "chroma" (of the harmonic component),
-        "onset" (onset strength of the percussive one), "rms", and "harmonic_ratio".
-    components : tuple of str
-        Those of which mel, log_mel and rms are computed.
-    n_mels, fmin, fmax
-        Mel bands and their range [Hz]; fmax is half the sample rate if None.
-    n_chroma : int
-        Pitch classes an octave, from C on.
-
-    Raises
-    ------
-    ParameterError
-        If a value is not allowed.
-    """
-
-    kinds: tuple[str, ...] = ("log_mel", "chroma", "onset", "rms", "harmonic_ratio")
-    components: tuple[str, ...] = ("harmonic", "percussive")
-    n_mels: int = 128
-    fmin: float = 0.0
-    fmax: float | None = None
-    n_chroma: int = 12
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("kinds", KINDS), ("components", COMPONENTS)):
-            given = tuple(getattr(self, name))
-            if not given or len(set(given)) < len(given) or not set(given) <= set(allowed):
-                raise ParameterError(
-                    f"{name}={given!r} is not allowed: give some of {', '.join(allowed)}, once"
-                )
-            object.__setattr__(self, name, given)
-        integer("n_mels", self.n_mels, least=1)
-        integer("n_chroma", self.n_chroma, least=1)
-        if not 0 <= self.fmin < (np.inf if self.fmax is None else self.fmax):
-            raise ParameterError(
-                f"fmin={self.fmin} and fmax={self.fmax} are not allowed: give 0 <= fmin < fmax"
-            )
-
-    def banks(self, stft: StftParams, sample_rate: float) -> FilterBanks:
-        """The filter banks for frames of a sample rate [Hz]; errors as `filter_banks`."""
-        bands = {"n_mels": self.n_mels, "n_chroma": self.n_chroma}
-        with warnings.catch_warnings():  # of empty bands, which `empty_bands` counts
-            warnings.filterwarnings("ignore", "Empty filters", UserWarning)
-            return filter_banks(stft, sample_rate, fmin=self.fmin, fmax=self.fmax, **bands)
-
-    def empty_bands(self, banks: FilterBanks) -> int:
-        """How many mel bands lie between two bins, so that nothing falls into them; 0 if none are wanted."""
-        if set(self.kinds).isdisjoint({"mel", "log_mel", "onset"}):
-            return 0
-        return int((abs(banks.mel).sum(axis=1) == 0).sum())
 
 
 @dataclass(frozen=True)
@@ -95,7 +34,7 @@ class Feature:
     name : str
         The kind, and the component where there may be several or the dimension has the kind's name.
     kind, component : str
-        One of `KINDS`; the component that it describes.
+        One of those of `FeatureParams`; the component that it describes.
     dims : tuple of str
         Its dimensions beyond the frame: ("mel",), ("chroma",), or none.
     shape : tuple of int

@@ -10,6 +10,7 @@ at once, one bin after another. Most weights of mel bands are zero, so it is no 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from hpss_batch.dsp.framing import StftParams
+from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import ParameterError
 
 Float32 = npt.NDArray[np.float32]
@@ -53,15 +54,7 @@ class FilterBanks:
             object.__setattr__(self, name, scipy.sparse.csr_array(getattr(self, name), dtype=np.float32))
 
 
-def filter_banks(
-    stft: StftParams,
-    sample_rate: float,
-    *,
-    n_mels: int = 128,
-    fmin: float = 0.0,
-    fmax: float | None = None,
-    n_chroma: int = 12,
-) -> FilterBanks:
+def filter_banks(params: FeatureParams, stft: StftParams, sample_rate: float) -> FilterBanks:
     """The filter banks that librosa makes for frames of a sample rate [Hz].
 
     Raises
@@ -76,18 +69,29 @@ def filter_banks(
             f"features need librosa's filter banks, and librosa cannot be imported ({error}): "
             "pip install 'hpss-batch[features]', or ask for no features"
         ) from error
-    highest = sample_rate / 2 if fmax is None else fmax
-    if not 0 <= fmin < highest <= sample_rate / 2:
+    n_mels, fmin = params.n_mels, params.fmin
+    highest = sample_rate / 2 if params.fmax is None else params.fmax
+    if not fmin < highest <= sample_rate / 2:
         raise ParameterError(
-            f"fmin={fmin} and fmax={fmax} do not fit a sample rate of {sample_rate} Hz: "
+            f"fmin={fmin} and fmax={params.fmax} do not fit a sample rate of {sample_rate} Hz: "
             f"give 0 <= fmin < fmax <= {sample_rate / 2}"
         )
+    with warnings.catch_warnings():  # of empty bands, which `empty_bands` counts
+        warnings.filterwarnings("ignore", "Empty filters", UserWarning)
+        mel = librosa.filters.mel(sr=sample_rate, n_fft=stft.n_fft, n_mels=n_mels, fmin=fmin, fmax=highest)
     return FilterBanks(
-        librosa.filters.mel(sr=sample_rate, n_fft=stft.n_fft, n_mels=n_mels, fmin=fmin, fmax=highest),
-        librosa.filters.chroma(sr=sample_rate, n_fft=stft.n_fft, tuning=0.0, n_chroma=n_chroma),
+        mel,
+        librosa.filters.chroma(sr=sample_rate, n_fft=stft.n_fft, tuning=0.0, n_chroma=params.n_chroma),
         energy_weights(stft),
         librosa.mel_frequencies(n_mels=n_mels + 2, fmin=fmin, fmax=highest)[1:-1],
     )
+
+
+def empty_bands(params: FeatureParams, banks: FilterBanks) -> int:
+    """How many mel bands lie between two bins, so that nothing falls into them; 0 if none are wanted."""
+    if set(params.kinds).isdisjoint({"mel", "log_mel", "onset"}):
+        return 0
+    return int((abs(banks.mel).sum(axis=1) == 0).sum())
 
 
 def energy_weights(stft: StftParams) -> Float32:

@@ -55,7 +55,7 @@ def hpss(
     ParameterError
         If a parameter is not allowed, or S holds NaN, infinity or, if real, a negative value.
     """
-    params = HpssParams.of(kernel_size, power, margin)
+    params = HpssParams(kernel_size, power, margin)
     S = np.asarray(S)
     if S.ndim < 2:
         raise ParameterError(f"S has shape {S.shape}; it needs bins and frames as its last two dimensions")

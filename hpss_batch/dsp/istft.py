@@ -16,16 +16,15 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from hpss_batch.dsp.checks import whole
 from hpss_batch.dsp.fft import Complex64, backward
 from hpss_batch.dsp.framing import (
     Float32,
-    StftParams,
-    Window,
     check_nola,
-    integer,
     librosa_params,
     window_of,
 )
+from hpss_batch.dsp.params import StftParams, Window
 from hpss_batch.errors import ParameterError
 
 __all__ = ["check_nola", "istft", "istft_samples"]
@@ -142,7 +141,12 @@ def istft(
         begin, end = params.sample_span(0, n_frames)
         n_samples = max(0, end - begin - 2 * params.pad)
     else:
-        n_samples = integer("length", length, least=0)
+        try:
+            n_samples = whole(0)(length, {})
+        except ValueError as error:
+            raise ParameterError(
+                f"length={length!r} is not allowed: give a whole number of at least 0"
+            ) from error
     y = np.empty((*spectrogram.shape[:-2], n_samples), np.float32)
     for channel in np.ndindex(spectrogram.shape[:-2]):
         istft_samples(spectrogram[channel].T, 0, n_frames, 0, n_samples, params, out=y[channel])

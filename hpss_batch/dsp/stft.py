@@ -14,14 +14,13 @@ import numpy.typing as npt
 from hpss_batch.dsp.fft import Complex64, forward
 from hpss_batch.dsp.framing import (
     Float32,
-    StftParams,
-    Window,
     context,
     librosa_params,
     padded,
     window_of,
 )
 from hpss_batch.dsp.istft import check_nola, istft, istft_samples
+from hpss_batch.dsp.params import StftParams, Window
 from hpss_batch.errors import ParameterError
 
 __all__ = ["StftParams", "check_nola", "context", "istft", "istft_samples", "stft", "stft_frames"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.config.job import Job
-from hpss_batch.dsp.framing import StftParams
+from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.survey import Progress, Survey, source_of, survey
 from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
@@ -24,7 +24,7 @@ from hpss_batch.store.schema import Shape
 from hpss_batch.tasks.spec import BLOCK, Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
-    from hpss_batch.dsp.features import Feature, FeatureParams
+    from hpss_batch.dsp.features import Feature
     from hpss_batch.dsp.filterbanks import FilterBanks
 
 MiB = 2**20
@@ -93,20 +93,22 @@ class Plan(Survey):
             unit_frames=settings["unit_frames"],
             sample_rate=settings["sample_rate"],
             features=found,
-            summaries=output.features is not None and output.features.summaries,
+            summaries=self.features is not None and self.features.summaries,
         )
 
-    @cached_property
-    def features(self) -> "FeatureParams | None":
-        """How features are computed; None where the job wants none."""
-        return self.job.output.features.params if self.job.output.features is not None else None
+    @property
+    def features(self) -> FeatureParams | None:
+        """Which features are computed, and how; None where the job wants none."""
+        return self.job.output.features
 
     @cached_property
     def banks(self) -> "FilterBanks | None":
         """The filter banks of features; None where the job wants none."""
         if self.features is None:
             return None
-        return self.features.banks(self.stft, self.shape.sample_rate)
+        from hpss_batch.dsp.filterbanks import filter_banks
+
+        return filter_banks(self.features, self.stft, self.shape.sample_rate)
 
     @cached_property
     def coordinates(self) -> dict[str, NDArray[np.float64]]:
@@ -128,7 +130,7 @@ class Plan(Survey):
             url=self.job.output.path,
             source=self.job.corpus.path if self.source is not None else None,
             stft=self.stft,
-            hpss=self.job.hpss_params,
+            hpss=self.job.hpss,
             shape=self.shape,
             channels=self.job.corpus.channels,
             n_channels=self.catalog.settings["n_channels"],
@@ -203,8 +205,10 @@ def check_features(planned: Plan) -> None:
     features = planned.features
     if features is None or not planned.pending:
         return
+    from hpss_batch.dsp.filterbanks import empty_bands
+
     assert planned.banks is not None
-    empty = features.empty_bands(planned.banks)
+    empty = empty_bands(features, planned.banks)
     if empty:
         warnings.warn(
             f"{empty} of the {features.n_mels} mel bands lie between two bins and stay empty, as librosa's would: "

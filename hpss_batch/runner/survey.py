@@ -24,7 +24,7 @@ from hpss_batch.config.document import flatten
 from hpss_batch.config.job import Job, differences
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
-from hpss_batch.dsp.framing import StftParams
+from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
@@ -191,7 +191,7 @@ def _with_paths(catalog: Catalog, listing: Listing) -> Catalog:
 
 def _settings(job: Job, tracks: Sequence[Track], existing: Catalog | None) -> dict[str, Any]:
     """What a generation says of the store; see `Generation.settings`."""
-    stft: StftParams = job.stft_params
+    stft = job.stft
     widest = max((track.channels for track in tracks if not track.error), default=1)
     n_channels = channels_kept(job.corpus.channels, widest)
     if existing is not None:

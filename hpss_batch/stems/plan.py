@@ -77,8 +77,8 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
     recipe = StemRecipe(
         url=job.output.path,
         key=key,
-        stft=job.stft_params,
-        hpss=job.hpss_params,
+        stft=job.stft,
+        hpss=job.hpss,
         components=stems.components,
         encoding=encoding,
         pattern=Pattern(stems.path, encoding.extension),

@@ -1,16 +1,13 @@
 """What does a task of stems need to know besides its track?"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.dsp.framing import StftParams
+from hpss_batch.dsp.params import HpssParams, StftParams
 from hpss_batch.stems.names import Pattern
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.stem_records import StemRecord
-
-if TYPE_CHECKING:  # importing kernels is for those who separate
-    from hpss_batch.dsp.hpss import HpssParams
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class StemRecipe:
     url: str
     key: str
     stft: StftParams
-    hpss: "HpssParams"
+    hpss: HpssParams
     components: tuple[str, ...]
     encoding: Encoding
     pattern: Pattern

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from hpss_batch.dsp.framing import StftParams
+from hpss_batch.dsp.params import StftParams
 from hpss_batch.store.layout import Channels, Placed, Unit, cut
 from hpss_batch.store.records import Commit, Generation, Outcome, Status
 from hpss_batch.store.stem_records import StemRecord

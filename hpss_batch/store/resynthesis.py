@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hpss_batch.dsp.framing import StftParams, check_nola
+from hpss_batch.dsp.framing import check_nola
+from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import ParameterError, TrackError
 from hpss_batch.store.schema import COMPONENTS, REFERENCES
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.hpss import masks
-from hpss_batch.dsp.stft import StftParams
+from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError
 from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, fill_value, quantise
 from hpss_batch.store.shard import ShardWriter
@@ -25,7 +25,6 @@ from hpss_batch.tasks.spec import BLOCK, Recipe
 from hpss_batch.tasks.windows import Window
 
 if TYPE_CHECKING:  # sparse matrices are for those who want features
-    from hpss_batch.dsp.features import FeatureParams
     from hpss_batch.dsp.filterbanks import FilterBanks
 
 Float32 = NDArray[np.float32]
@@ -196,5 +195,7 @@ def bench(recipe: Recipe) -> Bench:
 
 
 @lru_cache(maxsize=2)
-def _banks(features: "FeatureParams", stft: StftParams, sample_rate: int) -> "FilterBanks":
-    return features.banks(stft, sample_rate)
+def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "FilterBanks":
+    from hpss_batch.dsp.filterbanks import filter_banks
+
+    return filter_banks(features, stft, sample_rate)

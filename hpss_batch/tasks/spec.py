@@ -1,18 +1,14 @@
 """What does a task need to know besides its unit?"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.framing import StftParams
+from hpss_batch.dsp.params import FeatureParams, HpssParams, StftParams
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.schema import AXES, Shape
-
-if TYPE_CHECKING:  # importing kernels is for those who separate
-    from hpss_batch.dsp.features import FeatureParams
-    from hpss_batch.dsp.hpss import HpssParams
 
 BLOCK = 256
 """Frames that pass through the cache together."""
@@ -45,12 +41,12 @@ class Recipe:
     url: str
     source: str | None
     stft: StftParams
-    hpss: "HpssParams"
+    hpss: HpssParams
     shape: Shape
     channels: Literal["mono", "all"]
     n_channels: int
     generation: int
-    features: "FeatureParams | None" = None
+    features: FeatureParams | None = None
 
     @property
     def reach(self) -> int:

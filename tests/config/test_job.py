@@ -1,6 +1,7 @@
 """A job says what it means: YAML in, the same YAML out, and every mistake named with its line."""
 
 import math
+import pickle
 import re
 import subprocess
 import sys
@@ -46,8 +47,8 @@ def refused(*overrides: str) -> str:
 def test_defaults_are_those_of_the_design():
     plain = job()
     assert (plain.corpus.sample_rate, plain.corpus.channels, plain.corpus.limit) == (44100, "mono", None)
-    assert plain.stft_params == StftParams()
-    assert plain.hpss_params == HpssParams()
+    assert plain.stft == StftParams()
+    assert plain.hpss == HpssParams()
     assert plain.output.arrays == ("harmonic_mask", "percussive_mask")
     assert (plain.output.mask_dtype, plain.output.unit_frames) == ("float32", None)
     assert (plain.output.stems, plain.output.features) == (None, None)
@@ -61,8 +62,8 @@ def test_parameters_are_those_of_dsp():
         + "stft: {n_fft: 1024.0, hop_length: 100, win_length: 900, window: [kaiser, 8], center: off, pad_mode: edge}\n"
         + "hpss: {kernel_size: [17, 5], power: inf, margin: [1, 5]}\n"
     )
-    assert made.stft_params == StftParams(1024, 100, 900, ("kaiser", 8), False, "edge")
-    assert made.hpss_params == HpssParams((17, 5), math.inf, (1.0, 5.0))
+    assert made.stft == StftParams(1024, 100, 900, ("kaiser", 8), False, "edge")
+    assert made.hpss == HpssParams((17, 5), math.inf, (1.0, 5.0))
 
 
 def test_every_way_to_make_a_job_makes_the_same():
@@ -145,6 +146,22 @@ def test_given_tells_what_was_set_from_defaults():
     assert not any(
         made.given(key) for key in ("stft.hop_length", "hpss.margin", "output.stems.path", "nothing.at.all")
     )
+
+
+def test_parameters_of_dsp_are_blocks_of_a_job():
+    made = job("hpss.margin=3", "stft.window=[kaiser, 14.0]", "output.features=true")
+    output = {"path": "out/", "features": made.output.features}
+    again = Job(corpus={"path": "music/"}, output=output, stft=made.stft, hpss=made.hpss)
+    assert again == made
+    assert again.replace({"stft.n_fft": 1024}).stft == StftParams(1024, window=("kaiser", 14.0))
+
+
+def test_a_job_survives_pickling():
+    made = job("hpss.margin=3")
+    again = pickle.loads(pickle.dumps(made))
+    assert again == made
+    assert again.given("hpss.margin")
+    assert not again.given("hpss.power")
 
 
 def test_replace_checks_again_and_keeps_the_rest():
@@ -283,7 +300,7 @@ def test_overrides_of_blocks_and_what_is_below():
     assert made.cluster.scale == {"jobs": 3}
     assert job("output.stems=true", "output.stems.format=ogg").output.stems.encoding == ("OGG", "VORBIS")
     assert job("output.stems=false").output.stems is None
-    assert job("hpss={margin: 3}", "hpss.power=1").hpss_params == HpssParams((31, 31), 1.0, (3.0, 3.0))
+    assert job("hpss={margin: 3}", "hpss.power=1").hpss == HpssParams((31, 31), 1.0, (3.0, 3.0))
 
 
 def test_overrides_are_not_written_into_what_they_change():
@@ -327,7 +344,8 @@ def test_an_override_takes_the_blame_for_its_own_value_only():
     text = MINIMAL + "hpss:\n  margin: 0\noutput_: 1\n"
     assert complaint(text, "hpss.margin=0.5").splitlines() == [
         "job.yaml, line 5: output_ is not a key; did you mean output?",
-        "--set hpss.margin=0.5: hpss.margin is (0.5, 0.5); allowed are finite numbers from 1 on (often 1 to 10)",
+        "--set hpss.margin=0.5: hpss.margin is 0.5; allowed: a number from 1 on, "
+        "or a pair [harmonic, percussive] of them; finite, and often from 1 to 10",
     ]
 
 
@@ -374,8 +392,8 @@ def test_values_that_dsp_refuses_are_told_at_once():
     )
     assert [re.match(r"job.yaml, line (\d): ([a-z_.]+)", line).groups() for line in said.splitlines()] == [
         ("3", "stft.hop_length"),
-        ("3", "stft.pad_mode"),
         ("3", "stft.window"),
+        ("3", "stft.pad_mode"),
         ("5", "hpss.kernel_size"),
         ("6", "hpss.margin"),
         ("7", "hpss.power"),
@@ -439,7 +457,7 @@ def test_aliases_and_merges_are_yaml_too():
         "corpus: &c {path: music/}\noutput: {path: out/}\nhpss: {<<: {margin: 3, power: 1}, power: 2}\n"
         "cluster: {kwargs: {a: &a [1], b: *a}}\n"
     )
-    assert made.hpss_params == HpssParams((31, 31), 2.0, (3.0, 3.0))
+    assert made.hpss == HpssParams((31, 31), 2.0, (3.0, 3.0))
     assert made.cluster.kwargs == {"a": [1], "b": [1]}
     assert Job.parse(made.to_yaml()) == made
 
@@ -489,9 +507,9 @@ def test_errors_without_a_text_have_no_line():
         ),
         (["stft.n_fft=512", "stft.win_length=600"], "stft.win_length=600 is larger than n_fft=512"),
         (["hpss.power=nan"], "hpss.power is 'nan'; allowed: a number above 0"),
-        (["hpss.power=.nan"], "hpss.power is nan"),
+        (["hpss.power=.nan"], "hpss.power is .nan; allowed: a number above 0"),
         (["hpss.margin=[1, 2, 3]"], "hpss.margin is [1, 2, 3]; allowed: a number from 1 on, or a pair"),
-        (["hpss.margin=.inf"], "hpss.margin is (inf, inf)"),
+        (["hpss.margin=.inf"], "hpss.margin is .inf; allowed: a number from 1 on"),
         (["hpss.kernel_size=true"], "hpss.kernel_size is true; allowed: a whole number from 1 on"),
         (
             ["cluster.connect=tcp://a:1", "cluster.scale=2"],

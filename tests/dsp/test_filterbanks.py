@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from hpss_batch.dsp.filterbanks import FilterBanks, band_sums, filter_banks
-from hpss_batch.dsp.stft import StftParams
+from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import ParameterError
 
 
 def test_banks_are_librosas():
     stft = StftParams(2048, 512)
-    banks = filter_banks(stft, 44100, n_mels=64, fmin=30.0, n_chroma=24)
+    banks = filter_banks(FeatureParams(n_mels=64, fmin=30.0, n_chroma=24), stft, 44100)
     mel = librosa.filters.mel(sr=44100, n_fft=2048, n_mels=64, fmin=30.0)
     np.testing.assert_array_equal(banks.mel.toarray(), mel)
     chroma = librosa.filters.chroma(sr=44100, n_fft=2048, n_chroma=24)
@@ -53,8 +53,8 @@ def test_sums_are_those_of_numpy(n_frames):
 
 
 def test_bands_beyond_half_the_sample_rate_are_refused():
-    with pytest.raises(ParameterError, match=r"fmax=10000 do not fit a sample rate of 8000 Hz.* 4000"):
-        filter_banks(StftParams(), 8000, fmax=10_000)
+    with pytest.raises(ParameterError, match=r"fmax=10000.0 do not fit a sample rate of 8000 Hz.* 4000"):
+        filter_banks(FeatureParams(fmax=10_000), StftParams(), 8000)
 
 
 def test_without_librosa_the_extra_is_named(monkeypatch):
@@ -67,4 +67,4 @@ def test_without_librosa_the_extra_is_named(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ParameterError, match=r"pip install 'hpss-batch\[features\]'"):
-        filter_banks(StftParams(), 44100)
+        filter_banks(FeatureParams(), StftParams(), 44100)

@@ -110,7 +110,7 @@ def test_equals_librosa_on_something_like_music():
     dtype=st.sampled_from([np.float32, np.float64]),
 )
 def test_any_cutting_gives_the_same_bits(frames, bins, cuts, kernel_size, power, margin, dtype):
-    params = HpssParams.of(kernel_size, power, margin)
+    params = HpssParams(kernel_size, power, margin)
     magnitude = np.random.default_rng(frames * bins).random((frames, bins + 2)).astype(dtype)[:, 1:-1]
     whole = hpss(magnitude.T, kernel_size=kernel_size, power=power, margin=margin, mask=True)
     edges = sorted({0, frames, *(cut for cut in cuts if cut < frames)})
@@ -127,7 +127,7 @@ def test_any_cutting_gives_the_same_bits(frames, bins, cuts, kernel_size, power,
 
 def test_masks_are_made_in_arrays_of_any_kind():
     magnitude = np.random.default_rng(0).random((60, 50))
-    params = HpssParams.of(9)
+    params = HpssParams(9)
     right = masks(magnitude, params)
     for out in (
         tuple(np.zeros((50, 60)).T for _ in range(2)),

@@ -171,7 +171,7 @@ def test_blocks_join_and_add_up_whatever_the_settings(
     sf.write(path, samples, 8000, subtype="FLOAT")
     encoding = Encoding("WAV", subtype)
     stft = StftParams(n_fft=n_fft, hop_length=max(n_fft // part, 1), pad_mode=pad_mode)
-    hpss = HpssParams.of(kernel, power, margin)
+    hpss = HpssParams(kernel, power, margin)
     with Recording(str(path), channels="all") as recording:
         stream = Stream(recording, stft, hpss, ALL, encoding)
         blocks = [({k: v.copy() for k, v in block.samples.items()}, dict(block.clipped)) for block in stream]
@@ -199,7 +199,7 @@ def test_a_long_track_in_many_blocks_is_the_whole(tmp_path: Path) -> None:
     expected = librosa.effects.hpss(samples.T.copy(), kernel_size=9, margin=2.0, n_fft=64, hop_length=16)
     with Recording(str(tmp_path / "long.wav"), channels="all") as recording:
         stream = Stream(
-            recording, StftParams(64, 16), HpssParams.of(9, 2.0, 2.0), ALL[:2], Encoding("WAV", "FLOAT")
+            recording, StftParams(64, 16), HpssParams(9, 2.0, 2.0), ALL[:2], Encoding("WAV", "FLOAT")
         )
         blocks = [{k: v.copy() for k, v in block.samples.items()} for block in stream]
     assert len(blocks) > 40

@@ -98,7 +98,7 @@ def separation(S: np.ndarray, kernels: list[int]) -> None:
     cases += [("hard masks", {"power": math.inf})]
     rows = []
     for name, parameters in cases:
-        params = HpssParams.of(**parameters)
+        params = HpssParams(**parameters)
         ours, floor, theirs = by_turns(
             lambda p=params: masks(S, p, out=outs),
             copy,

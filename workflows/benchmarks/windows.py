@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from made_music import CHORDS, bar
 
 from hpss_batch import TrackWindows, stft
 from hpss_batch.config.job import Job
-from hpss_batch.dsp.framing import StftParams
+from hpss_batch.dsp.params import StftParams
 from hpss_batch.store.arrays import extend, write_coordinates, write_tracks, zarr_settings
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.chunk_reader import ChunkReader
@@ -81,7 +82,7 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
         "sample_rate": SAMPLE_RATE,
         "unit_frames": shape.unit_frames,
         "n_channels": 1,
-        "stft": job.stft.model_dump(),
+        "stft": asdict(job.stft),
         "numerics": job.numerics(),
         "fingerprint": job.fingerprint(),
     }

@@ -100,7 +100,7 @@ def check_overrides(overrides: Iterable[str]) -> None:
 def settings_of(job: Job) -> Settings:
     """What a job would do to a piece; at the piece's own rate unless the job gives one."""
     rate = job.corpus.sample_rate if job.given("corpus.sample_rate") else None
-    return Settings(job.stft_params, job.hpss_params, rate, job.corpus.channels)
+    return Settings(job.stft, job.hpss, rate, job.corpus.channels)
 
 
 def evaluate(

@@ -112,7 +112,7 @@ class Cutter:
 
     def _components(self, row: int, held: Mapping[str, Array], first: int, stop: int) -> dict[str, Array]:
         """Full, harmonic, percussive and residual frames, shape (channel, frame, frequency)."""
-        spectra, params = self.meter.spectra, self.plan.job.hpss_params
+        spectra, params = self.meter.spectra, self.plan.job.hpss
         if set(MASKS) <= held.keys():
             whole = spectra.frames(row, first, stop)
             weights = [held[name] for name in MASKS]

@@ -59,7 +59,7 @@ class Meter:
         with self.directory.reading():
             arrays = {name: group.get(name) for name in plan.shape.arrays} if group is not None else {}
         self.arrays = {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
-        hpss = plan.job.hpss_params
+        hpss = plan.job.hpss
         self.complementary = hpss.margin == (1.0, 1.0) and np.isfinite(hpss.power)
 
     def measure(self, row: int) -> Measured:
