@@ -204,9 +204,9 @@ def status(out: str, as_json: bool) -> None:
     default=4,
     show_default=True,
     metavar="N",
-    help="Compute N units, drawn at random, anew from their source and compare bits.",
+    help="Compute N units again, drawn at random, from their source and compare bits.",
 )
-@click.option("--all", "everything", is_flag=True, help="Compute all units anew.")
+@click.option("--all", "everything", is_flag=True, help="Compute all units again.")
 @click.option("--heal", is_flag=True, help="Write what is wrong again, where that gives what was committed.")
 @click.option("--corpus", metavar="PATH", help="Where the audio is now, if it was moved.")
 @click.option("--json", "as_json", is_flag=True, help="Print every finding for programs.")

@@ -1,4 +1,4 @@
-"""What can go wrong, in the few kinds that a caller would tell apart.
+"""What can go wrong, in the few kinds that a caller would distinguish.
 
 Every error of this package is an `HpssBatchError`. One that a parameter caused is a `ValueError` too, so that
 code written for NumPy or librosa catches it as it always did.
@@ -22,7 +22,7 @@ class AudioError(HpssBatchError):
 
 
 class CorpusError(HpssBatchError):
-    """A corpus holds nothing to do, or its tracks cannot be told apart."""
+    """A corpus holds nothing to do, or its tracks cannot be distinguished."""
 
 
 class StoreError(HpssBatchError):

@@ -77,7 +77,7 @@ def separate(
     Raises
     ------
     ParameterError
-        If a parameter is not allowed, a dimension cannot be told, or (when computed) values are not finite.
+        If a parameter is not allowed, a dimension cannot be identified, or (when computed) values are not finite.
     """
     if output not in LONG_NAMES:
         raise ParameterError(f"output={output!r} is not allowed: give 'components' or 'masks'")

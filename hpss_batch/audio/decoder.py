@@ -61,7 +61,7 @@ def block_samples(info: AudioInfo) -> int:
     On the way to a block's start, a fresh handle passes all headers of an MP3 before it (about 2 µs a frame); a span
     that starts within a block decodes it from its start (about 30 ns a sample). The one costs more the smaller blocks
     are, the other less. The root of 2**20 times the length balances them: 2**20 for clips, 2**22 (95 s at 44.1 kHz) for
-    songs; beyond 2**24, about a unit, nothing is gained, since every unit opens the file anew.
+    songs; beyond 2**24, about a unit, nothing is gained, since every unit opens the file again.
 
     A seek in an Ogg costs a few milliseconds anywhere, but whether it may be sought costs a look at every page, so
     that files shorter than a unit are read in sequence.

@@ -49,7 +49,7 @@ _SPHERE_COUNT = re.compile(rb"^sample_count\s+-i\s+(\d{1,18})\s*$", re.MULTILINE
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    """The chunk that holds a file's samples: bytes announced, bytes there, and bytes behind that are no chunk."""
+    """The chunk that holds a file's samples: bytes announced, bytes there, and bytes behind that are not a chunk."""
 
     announced: int
     held: int
@@ -57,7 +57,7 @@ class _Samples:
 
 
 def check_sizes(path: str, size: int, log: str, frames: int, rate: int) -> None:
-    """Raise `AudioError` where sizes in a header say that a file is cut short, or that most of it is no audio.
+    """Raise `AudioError` where sizes in a header say that a file is cut short, or that most of it is not audio.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def _is_placeholder(size: int) -> bool:
 
 
 def is_unfinished(path: str) -> bool:
-    """Whether a WAV file's samples have size 0, and what follows is no chunk, and so is samples."""
+    """Whether a WAV file's samples have size 0, and what follows is not a chunk, and so is samples."""
     samples = _find_samples(path, os.stat(path).st_size)
     return samples is not None and samples.announced == 0 and samples.junk > 0
 
@@ -176,7 +176,7 @@ def let_go(data: mmap.mmap, begin: int, end: int) -> int:
     Returns
     -------
     int
-        Where what is still held begins. What was let go of can be read again: it is mapped anew.
+        Where what is still held begins. What was let go of can be read again: it is mapped again.
     """
     end = end // STEP * STEP
     if end > begin:
@@ -186,7 +186,7 @@ def let_go(data: mmap.mmap, begin: int, end: int) -> int:
 
 JOINED_FLAC = (
     "holds several FLAC files one after the other, as joined with cat, of which only the first would be read; split "
-    "it, or join the parts anew, e.g. with sox PART PART FILE.flac"
+    "it, or join the parts again, e.g. with sox PART PART FILE.flac"
 )
 """Why a file of several is not read."""
 

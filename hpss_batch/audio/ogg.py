@@ -90,7 +90,7 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
 
 
 def _flaw(tail: bytes, at: int, last: _Page | None) -> tuple[str, str] | None:
-    """What is wrong with the last page, which decoders pass over without a word unless all of it is there."""
+    """What is wrong with the last page, which decoders skip in silence unless all of it is there."""
     if not last or not last[2] & _LAST:
         return "cut short", "the mark at the stream's end is missing"
     if _behind(tail, at) > len(tail):
@@ -255,7 +255,7 @@ def _vorbis_modes(setup: bytes) -> list[bool]:
 
     Modes end the setup header: six bits of their number less one, then 41 bits each (long or not, two zeros of 16 bits,
     a mapping), then a one and padding, bits in order of significance. What lies before can only be parsed from its
-    start, at length; from the end, modes are told by their zeros and by their number.
+    start, at length; from the end, modes are recognised by their zeros and by their number.
     """
     bits = "".join(f"{byte:08b}"[::-1] for byte in setup).rstrip("0")[:-1]
     found: list[bool] = []

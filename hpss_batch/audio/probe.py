@@ -86,7 +86,7 @@ class Handle(sf.SoundFile):  # type: ignore[misc]
         return False
 
     def close(self) -> None:
-        """Close the file, and what it reads from where that is no path."""
+        """Close the file, and what it reads from where that is not a path."""
         super().close()
         source = getattr(self, "_name", None)
         if isinstance(source, io.FileIO):

@@ -1,7 +1,7 @@
 """What is a file that libsndfile refuses, or that cannot be looked at, in words that help a person?
 
 libsndfile says "Format not recognised" of a photograph, of Windows Media and of an interrupted download alike. The
-first bytes tell these apart, and what to do differs: nothing, convert it, or copy it again.
+first bytes distinguish these, and what to do differs: nothing, convert it, or copy it again.
 """
 
 import errno
@@ -112,7 +112,7 @@ _NOT_FILES = (
 
 
 def not_a_file(mode: int) -> str | None:
-    """What a name leads to that is no regular file, as a reason; None for a regular file."""
+    """What a name leads to that is not a regular file, as a reason; None for a regular file."""
     if stat.S_ISREG(mode):
         return None
     kind = next((name for is_it, name in _NOT_FILES if is_it(mode)), "no regular file")

@@ -167,5 +167,5 @@ def _argument_value(text: str, argument: str) -> Any:
 
 
 def _is_template(text: str) -> bool:
-    """Whether a text that is no YAML is one with names in braces, `{id}.{component}`."""
+    """Whether a text that is not YAML is one with names in braces, `{id}.{component}`."""
     return re.fullmatch(r"[^{}:]*(\{\w+\}[^{}:]*)+", text) is not None

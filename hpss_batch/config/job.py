@@ -134,7 +134,7 @@ class Job(Block):
     def _fill(self, document: Document) -> None:
         # A block whose lines are all commented out is null in YAML, and means the defaults.
         given = {name: value for name, value in document.value.items() if value is not None}
-        keywords: dict[str, Any] = {"given": given}  # in one, as keys that are no text could not be keywords
+        keywords: dict[str, Any] = {"given": given}  # in one, as keys that are not text could not be keywords
         try:
             super().__init__(**keywords)
         except ValidationError as error:

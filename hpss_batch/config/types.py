@@ -1,7 +1,7 @@
 """Which kinds of values do the keys of a job have: whole numbers, texts, lists, places, parameters of `dsp`?
 
-Pydantic's own leniency is not ours (it takes "3" for 3, and true for 1), nor is its strictness (2048.0 is no integer
-to it, and a list no tuple); these types are what people mean. What is wrong beyond its type says the block.
+Pydantic's own leniency is not ours (it takes "3" for 3, and true for 1), nor is its strictness (2048.0 is not an
+integer to it, and a list no tuple); these types are what people mean. What is wrong beyond its type says the block.
 """
 
 import os
@@ -40,7 +40,7 @@ def _block_or_none(value: Any) -> Any:
 
 
 def _location(value: Any) -> str:
-    """Checked by hand: a file name may hold bytes that are no UTF-8, which pydantic's text may not."""
+    """Checked by hand: a file name may hold bytes that are not UTF-8, which pydantic's text may not."""
     if not isinstance(value, str | os.PathLike):
         raise ValueError
     path = os.fspath(value)

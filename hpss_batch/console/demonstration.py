@@ -21,7 +21,7 @@ def _layout(channels: int) -> str:
 
 
 def print_scores(scores: dict[str, list[Score]]) -> None:
-    """How well masks tell the known stems apart."""
+    """How well masks separate the known stems."""
     out.print("\nSignal-to-distortion ratio against the known stems, in dB (larger is better):")
     table = Table(box=None, padding=(0, 2))
     for heading in ("track", "component", "mixture", "separated", "gain"):

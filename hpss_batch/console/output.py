@@ -27,7 +27,7 @@ def print_result(result: Result, bar: ProgressBar) -> None:
         seconds = time.monotonic() - bar.began
         out.print(f"{clock(bar.done)} of audio in {clock(seconds)}: {pace(bar.done, seconds)}.")
     nothing = "" if bar.n_tasks or result.broken else "Nothing to do: "
-    out.print(f"{nothing}{result.catalog.told()}. Results: {escape(url)}")
+    out.print(f"{nothing}{result.catalog.summary()}. Results: {escape(url)}")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)
     print_reasons("with clipped stems", result.clipped)
@@ -35,7 +35,7 @@ def print_result(result: Result, bar: ProgressBar) -> None:
     if result.broken:
         out.print("Run the same command again to try these again.")
     elif result.failed:
-        out.print("Run again with --retry-failed once their files are mended.")
+        out.print("Run again with --retry-failed once their files are repaired.")
 
 
 def print_rendered(url: str, records: Mapping[str, StemRecord]) -> None:
@@ -104,7 +104,7 @@ def print_plan(plan: Plan) -> None:
     if plan.listing is not None:
         for heading, found in (
             ("not read here", plan.listing.unreadable),
-            ("passed over", plan.listing.skipped),
+            ("skipped", plan.listing.skipped),
         ):
             print_reasons(heading, {str(a): str(b) for a, b in found})
     print_reasons("cannot be read", figures["unreadable"])

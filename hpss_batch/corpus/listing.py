@@ -75,7 +75,7 @@ class Listing:
     unreadable : list of (str, str)
         Recordings that no decoder here reads, and what to do about it.
     skipped : list of (str, str)
-        What was passed over (FIFOs, devices, links in circles, folders that may not be read), and why.
+        What was skipped (FIFOs, devices, links in circles, folders that may not be read), and why.
     """
 
     files: list[Found] = field(default_factory=list)
@@ -246,7 +246,7 @@ def _not_read(name: str) -> str:
 def _walk(
     root: str, depth: int | None, skipped: list[tuple[str, str]]
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every visible entry below a folder that is no folder itself, with its relative path."""
+    """Every visible entry below a folder that is not a folder itself, with its relative path."""
     waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(root, "", frozenset())]
     while waiting:
         folder, prefix, way = waiting.pop()
@@ -265,7 +265,7 @@ def _walk(
             continue
         if prefix and _is_run_directory(inside):
             skipped.append(
-                (track_id(prefix), "is a run directory; its stems are no part of a corpus around it")
+                (track_id(prefix), "is a run directory; its stems are not part of a corpus around it")
             )
             continue
         below = way | {identity}

@@ -57,7 +57,7 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
             other, before = seen[track]
             raise CorpusError(
                 f"{path}: lines {other} ({before}) and {line} ({place}) have one id, {track!r}, so that their results "
-                "could not be told apart; remove one, or give each an `id` of its own"
+                "could not be distinguished; remove one, or give each an `id` of its own"
             )
         seen[track] = line, place
         meta = {name: values[number] for name, values in columns.items()} or None

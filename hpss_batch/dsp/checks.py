@@ -1,4 +1,4 @@
-"""Which values may a parameter have, and how is that told?
+"""Which values may a parameter have, and how is that said?
 
 A dataclass with the base `Parameters` checks its fields, in their order, when it is made. Each field (`parameter`)
 carries its check and its words; a job's YAML has the same: the comment in its template, what is allowed in its errors.

@@ -1,7 +1,7 @@
 """What does a component sound like, frame by frame, in a few numbers?
 
 Every feature begins as sums over the bins of a frame's power, which `bands` makes: mel bands, chroma, energy.
-What is made of them looks at one frame alone, save for onsets: these look back, and `Feature.before` tells how
+What is made of them looks at one frame alone, save for onsets: these look back, and `Feature.before` says how
 far. So a frame's bits depend on no other frames, nor on the other features that are asked for.
 
 Values equal librosa's of the same component to 1e-4, with ``top_db=None``, ``tuning=0`` and a reference of 1:

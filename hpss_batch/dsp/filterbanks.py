@@ -5,7 +5,7 @@ The weights of a filter bank stand in a sparse matrix, one row a band, and a row
     sums[frame, band]  =  sum over bins of  weight[band, bin] * magnitude[frame, bin]²
 
 in float32. A BLAS would cut these sums by the shape of the whole block; SciPy's sparse product adds, for all frames
-at once, one bin after another. Most weights of mel bands are zero, so it is no slower.
+at once, one bin after another. Most weights of mel bands are zero, so it is not slower.
 """
 
 from __future__ import annotations

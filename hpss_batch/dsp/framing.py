@@ -1,6 +1,6 @@
 """What does a frame see of a track: which samples, beyond the track's ends too, through which window?
 
-`StftParams` tells where frames lie. What lies before the first sample and after the last is padding.
+`StftParams` says where frames lie. What lies before the first sample and after the last is padding.
 """
 
 from __future__ import annotations

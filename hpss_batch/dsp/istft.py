@@ -6,7 +6,7 @@ earliest first, wherever the span begins:
 
     sample n  =  sum over frames t of  window * irfft(frame t)  at n  /  sum over frames t of  window² at n
 
-(Griffin & Lim 1984). `check_nola` tells whether the divisor is large enough everywhere.
+(Griffin & Lim 1984). `check_nola` says whether the divisor is large enough everywhere.
 """
 
 from __future__ import annotations

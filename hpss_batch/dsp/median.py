@@ -73,7 +73,7 @@ def running_rank(x: Array, size: int, rank: int, *, axis: int = -1) -> Array:
     if native.kind in "iu":
         return _rank_integers(x, size, rank, axis)
     if np.isnan(x.max()):
-        raise ParameterError("the array holds NaN, which has no rank: mend or mask such values first")
+        raise ParameterError("the array holds NaN, which has no rank; repair or mask such values first")
     return _rank_floats(x.astype(native, copy=False), size, rank, axis).astype(x.dtype, copy=False)
 
 

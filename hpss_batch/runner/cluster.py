@@ -115,7 +115,7 @@ def _start(cluster: Cluster) -> Any:
         defaults = {
             "threads_per_worker": 1,
             "dashboard_address": "127.0.0.1:0",
-            "silence_logs": logging.CRITICAL,  # deaths of workers are told by the run, in words
+            "silence_logs": logging.CRITICAL,  # deaths of workers are reported by the run, in words
         }
         if cluster.scale is not None:
             defaults["n_workers"] = 0
@@ -132,7 +132,7 @@ def _start(cluster: Cluster) -> Any:
         ) from error
     if not hasattr(started, "scheduler_address"):
         raise ClusterError(
-            f"cluster.class is {cluster.class_name}, which is no Dask cluster; allowed is a class such as "
+            f"cluster.class is {cluster.class_name}, which is not a Dask cluster; allowed is a class such as "
             "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
         )
     return started

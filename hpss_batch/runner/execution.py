@@ -20,7 +20,7 @@ ATTEMPTS = 3
 
 
 class Reporter(Protocol):
-    """What a run tells while it is running."""
+    """What a run reports while it is running."""
 
     def placing(self, opened: int, total: int) -> None:
         """So many tracks of those that are new were opened."""

@@ -55,7 +55,7 @@ class Plan(Survey):
 
     def __repr__(self) -> str:
         tasks = len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
-        return f"<Plan {self.job.output.path}: {self.catalog.told()}; {tasks:,} tasks to do>"
+        return f"<Plan {self.job.output.path}: {self.catalog.summary()}; {tasks:,} tasks to do>"
 
     @cached_property
     def directory(self) -> RunDirectory:

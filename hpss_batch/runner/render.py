@@ -54,7 +54,7 @@ def render(
     overrides : iterable
         Settings of `output.stems`, as `Job.load` takes them: "output.stems.format=wav".
     say : callable
-        Told, in words, what is worth knowing.
+        Called with what is worth knowing, in words.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class Result:
     broken: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        words = self.catalog.told() + (f", {len(self.broken)} tasks not done" if self.broken else "")
+        words = self.catalog.summary() + (f", {len(self.broken)} tasks not done" if self.broken else "")
         return f"<Result {self.plan.job.output.path}: {words}>"
 
     @property
@@ -73,7 +73,7 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
     retry_failed : bool
         Try failed and quarantined tracks again, too.
     reporter : Reporter, optional
-        Told what happens.
+        Reports what happens.
 
     Returns
     -------

@@ -66,7 +66,7 @@ class RunStatus:
         return {"done": done, "failed": failed, "pending": len(wanted) - done - failed}
 
     def __repr__(self) -> str:
-        return f"<RunStatus {self.url}: {self.catalog.told()}>"
+        return f"<RunStatus {self.url}: {self.catalog.summary()}>"
 
     @property
     def exit_status(self) -> int:

@@ -5,9 +5,9 @@ A survey compares what is found now with the rows that count:
     found now   row that counts                     then
     ---------   --------------------------------    --------------------------------------------
     yes         none                                placed
-    yes         of another size or time             placed anew; the old row is superseded
-    yes         vanished                            placed anew
-    yes         failed or quarantined, and asked    placed anew
+    yes         of another size or time             placed again; the old row is superseded
+    yes         vanished                            placed again
+    yes         failed or quarantined, and asked    placed again
     no          not done, and its file is gone      vanished
     else                                            left alone
 
@@ -68,7 +68,7 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     job : Job
         The job.
     retry_failed : bool
-        Place failed and quarantined tracks anew.
+        Place failed and quarantined tracks again.
     progress : callable, optional
         Called with the number of tracks that were opened and of those to open.
 

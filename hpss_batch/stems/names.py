@@ -1,7 +1,7 @@
 """What is the file called that a track's component is rendered to?
 
-By the track's id without its extension: `album/song.flac` gives `stems/album/song.harmonic.flac`. Names must tell
-tracks apart wherever the files end up, so they are compared as the strictest file system would (case and Unicode
+By the track's id without its extension: `album/song.flac` gives `stems/album/song.harmonic.flac`. Names must
+distinguish tracks wherever the files end up, so they are compared as the strictest file system would (case and Unicode
 normalisation aside), and chosen generation by generation:
 
 1. short, if no track placed earlier could have that name, and no other of the same generation would;

@@ -4,7 +4,7 @@ Unlike a unit, a track is one task however long it is: a file is written from it
 take their names when all of them are whole and on disk; then the track's record is created, and it is done.
 
 A track that cannot be read, or that the format cannot hold, fails alone, with its reason in the record. What cannot
-be written (a full disk) is no fault of the track: the task raises, and the run tries it again.
+be written (a full disk) is not the fault of the track: the task raises, and the run tries it again.
 """
 
 from collections.abc import Iterable, Iterator

@@ -158,6 +158,7 @@ class Catalog:
 
     def _status(self, index: int, row: Placed, bad: Outcome | None, pending: bool) -> tuple[Status, str]:
         if self.current[row.id] != index:
+            # stores hold these words: others would look like damage
             return "superseded", "placed anew: its file changed, or it was tried again"
         if index in self._vanished:
             return "vanished", "its file was gone before it was done"
@@ -191,12 +192,12 @@ class Catalog:
             and self.states[row].status not in ("failed", "quarantined", "superseded")
         }
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """How many tracks have each status, in words."""
         return ", ".join(f"{n:,} {status}" for status, n in sorted(self.counts.items())) or "no tracks"
 
     def __repr__(self) -> str:
-        return f"<Catalog: {self.told()}; {len(self.commits):,} of {len(self.units):,} units committed>"
+        return f"<Catalog: {self.summary()}; {len(self.commits):,} of {len(self.units):,} units committed>"
 
     def pending_units(self) -> list[Unit]:
         """Units that are not committed and hold something that is still wanted."""

@@ -86,7 +86,7 @@ class ChunkReader:
         number : int
             Its place along frames.
         channel : int
-            Its channel; passed over where the array has none.
+            Its channel; ignored where the array has none.
 
         Raises
         ------

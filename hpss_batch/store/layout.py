@@ -97,7 +97,7 @@ class Placed:
         """Raise `AudioError` if its file is not what was placed, `OSError` if it is not there."""
         found = os.stat(self.path)
         if self.has_changed(found.st_size, found.st_mtime_ns):
-            raise AudioError("changed after it was listed; run again to list it anew")
+            raise AudioError("changed after it was listed; run again to list it as it is now")
 
     def as_row(self) -> list[Any]:
         """Values in the order of `COLUMNS`, fit for JSON."""
@@ -238,7 +238,7 @@ def end_of(rows: Sequence[Placed]) -> int:
 
 
 def from_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Placed]:
-    """Rebuild placed tracks from rows that `Placed.as_row` wrote; columns of a later version are passed over."""
+    """Rebuild placed tracks from rows that `Placed.as_row` wrote; columns of a later version are skipped."""
     known = [(name, columns.index(name)) for name in COLUMNS if name in columns]
     return [Placed(**{name: row[at] for name, at in known}) for row in rows]
 

@@ -45,7 +45,7 @@ def shard_key(unit: int, channel: int | None, n_dims: int) -> str:
 class ShardWriter:
     """Writes shards of one array, one after the other, each from its first frame to its last.
 
-    One chunk is held, in memory that is used again for all chunks of all shards. Frames that are passed over are gaps;
+    One chunk is held, in memory that is used again for all chunks of all shards. Frames that are skipped are gaps;
     a chunk of nothing but gaps takes no bytes, and a shard of such chunks no file.
 
     Parameters

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 PARTIAL = ".partial"
-"""What a name holds while its file is being written; what a crash leaves behind can be told by it."""
+"""What a name holds while its file is being written; what a crash leaves behind can be recognised by it."""
 
 HANDED_ON = 2**23
 """Bytes of a file under way that are handed on to the disk together (measured: 4 MiB is as fast, 32 are slower)."""
@@ -73,7 +73,7 @@ def open_folder(location: str | os.PathLike[str]) -> Folder:
 
 
 def check_place(location: str) -> None:
-    """Raise `StoreError` if a local path is no folder, and none can be made there. Makes nothing."""
+    """Raise `StoreError` if a local path is not a folder, and none can be made there. Makes nothing."""
     if is_url(location):
         return
     there = Path(os.path.abspath(location))

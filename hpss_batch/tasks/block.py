@@ -173,7 +173,7 @@ class Bench:
         if residual is not None and "residual" in parts:
             np.abs(residual, out=parts["residual"])
         banks = _banks(features, stft, self.recipe.shape.sample_rate)
-        with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
             found = frame_features(parts, features, stft, banks, start=lead)
         for name, values in found.items():
             if not np.isfinite(values).all():

@@ -189,7 +189,7 @@ class StoredSource:
             n = min(CHUNK_FRAMES - row, end - at)
             np.copyto(out[at - first : at - first + n], self.chunks[channel, number][row : row + n])
             at += n
-        if np.isnan(out[:, 0].real).any():  # what is computed is never NaN, so that one bin tells
+        if np.isnan(out[:, 0].real).any():  # what is computed is never NaN, so that one bin shows it
             raise AudioError(
                 f"the spectrogram stored in {self.url} has gaps where this track should be; "
                 "`hpss-batch verify` on that run directory says more"

@@ -157,7 +157,7 @@ class _Work:
         if source.n_channels > recipe.n_channels:
             raise AudioError(
                 f"has {source.n_channels} channels, more than its header had when it was listed; "
-                "run again to list it anew"
+                "run again to list it as it is now"
             )
         return source
 

@@ -1,6 +1,6 @@
 """What did a verification find, in words that say what is wrong, what that means, and what to do?
 
-Three levels, which are not told apart by how bad they look but by what is known:
+Three levels, which are not distinguished by how bad they look but by what is known:
 
     wrong       what is stored is not what was committed, or contradicts itself
     unproven    what is stored is what was committed, but the source does not give it any more, or is not there
@@ -37,7 +37,7 @@ class Finding:
     tracks : tuple of str
         Ids of the tracks that it touches.
     remedy : {"source", "layout", "delete", "records"}, optional
-        What it can be healed from: computing anew, the layout alone, deleting a file, layouts and commits; None where
+        What it can be healed from: computing again, the layout alone, deleting a file, layouts and commits; None where
         a person has to do something.
     healed : bool
         Whether it is sound now.
@@ -74,7 +74,7 @@ class UnitCheck:
     findings : tuple of Finding
         What is not as it should be; empty where the unit is sound.
     recomputed : bool
-        Whether the source gave the committed bits again, of all tracks that were not placed anew since.
+        Whether the source gave the committed bits again, of all tracks that were not placed again since.
     n_bytes : int
         Bytes of values that were read and compared, before compression.
     """
@@ -96,7 +96,7 @@ class Verification:
     findings : tuple of Finding
         Everything found, the run directory's first, then units' in order.
     checked, sampled, recomputed : int
-        Units whose shards were compared with their commits; of these, units that were to be computed anew; of
+        Units whose shards were compared with their commits; of these, units that were to be computed again; of
         these, units for which the source gave the same bits.
     pending : int
         Units that are not done yet, of which nothing can be said.
@@ -161,7 +161,7 @@ class Verification:
         """The outcome in a sentence or two."""
         words = f"{counted(self.checked, 'unit')} compared with their commits"
         if self.sampled:
-            words += f"; {self.recomputed:,} of {self.sampled:,} computed anew gave the same bits"
+            words += f"; {self.recomputed:,} of {self.sampled:,} computed again gave the same bits"
         if self.stems:
             words += f"; {counted(self.stems, 'file')} of stems compared with their records"
         if self.pending:

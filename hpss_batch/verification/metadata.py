@@ -143,7 +143,7 @@ def leftovers(plan: Plan, shards: Shards) -> Iterator[Finding]:
     if strays:
         what = f"{counted(strays, 'shard')} of units that are not committed"
         means = "an interrupted run left them, or one is under way; nothing reads them"
-        cure = "the next run of units in their place writes them anew; where none is to come, they may be deleted"
+        cure = "the next run of units in their place writes them again; where none is to come, they may be deleted"
         yield Finding("leftover", what, means, cure)
     if is_url(plan.directory.url):
         return

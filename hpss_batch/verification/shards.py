@@ -1,7 +1,7 @@
 """What do a unit's shards hold? Read in blocks, with the digests that the unit's commit has of them.
 
 A commit's digest is a CRC32C over the values of the frames of the unit's pieces, in order. The frames between are
-gaps. Both are looked at here, and what cannot be read is told apart from what is not there.
+gaps. Both are looked at here, and what cannot be read is distinguished from what is not there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ class Reading:
     broken : str
         Why some frame cannot be decoded, be it a track's or not.
     noise : int
-        Frames between pieces that are no gaps.
+        Frames between pieces that are not gaps.
     n_bytes : int
         Bytes read.
     """
@@ -147,7 +147,7 @@ def _held(array: "zarr.Array[Any]", start: int, channel: int, piece: Piece) -> i
 
 
 def _is_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
-    """Which frames hold nothing: what is computed is never NaN nor the top code, so that one value tells."""
+    """Which frames hold nothing: what is computed is never NaN nor the top code, so that one value shows it."""
     return _equal(values.reshape(len(values), -1)[:, 0], fill)
 
 

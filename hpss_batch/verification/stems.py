@@ -50,6 +50,6 @@ def _finding(key: str, record: StemRecord, stem: Stem, size: int | None) -> Find
         what = f"has {size:,} bytes, not the {stem.n_bytes:,} that were written"
     else:
         what = "holds other bytes than were written"
-    cure = f"`hpss-batch render OUT {record.track}`, with the settings of these stems, makes them anew"
+    cure = f"`hpss-batch render OUT {record.track}`, with the settings of these stems, makes them again"
     means = "the stems of this track do not add up to it any more"
     return Finding("wrong", f"{STEMS}/{stem.name} {what}", means, cure, tracks=(record.track,))

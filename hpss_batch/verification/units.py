@@ -47,7 +47,7 @@ class Task:
     present : mapping
         Shards of the unit that exist: their names in the array's folder, by array and channel.
     superseded : frozenset of int
-        Rows of tracks that were placed anew since, most often because their file is another one now.
+        Rows of tracks that were placed again since, most often because their file is another one now.
     recompute, heal : bool
         Whether to go on to steps 2 and 4.
     """
@@ -128,7 +128,7 @@ def _values_findings(task: Task, readings: Readings) -> Iterator[Finding]:
             what = f"{shard} holds values in {reading.noise:,} frames between tracks, which should be gaps"
             touched, means = (), "what tracks hold is right, but the shard is not as it was written"
         tracks = tuple(task.names[index] for index in touched if index not in task.excluded)
-        cure = "--heal computes the unit anew, and writes it where that gives the committed bits"
+        cure = "--heal computes the unit again, and writes it where that gives the committed bits"
         yield Finding("wrong", what, means, cure, number, name, channel, tracks, "source")
 
 
@@ -161,9 +161,9 @@ def _axis_findings(task: Task, group: zarr.Group) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Proof:
-    """What computing a unit anew gave: the committed digests, or the reasons why not.
+    """What computing a unit again gave: the committed digests, or the reasons why not.
 
-    There are none if all that differs are tracks that were placed anew since. `differing` has, for each array and
+    There are none if all that differs are tracks that were placed again since. `differing` has, for each array and
     channel, the rows of tracks whose stored frames are not what was computed now; only if that was looked for.
     """
 
@@ -212,10 +212,10 @@ def _reasons(task: Task, unread: Mapping[int, str], other: list[int]) -> Iterato
     for index, reason in unread.items():
         yield Finding(
             "unproven",
-            f"cannot be computed anew: {reason}",
-            "what is stored is as it was committed; whether the source still gives that cannot be told",
+            f"cannot be computed again: {reason}",
+            "what is stored is as it was committed; whether the source still gives that is unknown",
             "put the file back as it was, or say with --corpus where it is; if it was changed on purpose, run again, "
-            "which places it anew",
+            "which places it again",
             number,
             tracks=(task.names[index],),
         )
@@ -249,8 +249,8 @@ def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
         return replace(finding, tracks=tuple(task.names[row] for row in rows) or finding.tracks)
     whys = "; ".join(f"{', '.join(f.tracks[:3])}: {f.what}" for f in proof.reasons)
     cure = (
-        f"cannot be healed: {whys or 'tracks were placed anew since'}. Mend that and verify again; or delete "
-        f"commits/{finding.unit:08d}.json and run again, which does the unit anew from what is there now"
+        f"cannot be healed: {whys or 'tracks were placed again since'}. Repair that and verify again; or delete "
+        f"commits/{finding.unit:08d}.json and run again, which does the unit again from what is there now"
     )
     return replace(finding, cure=cure, remedy=None)
 
@@ -279,7 +279,7 @@ def _healed(task: Task, findings: list[Finding], proof: _Proof | None) -> list[F
 
 
 _DONE = {
-    "source": "was computed anew and written, to the bits that were committed",
+    "source": "was computed again and written, to the bits that were committed",
     "layout": "was written again from the layout",
     "delete": "the file was removed",
     "records": "was written again from layouts and commits",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 SAMPLE = 4
-"""Units that are computed anew unless a number is given."""
+"""Units that are computed again unless a number is given."""
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +56,7 @@ def verify(
     path : path or URL
         The run directory.
     sample : int or None
-        So many units, drawn at random, are computed anew from their source and compared bit for bit; None: all.
+        So many units, drawn at random, are computed again from their source and compared bit for bit; None: all.
     heal : bool
         Write what is wrong again, where that gives what was committed.
     corpus : path, optional
@@ -198,7 +198,7 @@ def _layout_findings(catalog: Catalog) -> Iterator[Finding]:
         ]
         if differing:
             what = f"{generation.name} has other {', '.join(differing)} than {catalog.generations[0].name}"
-            means = "its tracks cannot be told from those of another job"
+            means = "its tracks cannot be distinguished from those of another job"
             yield Finding("wrong", what, means, "restore layout/ from a backup, or start a new run directory")
     free = 0
     for generation in catalog.generations:
@@ -218,7 +218,7 @@ def _commits(directory: RunDirectory, catalog: Catalog) -> Iterator[Commit | Fin
     for number in sorted(directory.committed()):
         name = Commit(number, {}).name
         tracks = tuple(names[index] for index in sorted(units.get(number, ())))
-        cure = f"delete {name} and run again: the unit is then done anew"
+        cure = f"delete {name} and run again: the unit is then done again"
         try:
             commit = Commit.decode(directory.folder.read(name) or b"", name)
         except StoreError:
@@ -226,7 +226,7 @@ def _commits(directory: RunDirectory, catalog: Catalog) -> Iterator[Commit | Fin
             yield Finding("wrong", f"{name} cannot be read", means, cure, number, tracks=tracks)
             continue
         if number not in units:
-            means = "a file of layout/ is missing: what the unit holds cannot be told"
+            means = "a file of layout/ is missing: what the unit holds is unknown"
             yield Finding(
                 "wrong",
                 f"{name} is of a unit that no track lies in",
@@ -237,7 +237,7 @@ def _commits(directory: RunDirectory, catalog: Catalog) -> Iterator[Commit | Fin
         elif commit.unit != number or set(commit.tracks) != units[number]:
             what, means = (
                 f"{name} speaks of other tracks than the layout",
-                "what became of the unit cannot be told",
+                "what became of the unit is unknown",
             )
             yield Finding("wrong", what, means, cure, number, tracks=tracks)
         else:

@@ -1,4 +1,4 @@
-"""Folders, globs, files and manifests: what is found, what is passed over and why."""
+"""Folders, globs, files and manifests: what is found, what is skipped and why."""
 
 import os
 from pathlib import Path

@@ -203,7 +203,9 @@ def test_without_the_audio_masks_are_shown_and_that_is_said(out: Path, tmp_path:
     assert "every bin counts alike" in words(page)
 
 
-def test_stems_components_and_margins_are_told(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+def test_stems_components_and_margins_are_reported(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
     arrays = ["spectrogram", "harmonic_mask", "percussive_mask", "harmonic", "percussive", "residual"]
     run_job(
         corpus_folder,
@@ -285,7 +287,7 @@ def test_nothing_done_is_a_page_too(corpus_folder: Path, tmp_path: Path, run_job
         hpss_batch.report(folder)
 
 
-def test_the_command_writes_where_it_is_told(out: Path, tmp_path: Path) -> None:
+def test_the_command_writes_where_it_is_reported(out: Path, tmp_path: Path) -> None:
     place = tmp_path / "r.html"
     result = CliRunner().invoke(main, ["report", str(out), "-o", str(place), "--tracks", "0"])
     assert result.exit_code == 0, result.output

@@ -322,7 +322,7 @@ def test_failed_tracks_are_tried_again_only_when_asked(
     assert not again.plan.pending
     assert again.exit_status == 1
     sf.write(growing / "nan.wav", np.nan_to_num(samples), 22050, subtype="FLOAT")
-    os.utime(growing / "nan.wav", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # mended, but it does not show
+    os.utime(growing / "nan.wav", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # repaired, but it does not show
     retried = run_job(growing, tmp_path / "out", retry_failed=True)
     assert len(retried.plan.pending) <= 2
     assert retried.exit_status == 0
@@ -359,11 +359,13 @@ def test_what_a_run_made_within_its_corpus_is_no_part_of_it(
     assert list((growing / "out" / "stems").rglob("*.flac"))
     assert (
         "out/",
-        "is a run directory; its stems are no part of a corpus around it",
+        "is a run directory; its stems are not part of a corpus around it",
     ) in result.plan.listing.skipped
 
 
-def test_a_name_in_layout_that_is_taken_is_told(corpus_folder: Path, tmp_path: Path, run_job: RunJob) -> None:
+def test_a_name_in_layout_that_is_taken_is_reported(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
     (tmp_path / "out" / "layout" / "0000.jsonl.gz").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"layout/0000.jsonl.gz is neither there nor can it be made"):
         run_job(corpus_folder, tmp_path / "out")

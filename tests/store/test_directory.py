@@ -144,7 +144,7 @@ def test_a_folder_that_is_not_a_run_directory_is_said_to_be_none(tmp_path: Path)
     assert directory.exists
 
 
-def test_a_name_that_something_else_has_is_told(tmp_path: Path) -> None:
+def test_a_name_that_something_else_has_is_reported(tmp_path: Path) -> None:
     (tmp_path / "layout" / "0000.jsonl.gz").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"0000\.jsonl\.gz is neither there nor can it be made.*Remove it"):
         RunDirectory(tmp_path).place(placed({"a": 100}))

@@ -352,7 +352,7 @@ def test_job_yaml_that_is_gone_or_another_is_said(out: Path) -> None:
     (out / "job.yaml").unlink()
     found = verify(out)
     assert [finding.what for finding in found.open] == ["job.yaml is missing"]
-    assert found.recomputed == found.sampled == 4, "what the layout says is enough to compute units anew"
+    assert found.recomputed == found.sampled == 4, "what the layout says is enough to compute units again"
 
 
 def test_layouts_without_meaning_stop_it(out: Path, tmp_path: Path) -> None:
@@ -574,7 +574,7 @@ def test_the_command_says_it_in_words_and_as_json(out: Path) -> None:
     runner = CliRunner()
     result = runner.invoke(main, ["verify", str(out), "--sample", "1"])
     assert result.exit_code == 0, result.output
-    assert "1 of 1 computed anew gave the same bits" in result.output
+    assert "1 of 1 computed again gave the same bits" in result.output
     (out / MASK / "c.0.2.0").unlink()
     result = runner.invoke(main, ["verify", str(out), "--sample", "0"])
     assert result.exit_code == 1

@@ -2,7 +2,7 @@
 
     python workflows/ml_features/run.py [MANIFEST.csv] [-o FOLDER] [--label COLUMN]
 
-A softmax regression in NumPy tells labels apart by windows of a second and a half, for one epoch. Every fourth track
+A softmax regression in NumPy distinguishes labels by windows of a second and a half, for one epoch. Every fourth track
 of each label is kept back to test it: windows of one track never are on both sides.
 """
 
@@ -113,7 +113,7 @@ class Softmax:
         return float(-np.log(found[wanted]).mean())
 
     def right(self, rows: np.ndarray, labels: list[str]) -> int:
-        """How many rows are told right."""
+        """How many rows are classified right."""
         return int((np.array(self.classes)[self.probabilities(rows).argmax(axis=1)] == labels).sum())
 
 

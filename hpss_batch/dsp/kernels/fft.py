@@ -166,7 +166,7 @@ class _Transform:
         w, half = self.w, self.n_fft // 2
         x, z = self.buffers[source], self.buffers[source ^ 1]
         zero, last = w.whole(0), w.whole(half)
-        # The imaginary parts of these two have no meaning: what they hold is passed over.
+        # The imaginary parts of these two have no meaning: what they hold is skipped.
         (a, _), (b, _) = self._load(x, zero), self._load(x, last)
         self._store((w.binary("fsub", a, b), w.binary("fadd", a, b)), z, zero)
         with self._pairs() as (k, mirrored, factor):

@@ -263,5 +263,5 @@ def refusal(magnitude: Array) -> ParameterError:
     """The error for a magnitude that is not finite, or negative somewhere."""
     return ParameterError(
         f"the spectrogram has values from {magnitude.min()} to {magnitude.max()}; allowed are finite ones that "
-        "are not negative: mend or mask NaN and infinity, and pass a magnitude or complex values"
+        "are not negative; repair or mask NaN and infinity, and pass a magnitude or complex values"
     )

@@ -4,7 +4,7 @@
 2. LLVM compiles the text to an object file, in some ten milliseconds.
 3. The object file is kept in a cache folder, under a digest of all that it depends on. It is written under
    another name and renamed, so that any number of processes may start at once; it carries a digest of its own, so
-   that a damaged one is compiled anew; and where the folder cannot be written, nothing is kept.
+   that a damaged one is compiled again; and where the folder cannot be written, nothing is kept.
 4. The object is linked into the process and called through ctypes, without the GIL.
 
 The folder is $HPSS_BATCH_CACHE_DIR, or `hpss_batch` in $NUMBA_CACHE_DIR, $XDG_CACHE_HOME or ~/.cache. As for numba,
@@ -89,7 +89,7 @@ def function(name: str, build: Callable[[Machine], str], arguments: Sequence[Any
     Parameters
     ----------
     name
-        Of the function, unique among all of this package's; it tells all parameters of `build`.
+        Of the function, unique among all of this package's; it names all parameters of `build`.
     build
         Writes the module that defines it. Called only where no cache has it.
     arguments, result

@@ -1,1 +1,1 @@
-"""How well does a job tell known stems apart?"""
+"""How well does a job separate known stems?"""

@@ -274,7 +274,7 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     if target.suffix not in (".csv", ".json"):
         raise ParameterError(f"{target.name} is neither a .csv nor a .json file; give a name that ends so")
     if not target.parent.is_dir():
-        raise ParameterError(f"{target.parent} is no folder; make it, or give another file")
+        raise ParameterError(f"{target.parent} is not a folder; make it, or give another file")
     return target
 
 

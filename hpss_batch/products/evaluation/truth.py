@@ -61,7 +61,7 @@ def find_pieces(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTER
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise CorpusError(
-                f"{folder} is no folder; give one that holds pieces, each a folder of its stems"
+                f"{folder} is not a folder; give one that holds pieces, each a folder of its stems"
             )
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             inside = path.relative_to(folder).as_posix()

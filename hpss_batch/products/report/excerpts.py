@@ -32,7 +32,7 @@ ROWS, COLUMNS = 200, 720
 """Pixels of a picture at most."""
 
 RANGE_DB = 80.0
-"""From the brightest point of the full picture down to the darkest that is told apart."""
+"""From the brightest point of the full picture down to the darkest that is distinguished."""
 
 Array = NDArray[Any]
 

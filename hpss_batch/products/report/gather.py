@@ -1,4 +1,4 @@
-"""What is there to tell of a run directory, and which of its tracks are worth showing?
+"""What is there to say about a run directory, and which of its tracks are worth showing?
 
 `gather` looks at the records, at a sample of the tracks, and closely at a few of them.
 """
@@ -31,7 +31,7 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that a page tells.
+    """All that a page shows.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ def gather(directory: RunDirectory, tracks: int, sample: int, progress: Progress
 def choose(measured: Sequence[Measured], most: int) -> list[tuple[Measured, str]]:
     """Tracks worth looking at, and why: the ends of what was measured, its middle, and then whatever comes.
 
-    Short ones are passed over where there are enough others, as little is seen and heard of them; then `why` says so.
+    Short ones are skipped where there are enough others, as little is seen and heard of them; then `why` says so.
     """
     found = dict[int, tuple[Measured, str]]()
 

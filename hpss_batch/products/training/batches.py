@@ -6,7 +6,7 @@
     shuffled   |2 9 21 0 8 …|  …                           windows in random order, among the blocks that are cached
 
 A DataLoader hands the j-th batch of its sampler to worker j modulo the number of workers. So the cut for workers is
-made here, in the process that iterates, and workers that live on need not be told of a new epoch.
+made here, in the process that iterates, and workers that live on need not know of a new epoch.
 """
 
 from collections.abc import Iterator
