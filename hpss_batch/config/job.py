@@ -21,8 +21,8 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from hpss_batch.config.document import Document, Override
 from hpss_batch.config.messages import Complaints, block_of, config_error, keys
 from hpss_batch.config.outputs import Output
-from hpss_batch.config.sections import Cluster, Corpus, Hpss, Stft
-from hpss_batch.config.types import Block, Settings
+from hpss_batch.config.sections import Cluster, CorpusSection, Hpss, Stft
+from hpss_batch.config.types import Section, Settings
 from hpss_batch.config.yaml_reader import dump, inline, show
 from hpss_batch.dsp.checks import Parameters
 from hpss_batch.dsp.params import HpssParams, StftParams
@@ -37,7 +37,7 @@ NUMERICS_VERSION = 1
 """Goes up whenever a release computes other numbers from the same settings, in decoding or anywhere behind it."""
 
 
-class Job(Block):
+class Job(Section):
     """A job, checked: what `hpss-batch` takes from a YAML file.
 
     Made by `Job.load`, `Job.parse` or `Job.from_command_line`; ``Job(corpus={"path": "music/"}, output={"path":
@@ -55,7 +55,7 @@ class Job(Block):
     ((3.0, 3.0), 2048, False)
     """
 
-    corpus: Corpus = Field(description="The recordings.")
+    corpus: CorpusSection = Field(description="The recordings.")
     stft: Stft = Field(StftParams(), description="How they are cut into frames: librosa's parameters.")
     hpss: Hpss = Field(HpssParams(), description="How each frame is separated: librosa's parameters.")
     output: Output = Field(description="What is written, and where.")

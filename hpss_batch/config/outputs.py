@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.audio.formats import STEM_RATES
 from hpss_batch.config.messages import Complaints, key, keys
-from hpss_batch.config.types import Block, Declared, Listed, Location, Once, OrNone, Positive, Text
+from hpss_batch.config.types import Declared, Listed, Location, Once, OrNone, Positive, Section, Text
 from hpss_batch.config.yaml_reader import show
 from hpss_batch.dsp.params import FeatureParams
 from hpss_batch.store.layout import CHUNK_FRAMES
@@ -41,7 +41,7 @@ def _ordered(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(names, key=get_args(ArrayName).index))
 
 
-class Stems(Block):
+class Stems(Section):
     """Components rendered back to audio files."""
 
     components: Annotated[tuple[Component, ...], Listed, Once, Field(min_length=1)] = key(
@@ -114,7 +114,7 @@ class Stems(Block):
         return []
 
 
-class Output(Block):
+class Output(Section):
     """What is written, and where."""
 
     path: Location = key(..., "the run directory, local or s3://…", "text: a folder, which is made, or a URL")

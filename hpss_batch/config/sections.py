@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.config.messages import Complaints, key
-from hpss_batch.config.types import Block, Declared, Listed, Location, Mapped, Positive, Text
+from hpss_batch.config.types import Declared, Listed, Location, Mapped, Positive, Section, Text
 from hpss_batch.dsp.params import HpssParams, StftParams
 
 
-class Corpus(Block):
+class CorpusSection(Section):
     """Which tracks, and how they are read."""
 
     path: Location = key(
@@ -61,7 +61,7 @@ def _scheduler(connect: str) -> str:
     return connect
 
 
-class Cluster(Block):
+class Cluster(Section):
     """Where the tasks run: a Dask cluster class by name, or a scheduler that is there already."""
 
     class_name: Annotated[Text, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] | None = key(

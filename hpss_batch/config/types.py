@@ -88,7 +88,7 @@ Settings = Annotated[dict[Text, Any], BeforeValidator(_settings), BeforeValidato
 """Dask's settings by dotted names, however they were nested."""
 
 
-class Block(BaseModel):
+class Section(BaseModel):
     """A block of the YAML: frozen, and without keys that nobody reads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

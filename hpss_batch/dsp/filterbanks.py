@@ -27,7 +27,7 @@ Float64 = npt.NDArray[np.float64]
 Weights = Any  # scipy.sparse.csr_array has no type for the type of its values
 
 # Frames that are turned on their side at once; what they need stays in the cache.
-BLOCK = 64
+ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,14 +107,14 @@ def band_sums(magnitude: Float32, banks: Sequence[Weights]) -> list[Float32]:
     """Weighted sums over the bins of each frame's power: one array (frame, band) for each bank."""
     sums = [np.empty((len(magnitude), bank.shape[0]), np.float32) for bank in banks]
     n_bins = magnitude.shape[1]
-    memory = np.empty(n_bins * BLOCK, np.float32)
-    for first in range(0, len(magnitude), BLOCK):
-        block = magnitude[first : first + BLOCK]
+    memory = np.empty(n_bins * ROWS, np.float32)
+    for first in range(0, len(magnitude), ROWS):
+        block = magnitude[first : first + ROWS]
         # SciPy takes another path for a single column, so there are always two or more.
         width = max(2, len(block))
         power = memory[: n_bins * width].reshape(n_bins, width)
         power[:, len(block) :] = 0
         np.square(block.T, out=power[:, : len(block)])
         for bank, target in zip(banks, sums, strict=True):
-            target[first : first + BLOCK] = (bank @ power)[:, : len(block)].T
+            target[first : first + ROWS] = (bank @ power)[:, : len(block)].T
     return sums

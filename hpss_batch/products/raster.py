@@ -20,7 +20,7 @@ Float64 = NDArray[np.float64]
 LOWEST = 32.7
 """Hz where the axis begins at the lowest: C1, below which music has little."""
 
-BLOCK = 1024
+READ_FRAMES = 1024
 """Frames that are taken at once, where a column has no more."""
 
 
@@ -78,8 +78,8 @@ def images(values: Mapping[str, Frames], stretch: Stretch) -> tuple[dict[str, Fl
     pictures = {name: np.zeros((len(bands), len(edges) - 1)) for name in values}
     energies = dict.fromkeys(values, 0.0)
     column_of = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-    for first in range(stretch.first, stretch.stop, BLOCK):
-        stop = min(first + BLOCK, stretch.stop)
+    for first in range(stretch.first, stretch.stop, READ_FRAMES):
+        stop = min(first + READ_FRAMES, stretch.stop)
         columns, begins = np.unique(
             column_of[first - stretch.first : stop - stretch.first], return_index=True
         )

@@ -16,7 +16,7 @@ from hpss_batch.runner.cluster import describe
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan
 from hpss_batch.store.schema import COMPONENTS, MASKS
-from hpss_batch.tasks.spec import BLOCK
+from hpss_batch.tasks.spec import BLOCK_FRAMES
 
 SAMPLED_SECONDS = 20.0
 """Audio that is decoded to see how fast that goes."""
@@ -80,7 +80,7 @@ def _stem_seconds(stems: StemPlan) -> float:
 def _seconds_a_frame(plan: Plan) -> float:
     """Transform and separate noise."""
     stft, halo = plan.stft, plan.recipe.hpss.halo
-    first, n_frames = stft.n_fft, BLOCK + 2 * halo
+    first, n_frames = stft.n_fft, BLOCK_FRAMES + 2 * halo
     start, stop = stft.sample_span(first, first + n_frames)
     offset = start - context(stft)
     samples = np.random.default_rng(0).standard_normal(stop - start + 2 * context(stft), np.float32)
@@ -89,13 +89,13 @@ def _seconds_a_frame(plan: Plan) -> float:
         started = perf_counter()
         spectrogram = stft_frames(samples, offset, None, first, first + n_frames, stft)
         if plan.shape.features or not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
-            masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK)
+            masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK_FRAMES)
         if plan.features is not None:
-            magnitude = np.abs(spectrogram[halo : halo + BLOCK])
+            magnitude = np.abs(spectrogram[halo : halo + BLOCK_FRAMES])
             parts = dict.fromkeys(COMPONENTS, magnitude)
             _features(plan, parts)
         best = min(best, perf_counter() - started)
-    return best / BLOCK
+    return best / BLOCK_FRAMES
 
 
 def _features(plan: Plan, parts: "dict[str, NDArray[np.float32]]") -> None:

@@ -21,7 +21,7 @@ from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit
 from hpss_batch.store.schema import Shape
-from hpss_batch.tasks.spec import BLOCK, Recipe
+from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
     from hpss_batch.dsp.features import Feature
@@ -237,7 +237,7 @@ def task_bytes(recipe: Recipe) -> int:
     - the masks and components of a block, and with features, librosa, the components' magnitudes and their power.
     """
     shape, stft, bins = recipe.shape, recipe.stft, recipe.shape.n_bins
-    rows = BLOCK + shape.before
+    rows = BLOCK_FRAMES + shape.before
     window = rows + 2 * recipe.hpss.halo
     if recipe.source is not None:
         held = 4 * CHUNK_FRAMES * bins * 8

@@ -176,7 +176,7 @@ class StemFile:
         )
 
 
-BLOCK = 2**20
+READ_BYTES = 2**20
 """Bytes that are read at once."""
 
 
@@ -194,9 +194,9 @@ def measure(url: str, name: str) -> tuple[int, int] | None:
 
 def _blocks(url: str, name: str) -> Iterator[bytes]:
     if is_url(url):
-        for block in object_store(url).get(name).stream(min_chunk_size=BLOCK):
+        for block in object_store(url).get(name).stream(min_chunk_size=READ_BYTES):
             yield bytes(block)
         return
     with Path(url, name).open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(READ_BYTES):
             yield block

@@ -21,7 +21,7 @@ from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError
 from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, fill_value, quantise
 from hpss_batch.store.shard import ShardWriter
-from hpss_batch.tasks.spec import BLOCK, Recipe
+from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 from hpss_batch.tasks.windows import Window
 
 if TYPE_CHECKING:  # sparse matrices are for those who want features
@@ -51,7 +51,7 @@ class Bench:
         shape, self.recipe = recipe.shape, recipe
         steps = ("read", "stft", "hpss", "features" if recipe.features is not None else None, "write")
         self.seconds = dict.fromkeys(filter(None, steps), 0.0)
-        rows, channels = BLOCK + shape.before, range(recipe.n_channels)
+        rows, channels = BLOCK_FRAMES + shape.before, range(recipe.n_channels)
         self.windows = [Window(rows + 2 * recipe.hpss.halo, shape.n_bins) for _ in channels]
 
         def shard(dtype: np.dtype[Any], sizes: tuple[int, ...], fill: Any) -> ShardWriter:

@@ -10,7 +10,7 @@ from hpss_batch.dsp.params import FeatureParams, HpssParams, StftParams
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.schema import AXES, Shape
 
-BLOCK = 256
+BLOCK_FRAMES = 256
 """Frames that pass through the cache together."""
 
 

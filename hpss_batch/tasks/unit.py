@@ -30,7 +30,7 @@ from hpss_batch.store.shard import shard_key
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.block import Bench, bench
 from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
-from hpss_batch.tasks.spec import BLOCK, Recipe
+from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
 Digests = dict[str, list[int | None]]
 
@@ -136,7 +136,10 @@ class _Work:
         while first < piece.stop:
             at = piece.offset + first - piece.first
             lead = min(first, shape.before)
-            begin, stop = max(first - lead - halo, 0), min(first + BLOCK - at % BLOCK, piece.stop)
+            begin, stop = (
+                max(first - lead - halo, 0),
+                min(first + BLOCK_FRAMES - at % BLOCK_FRAMES, piece.stop),
+            )
             end = source.hold(begin, min(stop + halo, piece.track.n_frames))
             stop = min(stop, end)
             if stop <= first:

@@ -17,7 +17,7 @@ from hpss_batch.store.layout import CHUNK_FRAMES, Piece, Unit
 from hpss_batch.store.records import Commit
 from hpss_batch.tasks.spec import Recipe
 
-BLOCK = 4 * CHUNK_FRAMES
+READ_FRAMES = 4 * CHUNK_FRAMES
 """Frames that are read at once: what bounds the memory of a check."""
 
 
@@ -87,8 +87,8 @@ def read_shard(
         )
         spans.append((piece.index, piece.offset, piece.offset + max(held, 0)))
     reading = Reading()
-    for begin in range(0, frames, BLOCK):
-        for first, stop, values in _values(array, start, channel, begin, min(begin + BLOCK, frames)):
+    for begin in range(0, frames, READ_FRAMES):
+        for first, stop, values in _values(array, start, channel, begin, min(begin + READ_FRAMES, frames)):
             inside = [(index, max(a, first), min(b, stop)) for index, a, b in spans if a < stop and b > first]
             if isinstance(values, str):
                 reading.broken = values
@@ -136,8 +136,8 @@ def _values(
 def _held(array: "zarr.Array[Any]", start: int, channel: int, piece: Piece) -> int:
     """Frames of a piece that were computed, where no commit says how long its track is: those before the last gap."""
     last, end = 0, piece.offset + piece.n_frames
-    for begin in range(piece.offset, end, BLOCK):
-        for first, _, values in _values(array, start, channel, begin, min(begin + BLOCK, end)):
+    for begin in range(piece.offset, end, READ_FRAMES):
+        for first, _, values in _values(array, start, channel, begin, min(begin + READ_FRAMES, end)):
             if isinstance(values, str):
                 continue
             found = np.flatnonzero(~_is_fill(values, array.fill_value))

@@ -31,7 +31,7 @@ Readings = dict[tuple[str, int], Reading]
 
 
 @dataclass(frozen=True)
-class Task:
+class UnitTask:
     """All that checking a unit needs.
 
     Attributes
@@ -73,7 +73,7 @@ class Task:
         return f"{GROUP}/{name}/{self.present.get((name, channel), key)}"
 
 
-def check_unit(task: Task) -> UnitCheck:
+def check_unit(task: UnitTask) -> UnitCheck:
     """Check one unit, and heal it if asked; see the module."""
     readings, findings = _examine(task)
     proof = None
@@ -89,7 +89,7 @@ def check_unit(task: Task) -> UnitCheck:
     return UnitCheck(task.unit.number, tuple(findings), proven, n_bytes)
 
 
-def _examine(task: Task) -> tuple[Readings, list[Finding]]:
+def _examine(task: UnitTask) -> tuple[Readings, list[Finding]]:
     """Step 1."""
     group, readings = RunDirectory(task.recipe.url).group(), Readings()
     with zarr_settings():
@@ -105,7 +105,7 @@ def _examine(task: Task) -> tuple[Readings, list[Finding]]:
         return readings, [*_values_findings(task, readings), *_strays(task), *_axis_findings(task, group)]
 
 
-def _values_findings(task: Task, readings: Readings) -> Iterator[Finding]:
+def _values_findings(task: UnitTask, readings: Readings) -> Iterator[Finding]:
     """What readings say against the commit."""
     number = task.unit.number
     for (name, channel), reading in readings.items():
@@ -132,7 +132,7 @@ def _values_findings(task: Task, readings: Readings) -> Iterator[Finding]:
         yield Finding("wrong", what, means, cure, number, name, channel, tracks, "source")
 
 
-def _strays(task: Task) -> Iterator[Finding]:
+def _strays(task: UnitTask) -> Iterator[Finding]:
     for name, digests in task.commit.digests.items():
         for channel in range(task.recipe.n_channels):
             nothing = channel >= len(digests) or digests[channel] is None
@@ -145,7 +145,7 @@ def _strays(task: Task) -> Iterator[Finding]:
                 yield Finding("wrong", what, means, cure, task.unit.number, name, channel, (), "delete")
 
 
-def _axis_findings(task: Task, group: zarr.Group) -> Iterator[Finding]:
+def _axis_findings(task: UnitTask, group: zarr.Group) -> Iterator[Finding]:
     frames, number = task.recipe.shape.unit_frames, task.unit.number
     for name, expected in task.recipe.axis_values(task.unit).items():
         found, wrong = read_values(group, name, slice(number * frames, (number + 1) * frames))
@@ -172,7 +172,7 @@ class _Proof:
     differing: dict[tuple[str, int], list[int]] = field(default_factory=dict)
 
 
-def _prove(task: Task, readings: Readings, *, narrow: bool) -> _Proof:
+def _prove(task: UnitTask, readings: Readings, *, narrow: bool) -> _Proof:
     """Steps 2 and 3."""
     again = separate_unit(task.recipe, task.unit, task.excluded, write=False)
     same = _digests(again) == _digests(task.commit)
@@ -206,7 +206,7 @@ def _digests(commit: Commit) -> dict[str, dict[int, int]]:
     }
 
 
-def _reasons(task: Task, unread: Mapping[int, str], other: list[int]) -> Iterator[Finding]:
+def _reasons(task: UnitTask, unread: Mapping[int, str], other: list[int]) -> Iterator[Finding]:
     """Why the source does not give what was committed: tracks that cannot be read, and those that differ."""
     number = task.unit.number
     for index, reason in unread.items():
@@ -240,7 +240,7 @@ def _reasons(task: Task, unread: Mapping[int, str], other: list[int]) -> Iterato
         yield Finding("wrong", what, means, cure, number, tracks=tracks)
 
 
-def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
+def _with_proof(task: UnitTask, finding: Finding, proof: _Proof) -> Finding:
     """A finding with the tracks that it touches as they are known now, and with what stands against healing it."""
     if finding.remedy != "source" or finding.array is None or finding.channel is None:
         return finding
@@ -255,7 +255,7 @@ def _with_proof(task: Task, finding: Finding, proof: _Proof) -> Finding:
     return replace(finding, cure=cure, remedy=None)
 
 
-def _healed(task: Task, findings: list[Finding], proof: _Proof | None) -> list[Finding]:
+def _healed(task: UnitTask, findings: list[Finding], proof: _Proof | None) -> list[Finding]:
     """Step 4: do what the remedies say, look again, and mark what is sound now."""
     recipe, unit = task.recipe, task.unit
     folder = RunDirectory(recipe.url).folder

@@ -30,7 +30,7 @@ from hpss_batch.store.records import Commit
 from hpss_batch.verification.findings import Finding, UnitCheck, Verification
 from hpss_batch.verification.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
 from hpss_batch.verification.stems import check_stems
-from hpss_batch.verification.units import Task, check_unit
+from hpss_batch.verification.units import UnitTask, check_unit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -111,7 +111,7 @@ def verify(
     )
 
 
-def _gather(client: "Client", tasks: Iterable[Task]) -> Iterator[UnitCheck]:
+def _gather(client: "Client", tasks: Iterable[UnitTask]) -> Iterator[UnitCheck]:
     """Check units on a cluster."""
     from distributed import KilledWorker
 
@@ -157,7 +157,9 @@ class _State:
         plan = Plan(job, catalog, source=source.catalog() if source is not None else None)
         return cls(plan, here, findings)
 
-    def tasks(self, units: Iterable[Unit], chosen: set[int], shards: Shards, heal: bool) -> Iterator[Task]:
+    def tasks(
+        self, units: Iterable[Unit], chosen: set[int], shards: Shards, heal: bool
+    ) -> Iterator[UnitTask]:
         """What is to be checked of each unit."""
         catalog, recipe = self.plan.catalog, self.plan.recipe
         samples = {
@@ -174,7 +176,7 @@ class _State:
                     for p in unit.pieces
                 )
                 unit = replace(unit, pieces=tuple(pieces))
-            yield Task(
+            yield UnitTask(
                 recipe,
                 unit,
                 catalog.commits[unit.number],

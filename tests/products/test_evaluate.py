@@ -139,7 +139,7 @@ def test_a_piece_in_blocks_is_the_whole_piece(
     settings = Settings(SMALL.stft, SMALL.hpss, None, channels)  # type: ignore[arg-type]
     piece = find_pieces([truth])[0]
     whole = score(piece, settings)
-    monkeypatch.setattr(evaluation, "BLOCK", 10_001)
+    monkeypatch.setattr(evaluation, "BLOCK_SAMPLES", 10_001)
     for key, ratios in score(piece, settings).ratios.items():
         np.testing.assert_allclose(ratios.values(), whole.ratios[key].values(), rtol=1e-6)
 

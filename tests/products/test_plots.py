@@ -179,7 +179,7 @@ def test_pictures_do_not_depend_on_blocks(n_frames: int, columns: int, block: in
     values = np.random.default_rng(0).random((n_frames, n_bins), np.float32)
     stretch = Stretch(0, n_frames, np.linspace(0, RATE / 2, n_bins), rows=16, most_columns=columns)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(raster, "BLOCK", block)
+        patch.setattr(raster, "READ_FRAMES", block)
         pictures, energies = images({"x": lambda first, stop: values[None, first:stop]}, stretch)
         constant, _ = images(
             {"x": lambda first, stop: np.full((2, stop - first, n_bins), 2, np.float32)}, stretch

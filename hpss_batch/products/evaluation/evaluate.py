@@ -37,7 +37,7 @@ Complex64 = NDArray[np.complex64]
 
 ESTIMATES = ("mixture", "separated", "ideal")
 
-BLOCK = 1 << 19
+BLOCK_SAMPLES = 1 << 19
 """Samples that are taken at once."""
 
 
@@ -138,8 +138,8 @@ def score(piece: Piece, settings: Settings) -> Score:
     with ExitStack() as stack:
         stems = _Stems(piece, settings, stack)
         gram = Gram(np.zeros((7, 7)))
-        for start in range(0, stems.n_samples, BLOCK):
-            gram = sum(_blocks(stems, settings, start, min(start + BLOCK, stems.n_samples)), gram)
+        for start in range(0, stems.n_samples, BLOCK_SAMPLES):
+            gram = sum(_blocks(stems, settings, start, min(start + BLOCK_SAMPLES, stems.n_samples)), gram)
         seconds = stems.n_samples / stems.sample_rate
     ratios = {
         (component, estimate): gram.ratios(_SIGNALS[component, estimate], stem=i, other=1 - i)
@@ -184,7 +184,7 @@ class _Stems:
 def _length(recording: Recording) -> int:
     """The true length in samples: that of what decoding yields."""
     at = 0
-    while (n := recording.read(at, at + BLOCK).shape[1]) and recording.n_samples is None:
+    while (n := recording.read(at, at + BLOCK_SAMPLES).shape[1]) and recording.n_samples is None:
         at += n
     return recording.bound if recording.n_samples is None else recording.n_samples
 
