@@ -35,7 +35,7 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             kind = node.tag.rpartition(":")[2]
-            problem = f"a value that is not a {kind}, or too long for one"
+            problem = f"a value that is not of type {kind}, or too long for it"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 

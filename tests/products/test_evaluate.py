@@ -200,7 +200,7 @@ def test_scores_are_saved(truth: Path, tmp_path: Path) -> None:
     assert document["median"][0]["sar"] is None  # a mixture has no artifacts
     with pytest.raises(ParameterError, match=r"neither a \.csv nor a \.json"):
         save(scores, SMALL, tmp_path / "x.txt")
-    with pytest.raises(ParameterError, match="is no folder"):
+    with pytest.raises(ParameterError, match="is not a folder"):
         save(scores, SMALL, tmp_path / "no" / "x.csv")
 
 
