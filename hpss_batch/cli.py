@@ -268,18 +268,16 @@ def demo(output: str) -> None:
     from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
     from hpss_batch.console.output import print_result
     from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.products import demo as show
+    from hpss_batch.products.demonstration.demo import make_corpus, score
     from hpss_batch.runner.run import run as do_run
-    from hpss_batch.store.corpus import open_corpus
 
     music, out = Path(output, "music"), Path(output, "out")
-    truth = show.make_corpus(music)
+    pieces = make_corpus(Path(output))
     print_demo_corpus(music, out)
     with ProgressBar() as bar:
         result = do_run(Job.from_command_line(music, out), reporter=bar)
     print_result(result, bar)
-    corpus = open_corpus(out)
-    print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
+    print_scores(score(pieces, result.plan))
     print_demo_end(out)
 
 

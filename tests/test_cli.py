@@ -33,6 +33,7 @@ def test_plan_prints_and_changes_nothing(corpus_folder: Path, tmp_path: Path) ->
     assert shown.exit_code == 0
     assert "7, " in shown.output
     assert "for each worker thread" in shown.output
+    assert ", from what is typical" in shown.output
     figures = json.loads(command(*words, "--json").output)
     assert figures["tracks"] == {"pending": 6, "done": 1}
     assert set(figures["array_bytes"]) == {"harmonic_mask", "percussive_mask"}

@@ -12,6 +12,7 @@ ROOT = Path(hpss_batch.__file__).parent
 LAYERS = [
     ["cli", "__main__"],
     ["console"],
+    ["products.demonstration"],
     ["products.report", "products.plots", "products.evaluation", "products.training"],
     ["products"],
     ["verification"],

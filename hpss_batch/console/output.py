@@ -98,8 +98,9 @@ def print_plan(plan: Plan) -> None:
     table.add_row("cluster", escape(describe(plan.job.cluster)))
     if plan.is_done:
         table.add_row("time", "none: there is nothing to do")
-    elif figures["seconds"] is not None:
-        table.add_row("time", f"about {clock(figures['seconds'])}, from a short measurement on this machine")
+    else:
+        basis = {"earlier": "from what earlier units took", "typical": "from what is typical"}
+        table.add_row("time", f"about {clock(figures['seconds'])}, {basis[figures['seconds_basis']]}")
     out.print(table)
     if plan.listing is not None:
         for heading, found in (

@@ -14,7 +14,8 @@ import soundfile as sf
 
 from hpss_batch.audio.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
 from hpss_batch.corpus import manifest
-from hpss_batch.corpus.ids import glob_matcher, is_glob, matcher, natural_key, split_glob, track_id
+from hpss_batch.corpus.ids import natural_key, track_id
+from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
 from hpss_batch.errors import CorpusError
 from hpss_batch.store.records import FIRST, LAYOUT
 
@@ -98,10 +99,10 @@ def find(
         A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest.
         Hidden files and folders are left out, and so are run directories in it.
     include : sequence of str, optional
-        Glob patterns of ids or names, in any case; by default every extension that libsndfile reads. A manifest's
+        Patterns, as `hpss_batch.corpus.patterns` says; by default every extension that libsndfile reads. A manifest's
         rows, a single file and a glob that spells out the extension need no pattern.
     exclude : sequence of str
-        Glob patterns of what to leave out.
+        Patterns of what to leave out.
     limit : int, optional
         The first so many.
 
@@ -144,24 +145,26 @@ class _Search:
         self.spelled_out = False  # the corpus' path says which files are meant
         self.others: Counter[str] = Counter()
 
-    def folder(self, root: str, wanted: Callable[[str], bool] | None, depth: int | None = None) -> None:
+    def folder(self, root: str, wanted: Callable[..., bool] | None, depth: int | None = None) -> None:
         """Look through a folder and all in it, down to a depth."""
         root = os.path.abspath(root)
         for relative, entry in _walk(root, depth, self.listing.skipped):
-            if wanted is None or wanted(relative.replace(os.sep, "/")):
-                self.consider(relative, entry)
+            names = track_id(relative), relative.replace(os.sep, "/")
+            if wanted is None or wanted(*names):
+                self.consider(names, entry)
         self.listing.files.sort(key=lambda found: natural_key(found.id))
         for passed in (self.listing.unreadable, self.listing.skipped):
             passed.sort(key=lambda found: natural_key(found[0]))
 
     def glob(self, pattern: str) -> None:
         """Look for what a glob means below its fixed leading part."""
-        root, parts = split_glob(pattern)
+        root, inside = split_glob(pattern)
         if not os.path.isdir(root):
             raise CorpusError(f"{pattern}: there is no folder {root}; corpus.path names what to read")
-        extension = os.path.splitext(parts[-1])[1]
+        extension = os.path.splitext(inside)[1]
         self.spelled_out = bool(extension) and not is_glob(extension)
-        self.folder(root, glob_matcher(parts), None if "**" in parts else len(parts))
+        _, *parts = inside.split("/")
+        self.folder(root, matcher([inside]), len(parts) if parts[-1] and "**" not in parts else None)
 
     def file(self, path: str) -> None:
         """Take one file, whatever its name."""
@@ -191,15 +194,15 @@ class _Search:
             else:
                 self.listing.files.append(_found(track, place, found, meta))
 
-    def consider(self, relative: str, entry: os.DirEntry[str]) -> None:
-        """Sort one entry of a folder into the listing."""
-        track, name = track_id(relative), entry.name
+    def consider(self, names: tuple[str, str], entry: os.DirEntry[str]) -> None:
+        """Sort one entry of a folder, which goes by its id and by its path, into the listing."""
+        track, name = names[0], entry.name
         extension = os.path.splitext(name)[1].lower()
         if self.included is not None:
-            meant = self.included(track, name)
+            meant = self.included(*names)
         else:
             meant = self.spelled_out or extension in READABLE or extension in UNREADABLE
-        if not meant or self.excluded(track, name):
+        if not meant or self.excluded(*names):
             self.others[extension or name] += 1
             return
         if extension in UNREADABLE:

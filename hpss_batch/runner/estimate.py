@@ -1,50 +1,93 @@
-"""How long will a run take? A short measurement, on this machine, of what its units consist of."""
+"""How long will a run take? What its steps typically take, corrected by what earlier work in its directory took.
+
+Nothing is measured for an estimate. The constants are round numbers of what units and stems of made music say in their
+records that they took; another machine may take half or twice that. `python workflows/benchmarks/rates.py` measures
+them again. Where a run directory has records of its own, an estimate is multiplied by what they say, over what is
+typical of the same work.
+"""
 
 import os
-from itertools import islice
-from time import perf_counter
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hpss_batch.audio.recording import Recording
-from hpss_batch.dsp.hpss import masks
-from hpss_batch.dsp.stft import context, stft_frames
-from hpss_batch.errors import AudioError
 from hpss_batch.runner.cluster import describe
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan
+from hpss_batch.stems.spec import StemRecipe
+from hpss_batch.store.layout import Piece, Placed
 from hpss_batch.store.schema import COMPONENTS, MASKS
-from hpss_batch.tasks.spec import BLOCK_FRAMES
 
-SAMPLED_SECONDS = 20.0
-"""Audio that is decoded to see how fast that goes."""
+START = 4.0
+"""Seconds until a local cluster and its imports have started."""
 
-COMPRESSED_BYTES_A_SECOND = 0.8e9
-"""What one core compresses and writes of floats (measured: 1.4e9 without a disk)."""
+DECODED = 12e-9
+"""Seconds a sample of each channel (FLAC takes 10 ns, Ogg 15)."""
 
-ENCODED_SECONDS = 15e-9
-"""What one core takes for a sample of FLAC (measured: 10 to 20 ns; lossy formats take several times that)."""
+RESAMPLED = 20e-9
+"""Seconds a sample whose rate is changed, on top."""
 
-START_SECONDS = 4.0
-"""What it takes to start a local cluster and its imports."""
+LOADED = 12e-9
+"""Seconds a bin of a stored spectrogram."""
+
+TRANSFORMED, RENDERED = 3e-9, 7e-9
+"""Seconds a bin, to frequencies and back."""
+
+MASKED, RANKED, RANKED_LONG = 0.9e-9, 0.0082e-9, 200e-9
+"""Seconds a bin, on top a value of each kernel of up to 400, and each longer kernel."""
+
+DESCRIBED = 6e-9
+"""Seconds a bin of each component that features are of."""
+
+FILLED, WRITTEN = 0.3e-9, 1.3e-9
+"""Seconds a byte of arrays, before compression: to fill and to digest it, and to compress and write it."""
+
+ENCODED = 15e-9
+"""Seconds a sample of a stem in FLAC (lossy formats take several times that)."""
+
+LATEST = 1000
+"""Units, those of the highest numbers, that count as earlier work."""
+
+Steps = Mapping[str, float]
+"""Seconds of one core, by the steps of `Commit.seconds` or `StemRecord.seconds`."""
 
 
-def estimate_seconds(plan: Plan) -> float | None:
-    """Seconds that a run of the plan would take on this machine's cores; None where nothing is to do.
+@dataclass(frozen=True)
+class Estimate:
+    """How long a run will take, on as many cores as it has workers; those of a cluster elsewhere may be others.
 
-    A cluster elsewhere has other cores: the estimate then says how much work there is, not when it will be done.
+    Attributes
+    ----------
+    seconds : float
+        From its start to its end.
+    basis : {"earlier", "typical"}
+        Whether all of it follows from what earlier work in the run directory took.
     """
+
+    seconds: float
+    basis: Literal["earlier", "typical"]
+
+
+def estimate(plan: Plan) -> Estimate | None:
+    """How long a run of the plan would take; None where there is nothing to do."""
+    kinds = list[tuple[int, Steps, tuple[Steps, Steps]]]()
+    if plan.pending:
+        pieces = (piece for unit in plan.pending for piece in unit.pieces)
+        kinds.append((len(plan.pending), typical_of_units(plan, pieces), units_so_far(plan)))
+    if plan.stems and plan.stems.tasks:
+        tracks = [task.track for task in plan.stems.tasks]
+        kinds.append((len(tracks), typical_of_stems(plan.stems.recipe, tracks), stems_so_far(plan)))
+    if not kinds:
+        return None
     workers = int(plan.job.cluster.kwargs.get("n_workers") or n_cores())
-    stems = _stem_seconds(plan.stems) if plan.stems and plan.stems.tasks else 0.0
-    if not plan.pending:
-        tasks = len(plan.stems.tasks) if plan.stems else 0
-        return START_SECONDS + stems / min(workers, tasks) if tasks else 0.0
-    frames = sum(unit.n_frames for unit in plan.pending)
-    width = sum(map(plan.shape.frame_bytes, plan.shape.names))
-    each = _seconds_a_frame(plan) + _reading(plan) + width / COMPRESSED_BYTES_A_SECOND
-    return START_SECONDS + stems / workers + each * frames / min(workers, len(plan.pending))
+    seconds, all_known = START, True
+    for n_tasks, ahead, (typical, taken) in kinds:
+        known = sum(taken.values()) > 0 and sum(typical.values()) > 0
+        factor = sum(taken.values()) / sum(typical.values()) if known else 1.0
+        seconds += factor * sum(ahead.values()) / min(workers, n_tasks)
+        all_known &= known
+    return Estimate(seconds, "earlier" if all_known else "typical")
 
 
 def n_cores() -> int:
@@ -54,82 +97,78 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _stem_seconds(stems: StemPlan) -> float:
-    """Seconds that rendering takes on one core: of the first track that can be read, scaled to all."""
-    from hpss_batch.stems.stream import Stream
-
-    recipe = stems.recipe
-    samples = sum(t.track.source_samples * t.track.source_channels for t in stems.tasks)
-    encoding = ENCODED_SECONDS * samples * len(recipe.components)
-    for task in stems.tasks[:3]:
-        try:
-            with Recording(
-                task.track.path, sample_rate=recipe.sample_rate, channels=recipe.channels
-            ) as recording:
-                blocks = iter(Stream(recording, recipe.stft, recipe.hpss, recipe.components, recipe.encoding))
-                next(blocks, None)  # which compiles the kernels
-                started = perf_counter()
-                done = sum(block.n_samples for block in islice(blocks, 3)) * task.track.source_channels
-                if done:
-                    return encoding + (perf_counter() - started) / done * samples
-        except (AudioError, OSError):
-            continue  # the run will say why
-    return encoding
+def units_so_far(plan: Plan) -> tuple[Steps, Steps]:
+    """What the latest units would typically have taken, and what they took; of tracks that failed, the latter only."""
+    catalog, taken, done = plan.catalog, Counter[str](), set[tuple[int, int]]()
+    for number in sorted(catalog.commits)[-LATEST:]:
+        commit = catalog.commits[number]
+        taken.update(commit.seconds)
+        done |= {(number, row) for row, outcome in commit.tracks.items() if outcome.status == "done"}
+    pieces = (p for unit in catalog.units for p in unit.pieces if (unit.number, p.index) in done)
+    return typical_of_units(plan, pieces), taken
 
 
-def _seconds_a_frame(plan: Plan) -> float:
-    """Transform and separate noise."""
-    stft, halo = plan.stft, plan.recipe.hpss.halo
-    first, n_frames = stft.n_fft, BLOCK_FRAMES + 2 * halo
-    start, stop = stft.sample_span(first, first + n_frames)
-    offset = start - context(stft)
-    samples = np.random.default_rng(0).standard_normal(stop - start + 2 * context(stft), np.float32)
-    best = float("inf")
-    for _ in range(3):
-        started = perf_counter()
-        spectrogram = stft_frames(samples, offset, None, first, first + n_frames, stft)
-        if plan.shape.features or not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
-            masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK_FRAMES)
-        if plan.features is not None:
-            magnitude = np.abs(spectrogram[halo : halo + BLOCK_FRAMES])
-            parts = dict.fromkeys(COMPONENTS, magnitude)
-            _features(plan, parts)
-        best = min(best, perf_counter() - started)
-    return best / BLOCK_FRAMES
+def stems_so_far(plan: Plan) -> tuple[Steps, Steps]:
+    """The same of the stems that there are."""
+    assert plan.stems is not None
+    taken, tracks = Counter[str](), list[Placed]()
+    for row, record in plan.catalog.stems.items():
+        if record.status == "done":
+            taken.update(record.seconds)
+            tracks.append(plan.catalog.rows[row])
+    return typical_of_stems(plan.stems.recipe, tracks), taken
 
 
-def _features(plan: Plan, parts: "dict[str, NDArray[np.float32]]") -> None:
-    """Compute features, with filter banks that the plan has made once."""
-    from hpss_batch.dsp.features import frame_features
+def typical_of_units(plan: Plan, pieces: Iterable[Piece]) -> Steps:
+    """What the pieces of units typically take."""
+    shape, stft = plan.shape, plan.stft
+    frames, decoded, resampled = 0, 0.0, 0
+    for piece in pieces:
+        track = piece.track
+        channels = track.n_channels(plan.catalog.channels)
+        frames += piece.n_frames * channels
+        decoded += piece.n_frames * track.source_channels * track.source_rate / shape.sample_rate
+        resampled += piece.n_frames * channels * (track.source_rate != shape.sample_rate)
+    bins, stored = frames * shape.n_bins, plan.source is not None
+    n_bytes = frames * sum(map(shape.frame_bytes, shape.names))
+    separated = bool(shape.features) or not {*MASKS, *COMPONENTS}.isdisjoint(shape.arrays)
+    described = len(plan.features.components) if plan.features else 0
+    return {
+        "read": LOADED * bins if stored else stft.hop_length * (DECODED * decoded + RESAMPLED * resampled),
+        "stft": 0.0 if stored else TRANSFORMED * bins,
+        "hpss": FILLED * n_bytes + (_masking(plan.recipe.hpss.kernel_size) * bins if separated else 0.0),
+        "features": DESCRIBED * bins * described,
+        "write": WRITTEN * n_bytes,
+    }
 
-    assert plan.features is not None
-    assert plan.banks is not None
-    frame_features(parts, plan.features, plan.stft, plan.banks)
+
+def typical_of_stems(recipe: StemRecipe, tracks: Iterable[Placed]) -> Steps:
+    """What the stems of tracks typically take."""
+    decoded, rendered, resampled = 0, 0.0, 0.0
+    for track in tracks:
+        rate = recipe.sample_rate or track.source_rate
+        samples = track.source_samples * rate / max(track.source_rate, 1)
+        samples *= track.n_channels(recipe.channels)
+        decoded += track.source_samples * track.source_channels
+        rendered += samples
+        resampled += samples * (rate != track.source_rate)
+    bins, files = rendered / recipe.stft.hop_length * recipe.stft.n_bins, len(recipe.components)
+    # the last file is what the others leave of the input
+    each = TRANSFORMED + _masking(recipe.hpss.kernel_size) + RENDERED * (files - 1)
+    return {
+        "read and separate": DECODED * decoded + RESAMPLED * resampled + each * bins,
+        "write": ENCODED * rendered * files,
+    }
 
 
-def _reading(plan: Plan) -> float:
-    """Seconds that decoding takes for a frame: of the first track that can be read."""
-    rate, hop = plan.shape.sample_rate, plan.stft.hop_length
-    for unit in plan.pending[:3]:
-        for piece in unit.pieces[:3]:
-            try:
-                with Recording(
-                    piece.track.path, sample_rate=rate, channels=plan.job.corpus.channels
-                ) as recording:
-                    started = perf_counter()
-                    samples = recording.read(0, int(SAMPLED_SECONDS * rate))
-                    if samples.shape[1]:
-                        return float((perf_counter() - started) / samples.shape[1] * hop)
-            except (AudioError, OSError):
-                continue  # the run will say why
-    return 0.0
+def _masking(kernels: Iterable[int]) -> float:
+    """Seconds a bin that masks typically take."""
+    return MASKED + sum(RANKED * size if size <= 400 else RANKED_LONG for size in kernels)
 
 
 def plan_figures(plan: Plan) -> dict[str, Any]:
     """A plan's figures, fit for JSON."""
-    from hpss_batch.runner.estimate import estimate_seconds
-
-    catalog, counts = plan.catalog, plan.catalog.counts
+    catalog, counts, expected = plan.catalog, plan.catalog.counts, estimate(plan)
     tracks = {status: n for status, n in counts.items() if status not in ("superseded", "vanished")}
     return {
         "corpus": plan.job.corpus.path,
@@ -148,7 +187,8 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
         "array_bytes": plan.array_bytes,
         "task_bytes": plan.task_bytes,
         "cluster": describe(plan.job.cluster),
-        "seconds": estimate_seconds(plan),
+        "seconds": expected.seconds if expected else 0.0,
+        "seconds_basis": expected.basis if expected else None,
         "unreadable": {row.id: row.error for row in plan.tracks if row.error},
     }
 

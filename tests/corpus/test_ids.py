@@ -1,4 +1,4 @@
-"""Ids are unique and lead back to names; order is natural; patterns mean what they say."""
+"""Ids are unique and lead back to names; order is natural."""
 
 import os
 from urllib.parse import unquote_to_bytes

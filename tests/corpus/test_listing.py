@@ -65,6 +65,25 @@ def test_globs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids(find(".")) == ids(find(root))
 
 
+@pytest.mark.parametrize("pattern", ["*/*.wav", "**/*.wav", "**/b/?.wav", "*/[[]1].wav", "[!c]*/**", "**/b/"])
+def test_include_exclude_and_path_speak_one_dialect(tmp_path: Path, pattern: str) -> None:
+    root = tree(
+        tmp_path, "1.wav", "a/1.wav", "a/b/1.wav", "a/b/2.WAV", "c/[1].wav", ".h/1.wav", "a/.1.wav", "2.ogg"
+    )
+    meant = ids(find(root, include=[pattern]))
+    assert meant
+    assert ids(find(f"{root}/{pattern}")) == meant
+    assert sorted(meant + ids(find(root, exclude=[pattern]))) == sorted(ids(find(root)))
+
+
+def test_a_pattern_may_name_a_track_by_its_id(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.wav", b"b.wav"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    for pattern in ("caf%E9.wav", "caf?.wav"):
+        assert ids(find(tmp_path, exclude=[pattern])) == ["b.wav"]
+        assert ids(find(tmp_path, include=[pattern])) == ["caf%E9.wav"]
+
+
 def test_one_file(tmp_path: Path) -> None:
     root = tree(tmp_path, "a.wav", "b.dat", "c.m4a")
     assert ids(find(root / "a.wav")) == ["a.wav"]

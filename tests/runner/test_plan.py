@@ -1,7 +1,9 @@
 """A plan says what a run takes: bytes exactly, memory as an upper bound that real tasks are held to."""
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import soundfile as sf
 from helpers import music, settings
 
 from hpss_batch.config.job import Job
-from hpss_batch.runner import estimate
+from hpss_batch.runner.estimate import START, estimate, n_cores, plan_figures
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import run
 from hpss_batch.store.corpus import open_corpus
@@ -89,5 +91,64 @@ def test_a_system_that_does_not_say_which_cores_it_lends_still_plans(
 ) -> None:
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    assert estimate.n_cores() == 3
-    assert estimate.plan_figures(plan(Job.parse(settings(corpus_folder, tmp_path / "out"))))["seconds"] > 0
+    assert n_cores() == 3
+    assert plan_figures(plan(Job.parse(settings(corpus_folder, tmp_path / "out"))))["seconds"] > 0
+
+
+def test_time_is_what_is_typical_until_something_is_done(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    sf.write(tmp_path / "music" / "a.flac", music(8.0, 22050), 22050)
+    changes = {"output__stems": True, "cluster__kwargs": {"processes": False, "n_workers": 1}}
+    job = Job.parse(settings(tmp_path / "music", tmp_path / "out", **changes))
+    before = plan(job)
+    shutil.move(tmp_path / "music", tmp_path / "away")  # which an estimate does not look at
+    typical = estimate(before)
+    assert typical is not None
+    assert typical.basis == "typical"
+    shutil.move(tmp_path / "away", tmp_path / "music")
+    run(job)
+    assert estimate(plan(job)) is None
+    assert (plan_figures(plan(job))["seconds"], plan_figures(plan(job))["seconds_basis"]) == (0.0, None)
+
+    shutil.copy(tmp_path / "music" / "a.flac", tmp_path / "music" / "b.flac")
+    found = []
+    for times in (0.0, 1.0, 3.0):
+        ahead = plan(job)
+        for records in (ahead.catalog.commits, ahead.catalog.stems):
+            for number, record in records.items():
+                seconds = {step: times * value for step, value in record.seconds.items()}
+                records[number] = replace(record, seconds=seconds)
+        found.append(estimate(ahead))
+    # a copy takes what its original took, and as much more as that took more
+    unknown, once, thrice = found
+    assert unknown == typical
+    assert (once.basis, thrice.basis) == ("earlier", "earlier")
+    assert thrice.seconds - START == pytest.approx(3 * (once.seconds - START))
+    taken = [
+        sum(r.seconds.values())
+        for r in (*plan(job).catalog.commits.values(), *plan(job).catalog.stems.values())
+    ]
+    assert once.seconds - START == pytest.approx(sum(taken))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"hpss__kernel_size": 31},
+        {"hpss__kernel_size": 500},
+        {"corpus__channels": "all"},
+        {"corpus__sample_rate": 44100},
+        {"output__arrays": ["harmonic", "percussive", "residual", "spectrogram"]},
+        {"output__features": {"kinds": ["rms"]}},
+        {"output__stems": True},
+    ],
+    ids=str,
+)
+def test_more_work_is_expected_to_take_longer(
+    more: dict[str, object], corpus_folder: Path, tmp_path: Path
+) -> None:
+    seconds = [
+        plan_figures(plan(Job.parse(settings(corpus_folder, tmp_path / "out", **changes))))["seconds"]
+        for changes in ({}, more)
+    ]
+    assert seconds[0] < seconds[1]

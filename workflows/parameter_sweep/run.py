@@ -17,7 +17,9 @@ import xarray as xr
 from distributed import LocalCluster
 
 import hpss_batch
-from hpss_batch.products import demo
+from hpss_batch.products.demonstration.demo import DAMAGED, make_corpus, score
+from hpss_batch.products.evaluation.evaluate import gains
+from hpss_batch.products.evaluation.truth import COMPONENTS, Piece
 
 HERE = Path(__file__).parent
 COLUMNS = (
@@ -43,10 +45,10 @@ def shares(spectrograms: hpss_batch.Corpus, masks: hpss_batch.Corpus) -> list[fl
     return list(energy[:3] / energy[3])
 
 
-def gains(masks: hpss_batch.Corpus, truth: dict) -> list[float]:
-    """Where stems are known: by how many dB each component comes nearer to its stem than the mixture is; the mean."""
-    scores = [demo.score(masks, piece, truth[piece.name]) for piece in demo.PIECES if truth]
-    return [float(np.mean([s[i].after - s[i].before for s in scores])) for i in (0, 1)] if scores else []
+def nearer(pieces: list[Piece], result: hpss_batch.Result) -> list[float]:
+    """Where stems are known: by how many dB each component comes nearer to its stem than the mixture is; the median."""
+    scores = score(pieces, result.plan)
+    return [gains(scores, component, "separated").sdr for component in COMPONENTS if scores]
 
 
 def main() -> int:
@@ -63,16 +65,16 @@ def main() -> int:
 
     if given.music is None:
         music, out = given.output / "music", given.output
-        truth = demo.make_corpus(music)
-        (music / demo.DAMAGED).unlink()
+        pieces = make_corpus(given.output)
+        (music / DAMAGED).unlink()
     else:  # run directories of its own: one never holds two corpora
-        music, out, truth = given.music, given.output / f"out_{given.music.absolute().name}", {}
+        music, out, pieces = given.music, given.output / f"out_{given.music.absolute().name}", []
     stored, table, failed = out / "spectrograms", [], {}
-    columns = COLUMNS if truth else COLUMNS[:-2]
+    columns = COLUMNS if pieces else COLUMNS[:-2]
     with LocalCluster(threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:  # one, for all runs
         workers = ("cluster.connect", cluster.scheduler_address)
 
-        def run(stage: str, source: Path, target: Path, *settings: str) -> hpss_batch.Corpus:
+        def run(stage: str, source: Path, target: Path, *settings: str) -> hpss_batch.Result:
             paths = [("corpus.path", str(source)), ("output.path", str(target))]
             result = hpss_batch.run(hpss_batch.Job.load(HERE / stage, [*settings, *paths, workers]))
             for track, reason in result.failed.items():
@@ -81,15 +83,17 @@ def main() -> int:
             failed.update(result.failed)
             if result.exit_status == 2:
                 raise SystemExit(2)
-            return hpss_batch.open_corpus(target)
+            return result
 
-        spectrograms = run("spectrograms.yaml", music, stored)
+        run("spectrograms.yaml", music, stored)
+        spectrograms = hpss_batch.open_corpus(stored)
         print("".join(f"{name:>18}" for name in columns))
         for margin, power in product(given.margins, given.powers):
             target = out / f"margin_{margin}_power_{power}"
             value = f"[{margin}]" if "," in margin else margin
-            masks = run("masks.yaml", stored, target, f"hpss.margin={value}", f"hpss.power={power}")
-            row = [margin, power, *shares(spectrograms, masks), *gains(masks, truth)]
+            result = run("masks.yaml", stored, target, f"hpss.margin={value}", f"hpss.power={power}")
+            parts = shares(spectrograms, hpss_batch.open_corpus(target))
+            row = [margin, power, *parts, *nearer(pieces, result)]
             print(
                 "".join(f"{cell:>18}" if isinstance(cell, str) else f"{cell:18.3f}" for cell in row),
                 flush=True,

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 import hpss_batch
-from hpss_batch.products.demo import DAMAGED, make_corpus
+from hpss_batch.products.demonstration.demo import DAMAGED, make_corpus
 
 BLOCK = 65_536
 
@@ -20,8 +20,8 @@ BLOCK = 65_536
 def made_music(folder: Path) -> Path:
     """Three short pieces, for a first try."""
     make_corpus(folder)
-    (folder / DAMAGED).unlink()
-    return folder
+    (folder / "music" / DAMAGED).unlink()
+    return folder / "music"
 
 
 def error_of_sum(source: Path, stems: list[Path]) -> str:
@@ -47,7 +47,7 @@ def main() -> int:
     given = parser.parse_args()
 
     if given.music is None:
-        music, out = made_music(given.output / "music"), given.output / "out"
+        music, out = made_music(given.output), given.output / "out"
     else:  # a run directory of its own: one never holds two corpora
         music, out = given.music, given.output / f"out_{given.music.absolute().name}"
     job = hpss_batch.Job.load(

@@ -1,0 +1,1 @@
+"""How does all of it look on music whose answer is known?"""
