@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.labelled import separate
+    from hpss_batch.products.demonstration.demo import example_corpus
+    from hpss_batch.products.evaluation.evaluate import Evaluation, evaluate
     from hpss_batch.products.plots.plot import plot
     from hpss_batch.products.report.report import report
     from hpss_batch.products.training.windows import TrackWindows
@@ -24,12 +26,15 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Corpus": "store.corpus",
+    "Evaluation": "products.evaluation.evaluate",
     "HpssBatchError": "errors",
     "Job": "config.job",
     "Plan": "runner.plan",
     "ProgressBar": "console.terminal",
     "Result": "runner.run",
     "TrackWindows": "products.training.windows",
+    "evaluate": "products.evaluation.evaluate",
+    "example_corpus": "products.demonstration.demo",
     "hpss": "chunked",
     "istft": "dsp.stft",
     "open_corpus": "store.corpus",
@@ -46,12 +51,15 @@ _HOME = {
 
 __all__ = [
     "Corpus",
+    "Evaluation",
     "HpssBatchError",
     "Job",
     "Plan",
     "ProgressBar",
     "Result",
     "TrackWindows",
+    "evaluate",
+    "example_corpus",
     "hpss",
     "istft",
     "open_corpus",

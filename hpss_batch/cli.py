@@ -265,19 +265,19 @@ def report(out: str, output: str | None, tracks: int, sample: int) -> None:
 def demo(output: str) -> None:
     """Make a small corpus of music, run the real job on it, and say how well it did."""
     from hpss_batch.config.job import Job
-    from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
+    from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_demo_scores
     from hpss_batch.console.output import print_result
     from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.products.demonstration.demo import make_corpus, score
+    from hpss_batch.products.demonstration.demo import example_corpus, score
     from hpss_batch.runner.run import run as do_run
 
     music, out = Path(output, "music"), Path(output, "out")
-    pieces = make_corpus(Path(output))
+    pieces = example_corpus(output, damaged=True)
     print_demo_corpus(music, out)
     with ProgressBar() as bar:
         result = do_run(Job.from_command_line(music, out), reporter=bar)
     print_result(result, bar)
-    print_scores(score(pieces, result.plan))
+    print_demo_scores(score(pieces, result.plan))
     print_demo_end(out)
 
 
@@ -304,17 +304,18 @@ def evaluate(
 ) -> None:
     """Score separation against known stems: SI-SDR, SDR, SIR, SAR, beside an ideal mask's."""
     from hpss_batch.console.scores import print_scores
+    from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.products.evaluation import evaluate as evaluation
-    from hpss_batch.products.evaluation.truth import find_pieces
 
     evaluation.check_overrides(overrides)
     job = _job(path, None, overrides) if path else _job(truth[0], "evaluation", overrides)
-    settings = evaluation.settings_of(job)
     evaluation.check_target(output)
-    scores = evaluation.evaluate(find_pieces(truth, pattern), settings)
-    print_scores(scores, settings)
-    evaluation.save(scores, settings, output)
+    with ProgressBar("scoring recordings") as bar:
+        found = evaluation.evaluate(truth, job, pattern=pattern, progress=bar)
+    print_scores(found)
+    found.save(output)
     click.echo(f"\nSaved {output}")
+    sys.exit(1 if found.failed else 0)
 
 
 @main.command()

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from hpss_batch.console.terminal import out
 from hpss_batch.products.demonstration.demo import DAMAGED, SONGS
-from hpss_batch.products.evaluation.evaluate import Score
+from hpss_batch.products.evaluation.evaluate import Evaluation
 from hpss_batch.products.evaluation.truth import COMPONENTS
 
 
@@ -22,13 +22,13 @@ def _layout(channels: int) -> str:
     return {1: "mono", 2: "stereo"}[channels]
 
 
-def print_scores(scores: list[Score]) -> None:
+def print_demo_scores(found: Evaluation) -> None:
     """How well masks separate the known stems."""
     out.print("\nSignal-to-distortion ratio against the known stems, in dB (larger is better):")
     table = Table(box=None, padding=(0, 2))
     for heading in ("track", "component", "mixture", "separated", "gain"):
         table.add_column(heading, justify="left" if heading in ("track", "component") else "right")
-    for score in scores:
+    for score in found.scores:
         for component in COMPONENTS:
             before, after = (score.ratios[component, estimate].sdr for estimate in ("mixture", "separated"))
             table.add_row(score.track, component, f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}")

@@ -1,13 +1,13 @@
 """How does an evaluation look in a terminal? Medians of all ratios first, then each piece's SI-SDR."""
 
 import math
-from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hpss_batch.products.evaluation.evaluate import ESTIMATES, Score, Settings, gains, medians
+from hpss_batch.console.terminal import print_reasons
+from hpss_batch.products.evaluation.evaluate import ESTIMATES, Evaluation
 from hpss_batch.products.evaluation.scores import NAMES
 from hpss_batch.products.evaluation.truth import COMPONENTS
 
@@ -17,30 +17,30 @@ _WIDTH = 80
 HEADINGS = {"si_sdr": "SI-SDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
 
 
-def print_scores(scores: Sequence[Score], settings: Settings, console: Console | None = None) -> None:
+def print_scores(found: Evaluation, console: Console | None = None) -> None:
     """Print medians over pieces, with the gain over the mixture, and a line for each piece."""
     out = console or Console(highlight=False, soft_wrap=True)
     out.width = max(out.width, _WIDTH)
+    scores, stft, hpss = found.scores, found.settings.stft, found.settings.hpss
     minutes, seconds = divmod(round(sum(score.seconds for score in scores)), 60)
-    stft, hpss = settings.stft, settings.hpss
     out.print(
         f"{len(scores)} piece{'s' * (len(scores) != 1)}, {minutes}:{seconds:02} of audio; n_fft {stft.n_fft}, "
         f"hop_length {stft.hop_length}, kernel_size {_pair(hpss.kernel_size)}, power {hpss.power:g}, "
         f"margin {_pair(hpss.margin)}\n"
     )
     out.print("Median over pieces in dB, larger is better; behind it the gain over the mixture:")
-    out.print(_medians(scores))
+    out.print(_medians(found))
     if len(scores) > 1:
         out.print("\nSI-SDR of each piece in dB: mixture → separated, and what an ideal ratio mask reaches:")
-        out.print(_pieces(scores))
+        out.print(_pieces(found))
+    print_reasons("not scored", found.failed)
 
 
-def _medians(scores: Sequence[Score]) -> Table:
-    found = medians(scores)
+def _medians(found: Evaluation) -> Table:
     table = _table("component", "estimate", *HEADINGS.values())
     for component in COMPONENTS:
         for estimate in ESTIMATES:
-            ratios, gained = found[component, estimate], gains(scores, component, estimate)
+            ratios, gained = found.median(component, estimate), found.gain(component, estimate)
             cells = [
                 _decibel(getattr(ratios, name))
                 + ("" if estimate == "mixture" else _gain(getattr(gained, name)))
@@ -53,9 +53,9 @@ def _medians(scores: Sequence[Score]) -> Table:
 _ESTIMATES = {"mixture": "mixture", "separated": "separated", "ideal": "ideal mask"}
 
 
-def _pieces(scores: Sequence[Score]) -> Table:
+def _pieces(found: Evaluation) -> Table:
     table = _table("piece", *COMPONENTS, text=1)
-    for score in scores:
+    for score in found.scores:
         cells = []
         for component in COMPONENTS:
             before, after, best = (score.ratios[component, e].si_sdr for e in ESTIMATES)

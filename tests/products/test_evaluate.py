@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from hpss_batch import hpss, istft, stft
 from hpss_batch.cli import main
+from hpss_batch.config.job import Job
 from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation import evaluate as evaluation
-from hpss_batch.products.evaluation.evaluate import Settings, evaluate, gains, medians, save, score, table
+from hpss_batch.products.evaluation.evaluate import Settings, evaluate, score
 from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
-from hpss_batch.products.evaluation.truth import Piece, find_pieces
+from hpss_batch.products.evaluation.truth import KnownStems, find_stems
 
 SMALL = Settings(StftParams(256, 64), HpssParams((17, 17)))
 HALF = 10 * np.log10(0.5)
@@ -111,25 +112,25 @@ def truth(tmp_path: Path) -> Path:
 
 
 def test_pieces_are_found_by_pattern(truth: Path) -> None:
-    pieces = find_pieces([truth])
+    pieces = find_stems([truth])
     assert [piece.track for piece in pieces] == ["first", "second"]
     assert pieces[0].mixture == str(truth / "first" / "mixture.flac")
     assert pieces[1].mixture is None
-    assert find_pieces([truth / "first", truth / "second"]) == pieces
-    assert find_pieces([truth.parent], "truth/{track}/{stem}.flac") == pieces
+    assert find_stems([truth / "first", truth / "second"]) == pieces
+    assert find_stems([truth.parent], "truth/{track}/{stem}.flac") == pieces
 
 
 def test_pieces_that_are_incomplete_are_refused(truth: Path) -> None:
     with pytest.raises(CorpusError, match="no file matches"):
-        find_pieces([truth], "{track}/{stem}.wav")
+        find_stems([truth], "{track}/{stem}.wav")
     with pytest.raises(ParameterError, match=r"allowed: a name with \{track\} and \{stem\}"):
-        find_pieces([truth], "{track}.flac")
+        find_stems([truth], "{track}.flac")
     (truth.parent / "other").symlink_to(truth)
     with pytest.raises(CorpusError, match="are both the harmonic stem of first"):
-        find_pieces([truth, truth.parent / "other"])
+        find_stems([truth, truth.parent / "other"])
     (truth / "second" / "percussive.flac").unlink()
     with pytest.raises(CorpusError, match="second has no percussive stem"):
-        find_pieces([truth])
+        find_stems([truth])
 
 
 @pytest.mark.parametrize("channels", ["mono", "all"])
@@ -137,7 +138,7 @@ def test_a_piece_in_blocks_is_the_whole_piece(
     truth: Path, channels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(SMALL.stft, SMALL.hpss, None, channels)  # type: ignore[arg-type]
-    piece = find_pieces([truth])[0]
+    piece = find_stems([truth])[0]
     whole = score(piece, settings)
     monkeypatch.setattr(evaluation, "BLOCK_SAMPLES", 10_001)
     for key, ratios in score(piece, settings).ratios.items():
@@ -145,7 +146,7 @@ def test_a_piece_in_blocks_is_the_whole_piece(
 
 
 def test_scores_are_those_of_the_public_functions(truth: Path) -> None:
-    piece = find_pieces([truth])[1]
+    piece = find_stems([truth])[1]
     stems = [sf.read(path, dtype="float32")[0] for path in (piece.harmonic, piece.percussive)]
     mixture = stems[0] + stems[1]
     spectrogram = stft(mixture, n_fft=256, hop_length=64)
@@ -169,39 +170,57 @@ def test_scores_are_those_of_the_public_functions(truth: Path) -> None:
 
 
 def test_separation_lies_between_the_mixture_and_the_ideal(truth: Path) -> None:
-    told: list[evaluation.Score] = []
-    scores = evaluate(find_pieces([truth]), SMALL, told.append)
-    assert told == scores
-    found = medians(scores)
+    counts = list[tuple[int, int]]()
+    found = evaluate(truth, SMALL, progress=lambda *count: counts.append(count))
+    assert counts == [(1, 2), (2, 2)]
     for component in ("harmonic", "percussive"):
-        before, after, best = (found[component, e].si_sdr for e in ("mixture", "separated", "ideal"))
+        before, after, best = (found.median(component, e).si_sdr for e in ("mixture", "separated", "ideal"))
         assert before < after < best
-        assert 0 < gains(scores, component, "separated").si_sdr < gains(scores, component, "ideal").si_sdr
+        assert 0 < found.gain(component, "separated").si_sdr < found.gain(component, "ideal").si_sdr
 
 
 def test_stems_that_differ_are_refused(truth: Path) -> None:
-    first, second = find_pieces([truth])
+    first, second = find_stems([truth])
     with pytest.raises(AudioError, match=r"x: its stems differ, 66150 samples .*; 22050 samples"):
-        evaluate([Piece("x", first.harmonic, second.percussive)], SMALL)
+        evaluate(KnownStems("x", first.harmonic, second.percussive), SMALL)
+
+
+def test_a_recording_that_cannot_be_scored_costs_no_other(truth: Path) -> None:
+    first, second = find_stems([truth])
+    found = evaluate([KnownStems("x", first.harmonic, second.percussive), second], SMALL)
+    assert found.failed.keys() == {"x"}
+    assert [score.track for score in found.scores] == ["second"]
+    (truth / "first" / "harmonic.flac").write_bytes(b"fLaC, but no more of it")
+    arguments = ["evaluate", str(truth), "-o", str(truth.parent / "scores.csv")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "1 not scored:\n  first: " in done.output
+    assert (truth.parent / "scores.csv").read_text().count("second") == 6
+
+
+def test_a_job_says_what_is_evaluated(truth: Path) -> None:
+    sets = ["stft={n_fft: 256, hop_length: 64}", "hpss.kernel_size=17"]
+    job = Job.from_command_line("music/", "out/", sets)
+    assert evaluate(truth, job) == evaluate(truth, SMALL)
 
 
 def test_scores_are_saved(truth: Path, tmp_path: Path) -> None:
-    scores = evaluate(find_pieces([truth]), SMALL)
-    save(scores, SMALL, tmp_path / "x.csv")
+    found = evaluate(truth, SMALL)
+    found.save(tmp_path / "x.csv")
     with (tmp_path / "x.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12
-    for row, wanted in zip(rows, table(scores), strict=True):
+    for row, wanted in zip(rows, found.table(), strict=True):
         assert row["track"] == wanted["track"]
         assert [float(row[name]) for name in NAMES] == [wanted[name] for name in NAMES]
-    save(scores, SMALL, tmp_path / "x.json")
+    found.save(tmp_path / "x.json")
     document = json.loads((tmp_path / "x.json").read_text())
     assert document["settings"]["hpss"]["kernel_size"] == [17, 17]
     assert document["median"][0]["sar"] is None  # a mixture has no artifacts
     with pytest.raises(ParameterError, match=r"neither a \.csv nor a \.json"):
-        save(scores, SMALL, tmp_path / "x.txt")
+        found.save(tmp_path / "x.txt")
     with pytest.raises(ParameterError, match="is not a folder"):
-        save(scores, SMALL, tmp_path / "no" / "x.csv")
+        found.save(tmp_path / "no" / "x.csv")
 
 
 def test_the_command(truth: Path, tmp_path: Path) -> None:

@@ -17,9 +17,6 @@ import xarray as xr
 from distributed import LocalCluster
 
 import hpss_batch
-from hpss_batch.products.demonstration.demo import DAMAGED, make_corpus, score
-from hpss_batch.products.evaluation.evaluate import gains
-from hpss_batch.products.evaluation.truth import COMPONENTS, Piece
 
 HERE = Path(__file__).parent
 COLUMNS = (
@@ -45,10 +42,12 @@ def shares(spectrograms: hpss_batch.Corpus, masks: hpss_batch.Corpus) -> list[fl
     return list(energy[:3] / energy[3])
 
 
-def nearer(pieces: list[Piece], result: hpss_batch.Result) -> list[float]:
+def nearer(pieces: list, job: hpss_batch.Job) -> list[float]:
     """Where stems are known: by how many dB each component comes nearer to its stem than the mixture is; the median."""
-    scores = score(pieces, result.plan)
-    return [gains(scores, component, "separated").sdr for component in COMPONENTS if scores]
+    if not pieces:
+        return []
+    found = hpss_batch.evaluate(pieces, job)
+    return [found.gain(component, "separated").sdr for component in ("harmonic", "percussive")]
 
 
 def main() -> int:
@@ -65,8 +64,7 @@ def main() -> int:
 
     if given.music is None:
         music, out = given.output / "music", given.output
-        pieces = make_corpus(given.output)
-        (music / DAMAGED).unlink()
+        pieces = hpss_batch.example_corpus(given.output)
     else:  # run directories of its own: one never holds two corpora
         music, out, pieces = given.music, given.output / f"out_{given.music.absolute().name}", []
     stored, table, failed = out / "spectrograms", [], {}
@@ -93,7 +91,7 @@ def main() -> int:
             value = f"[{margin}]" if "," in margin else margin
             result = run("masks.yaml", stored, target, f"hpss.margin={value}", f"hpss.power={power}")
             parts = shares(spectrograms, hpss_batch.open_corpus(target))
-            row = [margin, power, *parts, *nearer(pieces, result)]
+            row = [margin, power, *parts, *nearer(pieces, result.plan.job)]
             print(
                 "".join(f"{cell:>18}" if isinstance(cell, str) else f"{cell:18.3f}" for cell in row),
                 flush=True,

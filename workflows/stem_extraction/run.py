@@ -12,19 +12,11 @@ import numpy as np
 import soundfile
 
 import hpss_batch
-from hpss_batch.products.demonstration.demo import DAMAGED, make_corpus
 
 BLOCK = 65_536
 
 
-def made_music(folder: Path) -> Path:
-    """Three short pieces, for a first try."""
-    make_corpus(folder)
-    (folder / "music" / DAMAGED).unlink()
-    return folder / "music"
-
-
-def error_of_sum(source: Path, stems: list[Path]) -> str:
+def error_of_sum(source: Path, stems: list[str]) -> str:
     """Loudest sample of source minus stems, in dB of full scale; read in blocks, however long they are."""
     loudest = 0.0
     with ExitStack() as stack:
@@ -47,7 +39,8 @@ def main() -> int:
     given = parser.parse_args()
 
     if given.music is None:
-        music, out = made_music(given.output), given.output / "out"
+        hpss_batch.example_corpus(given.output)
+        music, out = given.output / "music", given.output / "out"
     else:  # a run directory of its own: one never holds two corpora
         music, out = given.music, given.output / f"out_{given.music.absolute().name}"
     job = hpss_batch.Job.load(
@@ -55,18 +48,18 @@ def main() -> int:
     )
     result = hpss_batch.run(job)
 
-    catalog = result.catalog
-    width = max((len(record.track) for record in catalog.stems.values()), default=5)
+    corpus = hpss_batch.open_corpus(out)
+    tracks = [track for track in corpus if track not in result.failed]
+    width = max(map(len, tracks), default=5)
     print(f"{'track':{width}}{'channels':>10}{'Hz':>8}{'seconds':>9}   source - stems")
-    for row in catalog.current.values():
-        record, source = catalog.stems.get(row), Path(catalog.rows[row].path)
-        if record is None or not record.stems or not source.exists():
-            continue  # not rendered (see below), no samples, or removed since
-        error = error_of_sum(source, [out / "stems" / stem.name for stem in record.stems.values()])
-        seconds = record.n_samples / record.sample_rate
+    for track in tracks:
+        source, stems = music / track, list(corpus.stem_files(track).values())
+        if not stems or not source.exists():
+            continue  # no samples, or removed since
+        about, error = soundfile.info(stems[0]), error_of_sum(source, stems)
+        clipped = f"   clipped: {result.clipped[track]}" if track in result.clipped else ""
         print(
-            f"{record.track:{width}}{record.channels:10}{record.sample_rate:8}{seconds:9.1f}   {error}"
-            + (f"   clipped: {record.clipping}" if record.clipping else "")
+            f"{track:{width}}{about.channels:10}{about.samplerate:8}{about.duration:9.1f}   {error}{clipped}"
         )
     for track, reason in result.failed.items():
         print(f"{track}: {reason}")

@@ -3,9 +3,10 @@
 Each piece is the sum of two stems: chords and a melody of decaying partials (harmonic), and a drum kit of sweeps and
 filtered noise (percussive). The pieces differ in tempo, key, sample rate, channels and format, and a fourth file is
 damaged on purpose, to show what becomes of such a one. The stems are kept, so that `evaluate` can say how well they
-were distinguished.
+were separated.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.products.evaluation.evaluate import Score, Settings, evaluate
-from hpss_batch.products.evaluation.truth import COMPONENTS, Piece
+from hpss_batch.products.evaluation.evaluate import Evaluation, Settings, evaluate
+from hpss_batch.products.evaluation.truth import COMPONENTS, KnownStems
 from hpss_batch.runner.plan import Plan
 
 Float32 = NDArray[np.float32]
@@ -61,20 +62,23 @@ CHORDS = ((0, 4, 7, 11), (-3, 0, 4, 7), (-7, -3, 0, 4), (-5, -1, 2, 5))
 MELODY = (12, 16, 19, 23, 21, 19, 16, 14)
 
 
-def make_corpus(folder: Path) -> list[Piece]:
-    """Write music, a damaged file among it, and its stems into two folders, where they are not there yet.
+def example_corpus(folder: str | os.PathLike[str], *, damaged: bool = False) -> list[KnownStems]:
+    """Write three pieces of music and their stems into two folders, where they are not there yet.
 
     Parameters
     ----------
-    folder : Path
-        Where to put ``music/``, and ``truth/``, which `hpss-batch evaluate` reads.
+    folder : path
+        Where to put ``music/``, and ``truth/``, which `evaluate` reads.
+    damaged : bool
+        Also write a fourth file, of which two thirds are missing.
 
     Returns
     -------
-    list of Piece
+    list of KnownStems
         The pieces with their stems, as they are to be scored.
     """
-    music, pieces = folder / "music", []
+    folder = Path(folder)
+    music, pieces = folder / "music", list[KnownStems]()
     music.mkdir(parents=True, exist_ok=True)
     for number, song in enumerate(SONGS):
         truth = folder / "truth" / Path(song.name).stem
@@ -87,15 +91,15 @@ def make_corpus(folder: Path) -> list[Piece]:
             for path, sound in zip(paths, (harmonic, percussive, harmonic + percussive), strict=True):
                 if not path.exists():
                     sf.write(path, sound, song.sample_rate)
-        pieces.append(Piece(song.name, *map(str, paths)))
-    if not (music / DAMAGED).exists():
+        pieces.append(KnownStems(song.name, *map(str, paths)))
+    if damaged and not (music / DAMAGED).exists():
         whole = (music / SONGS[0].name).read_bytes()
         (music / DAMAGED).write_bytes(whole[: len(whole) // 3])
     return pieces
 
 
-def score(pieces: list[Piece], plan: Plan) -> list[Score]:
-    """How well what a run does tells the stems of pieces apart."""
+def score(pieces: list[KnownStems], plan: Plan) -> Evaluation:
+    """How well what a run does separates the stems."""
     settings = Settings(plan.stft, plan.recipe.hpss, plan.shape.sample_rate, plan.job.corpus.channels)
     return evaluate(pieces, settings)
 

@@ -15,7 +15,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, check_nola, context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, ParameterError
 from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
-from hpss_batch.products.evaluation.truth import COMPONENTS, Piece
+from hpss_batch.products.evaluation.truth import COMPONENTS, PATTERN, KnownStems, find_stems
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -65,6 +65,12 @@ class Settings:
     def __post_init__(self) -> None:
         check_nola(self.stft)
 
+    @classmethod
+    def of(cls, job: Job) -> "Settings":
+        """What a job would do to a recording; at the recording's own rate unless the job gives one."""
+        rate = job.corpus.sample_rate if job.given("corpus.sample_rate") else None
+        return cls(job.stft, job.hpss, rate, job.corpus.channels)
+
 
 @dataclass(frozen=True)
 class Score:
@@ -97,43 +103,123 @@ def check_overrides(overrides: Iterable[str]) -> None:
             )
 
 
-def settings_of(job: Job) -> Settings:
-    """What a job would do to a piece; at the piece's own rate unless the job gives one."""
-    rate = job.corpus.sample_rate if job.given("corpus.sample_rate") else None
-    return Settings(job.stft, job.hpss, rate, job.corpus.channels)
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """How well recordings are separated whose stems are known.
+
+    Attributes
+    ----------
+    settings : Settings
+        What was evaluated.
+    scores : tuple of Score
+        Of each recording.
+    failed : dict of str to str
+        Recordings that could not be scored, and why.
+    """
+
+    settings: Settings
+    scores: tuple[Score, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        gains = ", ".join(f"{c} {self.gain(c, 'separated').si_sdr:+.1f} dB" for c in COMPONENTS)
+        return f"<Evaluation of {len(self.scores)} recordings; median gain in SI-SDR: {gains}>"
+
+    def median(self, component: str, estimate: str) -> Ratios:
+        """Median over recordings of the ratios of one of `COMPONENTS` and one of `ESTIMATES`."""
+        return median([score.ratios[component, estimate] for score in self.scores])
+
+    def gain(self, component: str, estimate: str) -> Ratios:
+        """Median over recordings of how much better an estimate is than the mixture, in dB."""
+        return median([s.ratios[component, estimate] - s.ratios[component, "mixture"] for s in self.scores])
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a recording, component and estimate: fit for a CSV file or `pandas.DataFrame`."""
+        return [
+            {"track": s.track, "component": component, "estimate": estimate, **asdict(ratios)}
+            for s in self.scores
+            for (component, estimate), ratios in s.ratios.items()
+        ]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a ``.csv`` of `table`, or a ``.json`` with settings and medians as well; infinities as null there.
+
+        Raises
+        ------
+        ParameterError
+            See `check_target`.
+        """
+        target = check_target(path)
+        if target.suffix == ".csv":
+            with target.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, ["track", "component", "estimate", *NAMES])
+                writer.writeheader()
+                writer.writerows(self.table())
+            return
+        medians = [
+            {"component": component, "estimate": estimate, **asdict(self.median(component, estimate))}
+            for component in COMPONENTS
+            for estimate in ESTIMATES
+        ]
+        document = {"settings": asdict(self.settings), "median": medians, "pieces": self.table()}
+        target.write_text(json.dumps(_finite(document), indent=1) + "\n", encoding="utf-8")
+
+
+Truth = str | os.PathLike[str] | KnownStems
 
 
 def evaluate(
-    pieces: Iterable[Piece], settings: Settings | None = None, told: Callable[[Score], None] | None = None
-) -> list[Score]:
-    """Score pieces one after the other.
+    truth: Truth | Iterable[Truth],
+    settings: Settings | Job | None = None,
+    *,
+    pattern: str = PATTERN,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score separation against known stems.
 
     Parameters
     ----------
-    pieces : iterable of Piece
-        As from `hpss_batch.products.evaluation.truth.find_pieces`.
-    settings : Settings, optional
-        What is evaluated.
-    told : callable, optional
-        Called with each score when it is there.
+    truth : path, KnownStems, or iterable of them
+        Folders that hold a folder of stems for each recording, such as ``truth/song/harmonic.flac`` and
+        ``truth/song/percussive.flac``; or recordings with their stems.
+    settings : Settings or Job, optional
+        What is evaluated: of a job its stft, hpss and, where given, rate and channels.
+    pattern : str
+        Names of stems below a folder; see `find_stems`.
+    progress : callable, optional
+        Called with the number of recordings scored so far, and of those to score.
+
+    Returns
+    -------
+    Evaluation
 
     Raises
     ------
+    CorpusError
+        If there are no stems.
     AudioError
-        If a stem cannot be read, or stems differ in length, rate or channels; the message names the piece.
+        If none can be scored: stems cannot be read, or differ in length, rate or channels.
     """
-    scores = []
-    for piece in pieces:
+    if isinstance(truth, str | os.PathLike | KnownStems):
+        truth = [truth]
+    settings = Settings.of(settings) if isinstance(settings, Job) else settings or Settings()
+    known = list[KnownStems]()
+    for one in truth:
+        known += [one] if isinstance(one, KnownStems) else find_stems([one], pattern)
+    scores, failed = list[Score](), dict[str, str]()
+    for done, piece in enumerate(known, 1):
         try:
-            scores.append(score(piece, settings or Settings()))
+            scores.append(score(piece, settings))
         except AudioError as error:
-            raise AudioError(f"{piece.track}: {error}") from error
-        if told is not None:
-            told(scores[-1])
-    return scores
+            failed[piece.track] = str(error)
+        if progress is not None:
+            progress(done, len(known))
+    if not scores:
+        raise AudioError("; ".join(f"{track}: {why}" for track, why in failed.items()))
+    return Evaluation(settings, tuple(scores), failed)
 
 
-def score(piece: Piece, settings: Settings) -> Score:
+def score(piece: KnownStems, settings: Settings) -> Score:
     """Score one piece, in memory that does not grow with its length."""
     with ExitStack() as stack:
         stems = _Stems(piece, settings, stack)
@@ -163,7 +249,7 @@ _SIGNALS = {
 class _Stems:
     """The three signals of a piece, by samples."""
 
-    def __init__(self, piece: Piece, settings: Settings, stack: ExitStack) -> None:
+    def __init__(self, piece: KnownStems, settings: Settings, stack: ExitStack) -> None:
         self.recordings = [
             stack.enter_context(Recording(path, sample_rate=settings.sample_rate, channels=settings.channels))
             for path in (piece.harmonic, piece.percussive, piece.mixture)
@@ -217,49 +303,6 @@ def _ideal(harmonic: Float32, percussive: Float32) -> tuple[Float32, Float32]:
     silent = total <= 0
     mask = np.where(silent, np.float32(0.5), harmonic / np.where(silent, np.float32(1), total))
     return mask, 1 - mask
-
-
-def medians(scores: Sequence[Score]) -> dict[tuple[str, str], Ratios]:
-    """Median over pieces of each component's and estimate's ratios."""
-    keys = [(component, estimate) for component in COMPONENTS for estimate in ESTIMATES]
-    return {key: median([score.ratios[key] for score in scores]) for key in keys}
-
-
-def gains(scores: Sequence[Score], component: str, estimate: str) -> Ratios:
-    """Median over pieces of how much better an estimate is than the mixture, in dB."""
-    return median([s.ratios[component, estimate] - s.ratios[component, "mixture"] for s in scores])
-
-
-def table(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """One row a piece, component and estimate: fit for a CSV file or `pandas.DataFrame`."""
-    return [
-        {"track": s.track, "component": component, "estimate": estimate, **asdict(ratios)}
-        for s in scores
-        for (component, estimate), ratios in s.ratios.items()
-    ]
-
-
-def save(scores: Sequence[Score], settings: Settings, path: str | os.PathLike[str]) -> None:
-    """Write a ``.csv`` of `table`, or a ``.json`` that has settings and medians as well; infinities as null there.
-
-    Raises
-    ------
-    ParameterError
-        See `check_target`.
-    """
-    target = check_target(path)
-    if target.suffix == ".csv":
-        with target.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["track", "component", "estimate", *NAMES])
-            writer.writeheader()
-            writer.writerows(table(scores))
-        return
-    found = [
-        {"component": component, "estimate": estimate, **asdict(ratios)}
-        for (component, estimate), ratios in medians(scores).items()
-    ]
-    document = {"settings": asdict(settings), "median": found, "pieces": table(scores)}
-    target.write_text(json.dumps(_finite(document), indent=1) + "\n", encoding="utf-8")
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:

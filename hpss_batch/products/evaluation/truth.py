@@ -14,8 +14,8 @@ PATTERN = "{track}/{stem}.flac"
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A piece whose stems are known.
+class KnownStems:
+    """A recording whose stems are known.
 
     Attributes
     ----------
@@ -33,8 +33,8 @@ class Piece:
     mixture: str | None = None
 
 
-def find_pieces(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN) -> list[Piece]:
-    """Find the pieces below some folders.
+def find_stems(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN) -> list[KnownStems]:
+    """Find the recordings with known stems below some folders.
 
     Parameters
     ----------
@@ -81,4 +81,4 @@ def find_pieces(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTER
         for stem in COMPONENTS:
             if stem not in stems:
                 raise CorpusError(f"{track} has no {stem} stem beside {', '.join(stems.values())}")
-    return [Piece(track, **stems) for track, stems in sorted(found.items())]
+    return [KnownStems(track, **stems) for track, stems in sorted(found.items())]
