@@ -34,6 +34,13 @@ def print_result(result: Result, bar: ProgressBar) -> None:
     print_reasons("not done", result.broken)
     if result.broken:
         out.print("Run the same command again to try these again.")
+    elif result.plan.waiting:
+        source = escape(result.plan.job.corpus.path)
+        out.print(
+            f"What is pending waits for its spectrograms in {source}: go on there, then run this again."
+        )
+    elif result.status.n_pending:
+        out.print("Run the same command again, which does what is pending.")
     elif result.failed:
         out.print("Run again with --retry-failed once their files are repaired.")
 

@@ -5,6 +5,7 @@ The arrays' shapes and attributes, coordinates, the variables on `track`, `job.y
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from hpss_batch.config.job import Job
@@ -12,7 +13,8 @@ from hpss_batch.errors import StoreError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, JOB, STEMS
-from hpss_batch.store.records import versions
+from hpss_batch.store.records import Commit, versions
+from hpss_batch.store.stem_records import PLACE
 from hpss_batch.store.storage import PARTIAL, is_url
 
 STALE_SECONDS = 3600
@@ -91,15 +93,31 @@ def _sweep(root: Path) -> None:
                     Path(entry.path).unlink(missing_ok=True)
 
 
-def refresh(planned: Plan) -> Catalog:
-    """Bring the variables on `track` up to date with the commits, those of another driver too."""
+def refresh(planned: Plan, records: Iterable[str] = ()) -> Catalog:
+    """Bring the variables on `track` up to date with the commits, those of another driver too.
+
+    Parameters
+    ----------
+    planned : Plan
+        What was run.
+    records : iterable of str
+        Names of records that workers say they created. Listings of a shared file system may be behind: these are
+        read by name.
+    """
     directory, catalog = planned.directory, planned.catalog
     with directory.writing():
-        if planned.stems is not None:
-            catalog = catalog.with_stems(directory.stem_records(planned.stems.recipe.key))
+        key = planned.stems.recipe.key if planned.stems is not None else None
+        listed = directory.committed()
+        names = directory.stem_record_names(key) if key is not None else {}
+        late = set(records) - {Commit(unit, {}).name for unit in listed} - set(names.values())
+        directory.wait_for(late)
+        late_stems = [directory.stem_record(name) for name in late if name.startswith(PLACE)]
+        if key is not None:
+            catalog = catalog.with_stems(directory.stem_records(key) | {r.row: r for r in late_stems})
             if not catalog.has_units:
                 write_track_variables(planned, catalog)
-        while missing := directory.committed() - set(catalog.commits):
+        units = {int(Path(name).stem) for name in late if not name.startswith(PLACE)}
+        while missing := (units | directory.committed()) - set(catalog.commits):
             catalog = catalog.with_commits(directory.commits(missing).values())
             write_track_variables(planned, catalog)
     return catalog

@@ -56,6 +56,8 @@ class Execution:
 
     Attributes
     ----------
+    records : list of str
+        Names of the records that workers say they created.
     broken : dict of str to str
         Tasks that could not be done, and why.
     """
@@ -64,6 +66,7 @@ class Execution:
         self.client, self.reporter = client, reporter
         self.attempts = Counter[str]()
         self.suspects = list[Work]()
+        self.records = list[str]()
         self.broken = dict[str, str]()
 
     def run(self, work: Iterable[Work]) -> None:
@@ -92,8 +95,12 @@ class Execution:
                 return True
             self._give_up(task, error)
         else:
-            self.reporter.finished(task, task.failed(result))
+            self._finish(task, result)
         return False
+
+    def _finish(self, task: Work, result: Any) -> None:
+        self.records.append(task.record(result))
+        self.reporter.finished(task, task.failed(result))
 
     def _give_up(self, task: Work, error: Exception) -> None:
         names = task.tracks
@@ -105,10 +112,10 @@ class Execution:
         """Find out what it is in a task that kills workers, one call on the cluster at a time; do the rest of it."""
         result = task.clear(self.client, self.reporter.message)
         if result is not None:
-            self.reporter.finished(task, task.failed(result))
+            self._finish(task, result)
             return
         try:
-            self.reporter.finished(task, task.failed(result_alone(self.client, *task.call())))
+            self._finish(task, result_alone(self.client, *task.call()))
         except ClusterError:
             raise
         except Exception as error:

@@ -16,6 +16,7 @@ from hpss_batch.runner.cluster import open_client
 from hpss_batch.runner.derived import is_behind, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
+from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.survey import Progress
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
@@ -57,10 +58,15 @@ class Result:
 
     @property
     def exit_status(self) -> int:
-        """0 all done, 1 some tracks failed or tasks are left, 2 nothing could be done."""
-        if not self.failed and not self.broken:
-            return 0
-        return 1 if self.catalog.counts["done"] else 2
+        """0 all done, 1 some tracks failed or are pending, 2 nothing could be done."""
+        found = self.status.exit_status
+        return max(found, 1 if self.catalog.counts["done"] else 2) if self.broken else found
+
+    @property
+    def status(self) -> RunStatus:
+        """The state of the run directory when the run ended."""
+        job = self.plan.job
+        return RunStatus(job.output.path, self.catalog, job.output.stems is not None)
 
 
 def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = None) -> Result:
@@ -95,7 +101,7 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
         reporter.started(planned, work, client.dashboard_link)
         execution = Execution(client, reporter)
         execution.run(work)
-    return Result(planned, refresh(planned), execution.broken)
+    return Result(planned, refresh(planned, execution.records), execution.broken)
 
 
 def _place(job: Job, retry_failed: bool, progress: Progress) -> Plan:

@@ -65,14 +65,18 @@ class RunStatus:
         failed = unreadable + sum(row in records and records[row].status != "done" for row in wanted)
         return {"done": done, "failed": failed, "pending": len(wanted) - done - failed}
 
+    @property
+    def n_pending(self) -> int:
+        """Tracks that are pending, and tracks whose stems are."""
+        return self.counts["pending"] + (self.stems or {}).get("pending", 0)
+
     def __repr__(self) -> str:
         return f"<RunStatus {self.url}: {self.catalog.summary()}>"
 
     @property
     def exit_status(self) -> int:
         """0 all done, 1 some tracks failed or are pending, 2 none is done."""
-        pending = self.counts["pending"] + (self.stems or {}).get("pending", 0)
-        if not self.catalog.reasons and not self.catalog.stemless and not pending:
+        if not self.catalog.reasons and not self.catalog.stemless and not self.n_pending:
             return 0
         return 1 if self.counts["done"] else 2
 

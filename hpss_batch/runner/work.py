@@ -46,6 +46,9 @@ class Work(Protocol):
     def failed(self, result: Any) -> int:
         """How many tracks failed, by what the function returned."""
 
+    def record(self, result: Any) -> str:
+        """The name of the record that the function says it created."""
+
     def clear(self, client: "Client", say: Say) -> Any | None:
         """Find out what kills workers, with nothing else on the cluster; a result, or None to call once more."""
 
@@ -69,6 +72,10 @@ class UnitWork:
     def failed(self, result: Commit) -> int:
         """Tracks of the unit that failed."""
         return sum(outcome.status != "done" for outcome in result.tracks.values())
+
+    def record(self, result: Commit) -> str:
+        """The unit's commit."""
+        return result.name
 
     def clear(self, client: "Client", say: Say) -> Commit | None:
         """Narrow down which of the unit's tracks kills workers, and leave it out."""
@@ -101,6 +108,10 @@ class StemWork:
     def failed(self, result: StemRecord) -> int:
         """1 if the track has no stems."""
         return int(result.status != "done")
+
+    def record(self, result: StemRecord) -> str:
+        """The track's record."""
+        return result.name(self.recipe.key)
 
     def clear(self, client: "Client", say: Say) -> StemRecord | None:
         """Try the track alone; if it kills workers then too, it is quarantined."""

@@ -15,6 +15,8 @@ at that moment. `catalog` gives what the records add up to, as a value that does
 import json
 import os
 import re
+import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +30,9 @@ from hpss_batch.store.storage import is_url, object_store, open_folder
 
 if TYPE_CHECKING:  # which takes long to import
     import zarr
+
+PATIENCE_SECONDS = 90.0
+"""How long records are waited for that a worker has written: NFS shows new files after a minute at the latest."""
 
 JOB = "job.yaml"
 GROUP = "corpus.zarr"
@@ -148,6 +153,25 @@ class RunDirectory:
         if commit.unit != unit:
             raise commit_error(f"{self.url}/{name}", f"it is unit {commit.unit}'s")
         return commit
+
+    def wait_for(self, names: Iterable[str], seconds: float = PATIENCE_SECONDS) -> None:
+        """Return when files can be read that others say they made: a shared file system may show them late.
+
+        Raises
+        ------
+        StoreError
+            If they do not show up.
+        """
+        limit, missing = time.monotonic() + seconds, list(names)
+        while missing := [name for name in missing if self.folder.read(name) is None]:
+            if time.monotonic() > limit:
+                raise StoreError(
+                    f"workers say that they wrote {self.url}/{missing[0]}"
+                    + (f" and {len(missing) - 1:,} more records" if missing[1:] else "")
+                    + f", but {seconds:g} s later that cannot be seen from {socket.gethostname()}. output.path has to "
+                    "be on a file system that all workers and this machine share, under the same path, or in a bucket"
+                )
+            time.sleep(min(1.0, seconds / 10))
 
     def _numbers(self, place: str, width: int, ending: str) -> list[int]:
         """The numbers that files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""

@@ -20,6 +20,7 @@ from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.storage import LocalFolder
 from hpss_batch.tasks.sources import AudioSource
 
 RunJob = Callable[..., Result]
@@ -392,7 +393,27 @@ def test_what_is_pending_in_the_source_is_pending_here(
     first = run_job(source, out, **stage)
     assert first.plan.waiting
     assert first.catalog.counts["pending"] > 0
+    assert first.exit_status == 1
     run_job(growing, source)
     second = run_job(source, out, **stage)
     assert len(second.plan.pending) == first.plan.waiting
     assert second.catalog.counts["pending"] == 0
+    assert second.exit_status == 0
+
+
+@pytest.mark.parametrize("stems", [None, True])
+def test_a_listing_that_is_behind_costs_nothing(
+    stems: bool | None, corpus_folder: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a driver on NFS sees it: what workers committed can be read by name, and is not listed yet."""
+    listed = LocalFolder.names
+    monkeypatch.setattr(
+        LocalFolder, "names", lambda self, prefix: [] if "commits" in prefix else listed(self, prefix)
+    )
+    result = run_job(corpus_folder, tmp_path / "out", output__stems=stems)
+    monkeypatch.undo()
+    assert (
+        result.catalog.counts == run_job(corpus_folder, tmp_path / "out", output__stems=stems).catalog.counts
+    )
+    assert result.catalog.counts["pending"] == 0
+    assert result.exit_status == (1 if result.failed else 0)

@@ -1,5 +1,6 @@
 import gzip
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -148,3 +149,14 @@ def test_a_name_that_something_else_has_is_reported(tmp_path: Path) -> None:
     (tmp_path / "layout" / "0000.jsonl.gz").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"0000\.jsonl\.gz is neither there nor can it be made.*Remove it"):
         RunDirectory(tmp_path).place(placed({"a": 100}))
+
+
+def test_records_that_workers_made_are_waited_for_and_then_missed(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    names = [Commit(unit, {}).name for unit in range(3)]
+    timer = Timer(0.2, lambda: [directory.folder.create(name, b"{}") for name in names[:2]])
+    timer.start()
+    directory.wait_for(names[:2], seconds=30)
+    timer.join()
+    with pytest.raises(StoreError, match=r"wrote .*00000002\.json, but .* file system that all workers"):
+        directory.wait_for(names, seconds=0.1)
