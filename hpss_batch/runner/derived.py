@@ -13,7 +13,7 @@ from hpss_batch.errors import StoreError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, JOB, STEMS
-from hpss_batch.store.records import Commit, versions
+from hpss_batch.store.records import Commit
 from hpss_batch.store.stem_records import PLACE
 from hpss_batch.store.storage import PARTIAL, is_url
 
@@ -23,9 +23,9 @@ STALE_SECONDS = 3600
 
 def is_behind(planned: Plan) -> bool:
     """Whether an earlier run was stopped between placing tracks and writing down that they exist, or done."""
-    from hpss_batch.store.arrays import refreshed
+    from hpss_batch.store.arrays import is_current
 
-    if refreshed(planned.directory) != _mark(planned.catalog):
+    if not is_current(planned.directory, planned.catalog):
         return True
     try:
         written = Job.of_run(planned.directory)
@@ -37,44 +37,14 @@ def is_behind(planned: Plan) -> bool:
     return written.output.stems != planned.job.output.stems
 
 
-def _mark(catalog: Catalog) -> list[int]:
-    """What the variables on `track` are derived from: so many generations, commits and, without units, stems."""
-    return [
-        len(catalog.generations),
-        len(catalog.commits),
-        *([] if catalog.has_units else [len(catalog.stems)]),
-    ]
-
-
-def write_arrays(planned: Plan) -> None:
-    """Make what is missing of the arrays, as long as the layout needs, and write the coordinates of their bins."""
-    from hpss_batch.store.arrays import extend, write_coordinates
-
-    group = planned.directory.group("a")
-    extend(group, planned.shape, planned.catalog)
-    write_coordinates(group, planned.coordinates)
-
-
-def write_track_variables(planned: Plan, catalog: Catalog) -> None:
-    """Write what a catalog says of tracks, and the metadata of all arrays."""
-    from hpss_batch.store.arrays import write_tracks
-
-    settings = catalog.settings
-    attributes = {
-        "fingerprint": settings["fingerprint"],
-        "sample_rate": settings["sample_rate"],
-        "job": planned.job.numerics(),
-        "versions": versions(),
-    }
-    write_tracks(planned.directory, planned.shape, catalog, _mark(catalog), attributes)
-
-
 def prepare(planned: Plan) -> None:
     """Make a run directory ready for tasks: arrays as long as the layout, the job as run, nothing that a crash left."""
+    from hpss_batch.store.arrays import write_arrays, write_tracks
+
     directory = planned.directory
     with directory.writing():
-        write_arrays(planned)
-        write_track_variables(planned, planned.catalog)
+        write_arrays(directory, planned.shape, planned.catalog, planned.coordinates)
+        write_tracks(directory, planned.shape, planned.catalog)
         directory.folder.replace(JOB, planned.job.to_yaml().encode())
         if planned.stems is not None:
             directory.declare_stems(planned.job.stem_settings())
@@ -104,6 +74,8 @@ def refresh(planned: Plan, records: Iterable[str] = ()) -> Catalog:
         Names of records that workers say they created. Listings of a shared file system may be behind: these are
         read by name.
     """
+    from hpss_batch.store.arrays import write_tracks
+
     directory, catalog = planned.directory, planned.catalog
     with directory.writing():
         key = planned.stems.recipe.key if planned.stems is not None else None
@@ -114,10 +86,10 @@ def refresh(planned: Plan, records: Iterable[str] = ()) -> Catalog:
         late_stems = [directory.stem_record(name) for name in late if name.startswith(PLACE)]
         if key is not None:
             catalog = catalog.with_stems(directory.stem_records(key) | {r.row: r for r in late_stems})
-            if not catalog.has_units:
-                write_track_variables(planned, catalog)
         units = {int(Path(name).stem) for name in late if not name.startswith(PLACE)}
+        if not catalog.has_units:
+            write_tracks(directory, planned.shape, catalog)
         while missing := (units | directory.committed()) - set(catalog.commits):
             catalog = catalog.with_commits(directory.commits(missing).values())
-            write_track_variables(planned, catalog)
+            write_tracks(directory, planned.shape, catalog)
     return catalog

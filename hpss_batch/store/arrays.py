@@ -15,7 +15,7 @@ sees arrays of different lengths.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from hpss_batch.errors import StoreError
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, RunDirectory
-from hpss_batch.store.layout import CHUNK_FRAMES, round_up
+from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.records import versions
 from hpss_batch.store.schema import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
 from hpss_batch.store.shard import CLEVEL, CNAME
@@ -66,42 +66,33 @@ def zarr_settings() -> Iterator[None]:
         numcodecs.blosc.use_threads = threads
 
 
-def extend(group: zarr.Group, shape: Shape, catalog: Catalog) -> None:
-    """Create what is missing of a store and make it as long and wide as the catalog needs.
+def write_arrays(
+    directory: RunDirectory, shape: Shape, catalog: Catalog, coordinates: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Create what is missing of a store, and make it as long and wide as the catalog needs.
 
     Doing it again, or two drivers at once, changes nothing: everything follows from the catalog, and no array ever
     becomes shorter.
 
     Parameters
     ----------
-    group : zarr.Group
-        The run directory's.
+    directory : RunDirectory
+        Where.
     shape : Shape
         The arrays.
     catalog : Catalog
         Tracks and units.
+    coordinates : mapping of str to array
+        Values along `frequency` and `mel` [Hz], and `chroma` [semitones above C].
     """
-    ends = [row.frame_start + row.n_frames for row in catalog.rows if row.n_frames]
-    n_frames = round_up(max(ends, default=0), shape.unit_frames)
+    group = directory.group("a")
+    n_frames = round_up(end_of(catalog.rows), shape.unit_frames)
     n_channels = int(catalog.settings["n_channels"])
     for name in shape.names:
         _frame_array(group, name, shape, n_channels, n_frames)
     axis = {"chunks": (CHUNK_FRAMES,), "shards": (shape.unit_frames,)}
     for name, (dtype, fill) in AXES.items():
         _array(group, name, (n_frames,), ("frame",), dtype, fill, _COORDINATES[name], **axis)
-
-
-def _group_attributes() -> dict[str, Any]:
-    return {
-        "Conventions": "CF-1.11",
-        "title": "Harmonic/percussive source separation of an audio corpus",
-        "source": f"hpss_batch {versions()['hpss-batch']}: median filtering, after librosa.decompose.hpss",
-        "references": REFERENCES,
-    }
-
-
-def write_coordinates(group: zarr.Group, coordinates: Mapping[str, NDArray[np.float64]]) -> None:
-    """Write the values along `frequency` and `mel`, in Hz, and `chroma`, in semitones above C, by name."""
     for name, values in coordinates.items():
         size, described = values.shape, _COORDINATES[name]
         array = _array(group, name, size, (name,), np.dtype("f8"), np.nan, described, chunks=size)
@@ -109,7 +100,8 @@ def write_coordinates(group: zarr.Group, coordinates: Mapping[str, NDArray[np.fl
 
 
 def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_frames: int) -> None:
-    dtype, feature, sizes = shape.dtype(name), shape.feature(name), shape.sizes(name)
+    dtype, feature, sizes, dims = shape.dtype(name), shape.feature(name), shape.sizes(name), shape.dims(name)
+    fill = fill_value(dtype)
     attributes: dict[str, Any] = {
         "units": feature.units if feature else "1",
         "long_name": feature.long_name if feature else LONG_NAMES[name],
@@ -117,19 +109,10 @@ def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_
         "references": REFERENCES,
     }
     if dtype.kind == "u":
-        top = int(np.iinfo(dtype).max)
-        attributes |= {"scale_factor": 1.0 / (top - 1), "add_offset": 0.0, "_FillValue": top}
-    _array(
-        group,
-        name,
-        (n_channels, n_frames, *sizes),
-        ("channel", "frame", *shape.dims(name)),
-        dtype,
-        fill_value(dtype),
-        attributes,
-        chunks=(1, CHUNK_FRAMES, *sizes),
-        shards=(1, shape.unit_frames, *sizes),
-    )
+        attributes |= {"scale_factor": 1.0 / (fill - 1), "add_offset": 0.0, "_FillValue": fill}
+    size, dims = (n_channels, n_frames, *sizes), ("channel", "frame", *dims)
+    cut = {"chunks": (1, CHUNK_FRAMES, *sizes), "shards": (1, shape.unit_frames, *sizes)}
+    _array(group, name, size, dims, dtype, fill, attributes, **cut)
 
 
 def _array(
@@ -171,36 +154,37 @@ def _array(
         return _array(group, name, shape, dims, dtype, fill, attributes, chunks=chunks, shards=shards)
 
 
-def write_tracks(
-    directory: RunDirectory,
-    shape: Shape,
-    catalog: Catalog,
-    mark: Sequence[int],
-    attributes: Mapping[str, Any],
-) -> None:
+def write_tracks(directory: RunDirectory, shape: Shape, catalog: Catalog) -> None:
     """Bring the variables on `track` up to date with the catalog, and consolidate the group's metadata.
 
     Parameters
     ----------
     directory : RunDirectory
-        Where; `extend` was called before.
+        Where; `write_arrays` was called before.
     shape : Shape
         The arrays.
     catalog : Catalog
         Tracks and what became of them.
-    mark : sequence of int
-        What `refreshed` shall return from now on.
-    attributes : mapping
-        Attributes of the group besides those that every store has.
     """
-    group, variables = directory.group("r+"), track_variables(catalog)
+    group, variables, settings = directory.group("r+"), track_variables(catalog), catalog.settings
     for name, (values, described) in variables.items():
         dtype: Any = str if values.dtype == object else values.dtype
         fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
         array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
         array[: len(values)] = values
     names = [*shape.names, *_COORDINATES, *variables, *_summaries(group, shape, catalog)]
-    consolidate(directory, names, _group_attributes() | dict(attributes) | {"refreshed": list(mark)})
+    attributes = {
+        "Conventions": "CF-1.11",
+        "title": "Harmonic/percussive source separation of an audio corpus",
+        "source": f"hpss_batch {versions()['hpss-batch']}: median filtering, after librosa.decompose.hpss",
+        "references": REFERENCES,
+        "fingerprint": settings["fingerprint"],
+        "sample_rate": settings["sample_rate"],
+        "job": settings["numerics"],
+        "versions": versions(),
+        "refreshed": _mark(catalog),
+    }
+    consolidate(directory, names, attributes)
 
 
 def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
@@ -220,13 +204,18 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
         return write_summaries(group, shape, catalog, create)
 
 
-def refreshed(directory: RunDirectory) -> list[int] | None:
-    """The mark that the last complete `write_tracks` left; None where there was none."""
+def is_current(directory: RunDirectory, catalog: Catalog) -> bool:
+    """Whether the last `write_tracks` that was not stopped knew all that the catalog knows."""
     try:
-        found = directory.group().attrs.get("refreshed")
+        return bool(directory.group().attrs.get("refreshed") == _mark(catalog))
     except StoreError:
-        return None
-    return [int(n) for n in found] if isinstance(found, list) else None
+        return False
+
+
+def _mark(catalog: Catalog) -> list[int]:
+    """What the variables on `track` are derived from: so many generations, commits and, without units, stems."""
+    counted = [catalog.generations, catalog.commits, *([] if catalog.has_units else [catalog.stems])]
+    return [len(records) for records in counted]
 
 
 def consolidate(directory: RunDirectory, names: Iterable[str], attributes: Mapping[str, Any]) -> None:

@@ -15,9 +15,8 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
-from hpss_batch.runner.derived import write_arrays, write_track_variables
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.arrays import refreshed
+from hpss_batch.store.arrays import is_current, write_arrays, write_tracks
 from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.storage import PARTIAL, is_url
@@ -63,7 +62,8 @@ def check_metadata(plan: Plan, *, heal: bool) -> list[Finding]:
     for finding in findings:
         if finding.array is not None:  # made again from nothing, as large as the layout needs
             plan.directory.folder.delete(f"{GROUP}/{finding.array}/zarr.json")
-    write_arrays(plan)  # and no more: what is on `track` may be damaged too, and comes later
+    # and no more: what is on `track` may be damaged too, and comes later
+    write_arrays(plan.directory, plan.shape, plan.catalog, plan.coordinates)
     still = {finding.place for finding in _metadata_findings(plan)}
     return [
         f if f.place in still else replace(f, healed=True, cure="was written again from the layout")
@@ -169,8 +169,8 @@ def check_tracks(plan: Plan, *, heal: bool) -> list[Finding]:
             plan.directory.folder.names(f"{GROUP}/{finding.array}") if finding.remedy == "delete" else []
         ):
             plan.directory.folder.delete(f"{GROUP}/{finding.array}/{name}")
-    write_arrays(plan)
-    write_track_variables(plan, plan.catalog)
+    write_arrays(plan.directory, plan.shape, plan.catalog, plan.coordinates)
+    write_tracks(plan.directory, plan.shape, plan.catalog)
     still = {finding.place for finding in _track_findings(plan)}
     done = "was written again from layouts and commits"
     return [f if f.place in still else replace(f, healed=True, cure=done) for f in findings]
@@ -197,9 +197,8 @@ def _track_findings(plan: Plan) -> Iterator[Finding]:
             what = f"{GROUP}/{name} is out of date for {counted(len(rows), 'track')}"
             tracks = tuple(catalog.ids[row] for row in rows)
             yield Finding("wrong", what, means, cure, array=name, tracks=tracks, remedy="records")
-    mark = [len(catalog.generations), len(catalog.commits)]
     behind = _stale_metadata(plan.directory)
-    if refreshed(plan.directory) != mark:
+    if not is_current(plan.directory, catalog):
         behind = "was written before the last commits"
     if behind:
         what = f"{GROUP}/zarr.json {behind}"

@@ -26,7 +26,7 @@ from hpss_batch.dsp.stft import StftParams
 from hpss_batch.runner.execution import Silent
 from hpss_batch.runner.run import run
 from hpss_batch.runner.survey import placed
-from hpss_batch.store.arrays import extend, write_coordinates, write_tracks
+from hpss_batch.store.arrays import write_arrays, write_tracks
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
@@ -68,7 +68,7 @@ def tracks(n_tracks: int) -> None:
         "unit_frames": default_unit_frames(stft.n_bins),
         "n_channels": 1,
         "stft": asdict(stft),
-        "numerics": {},
+        "numerics": {"corpus": {"channels": "mono"}},
         "fingerprint": "benchmark",
     }
     rows = timed("place on the frame axis", lambda: placed(table, settings, 0))
@@ -84,13 +84,8 @@ def tracks(n_tracks: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shape = Shape(("harmonic_mask",), "float32", stft.n_bins, settings["unit_frames"], 44100)
         directory = RunDirectory(folder)
-        group = directory.group("a")
-        extend(group, shape, done)
-        write_coordinates(group, {"frequency": stft.frequencies(44100)})
-        attributes = {"sample_rate": 44100, "job": {"corpus": {"channels": "mono"}}}
-        timed(
-            "write the variables on track", lambda: write_tracks(directory, shape, done, [1, 1], attributes)
-        )
+        write_arrays(directory, shape, done, {"frequency": stft.frequencies(44100)})
+        timed("write the variables on track", lambda: write_tracks(directory, shape, done))
         corpus = timed("open the corpus and count what is done", lambda: _opened(folder))
         timed("look at one track", lambda: corpus[f"{(n_tracks - 1) // 1000:04}/{n_tracks - 1:07}.flac"])
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB\n")

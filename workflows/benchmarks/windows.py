@@ -30,7 +30,7 @@ from made_music import CHORDS, bar
 from hpss_batch import TrackWindows, stft
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import StftParams
-from hpss_batch.store.arrays import extend, write_coordinates, write_tracks, zarr_settings
+from hpss_batch.store.arrays import write_arrays, write_tracks, zarr_settings
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.chunk_reader import ChunkReader
 from hpss_batch.store.directory import GROUP, RunDirectory
@@ -90,9 +90,7 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
     directory = RunDirectory(out)
     directory.place(generation)
     catalog = Catalog([generation], {})
-    group = directory.group("a")
-    extend(group, shape, catalog)
-    write_coordinates(group, {"frequency": StftParams(**stft_block).frequencies(SAMPLE_RATE)})
+    write_arrays(directory, shape, catalog, {"frequency": StftParams(**stft_block).frequencies(SAMPLE_RATE)})
     shard = ShardWriter(np.dtype(np.float32), (BANDS,), shape.unit_frames, np.nan)
     for unit in catalog.units:
         shard.begin(partial(directory.folder.begin, f"{GROUP}/{NAME}/{shard_key(unit.number, 0, 1)}"))
@@ -102,13 +100,7 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
         shard.finish()
         commit = Commit(unit.number, {piece.index: Outcome("done") for piece in unit.pieces})
         catalog = catalog.with_commits([commit])
-    write_tracks(
-        directory,
-        shape,
-        catalog,
-        [1, len(catalog.commits)],
-        {"job": job.model_dump(), "sample_rate": SAMPLE_RATE},
-    )
+    write_tracks(directory, shape, catalog)
 
 
 class NpyWindows:
