@@ -214,7 +214,8 @@ class Job(Section):
 
     def to_yaml(self) -> str:
         """YAML of the job, every default filled in, from which `Job.parse` makes an equal one."""
-        return dump(_plain(self.model_dump(by_alias=True)))
+        values = _plain(self.model_dump(by_alias=True))
+        return dump(values)
 
     def numerics(self) -> dict[str, Any]:
         """Every setting that changes a number of the store, as values fit for JSON.
@@ -245,6 +246,10 @@ class Job(Section):
     def stems_key(self) -> str | None:
         """What stands for `stem_settings` in a run directory; None where the job makes no stems."""
         return None if self.output.stems is None else settings_key(self.stem_settings())
+
+    def identity(self) -> dict[str, Any]:
+        """What generations keep of a job: its `numerics` and their `fingerprint`."""
+        return {"numerics": self.numerics(), "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that two jobs share exactly if their `numerics` are the same."""

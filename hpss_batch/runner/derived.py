@@ -14,7 +14,7 @@ from hpss_batch.runner.plan import Plan
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, JOB, STEMS
 from hpss_batch.store.records import Commit
-from hpss_batch.store.stem_records import PLACE
+from hpss_batch.store.stem_records import PLACE, StemRecord
 from hpss_batch.store.storage import PARTIAL, is_url
 
 STALE_SECONDS = 3600
@@ -43,8 +43,9 @@ def prepare(planned: Plan) -> None:
 
     directory = planned.directory
     with directory.writing():
-        write_arrays(directory, planned.shape, planned.catalog, planned.coordinates)
-        write_tracks(directory, planned.shape, planned.catalog)
+        group = directory.group("a")
+        write_arrays(group, planned.shape, planned.catalog, planned.coordinates)
+        write_tracks(directory.folder, group, planned.shape, planned.catalog)
         directory.folder.replace(JOB, planned.job.to_yaml().encode())
         if planned.stems is not None:
             directory.declare_stems(planned.job.stem_settings())
@@ -76,20 +77,21 @@ def refresh(planned: Plan, records: Iterable[str] = ()) -> Catalog:
     """
     from hpss_batch.store.arrays import write_tracks
 
-    directory, catalog = planned.directory, planned.catalog
+    directory, catalog, stems = planned.directory, planned.catalog, dict[int, StemRecord]()
     with directory.writing():
         key = planned.stems.recipe.key if planned.stems is not None else None
-        listed = directory.committed()
         names = directory.stem_record_names(key) if key is not None else {}
-        late = set(records) - {Commit(unit, {}).name for unit in listed} - set(names.values())
+        late = set(records) - {Commit(unit, {}).name for unit in directory.committed()} - set(names.values())
         directory.wait_for(late)
-        late_stems = [directory.stem_record(name) for name in late if name.startswith(PLACE)]
         if key is not None:
-            catalog = catalog.with_stems(directory.stem_records(key) | {r.row: r for r in late_stems})
-        units = {int(Path(name).stem) for name in late if not name.startswith(PLACE)}
-        if not catalog.has_units:
-            write_tracks(directory, planned.shape, catalog)
-        while missing := (units | directory.committed()) - set(catalog.commits):
-            catalog = catalog.with_commits(directory.commits(missing).values())
-            write_tracks(directory, planned.shape, catalog)
-    return catalog
+            found = [directory.stem_record(name) for name in late if name.startswith(PLACE)]
+            stems = directory.stem_records(key) | {record.row: record for record in found}
+        units = {int(Path(name).stem) for name in late if not name.startswith(PLACE)} | directory.committed()
+        group = directory.group("r+")
+        while True:
+            commits = directory.commits(units - set(catalog.commits))
+            catalog = catalog.with_records(commits, stems)
+            write_tracks(directory.folder, group, planned.shape, catalog)
+            units = directory.committed()
+            if units <= set(catalog.commits):
+                return catalog

@@ -85,11 +85,12 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     if source is not None:
         job = _as_source(job, source, retry_failed)
     existing = RunDirectory(job.output.path).catalog_or_none(job.stems_key)
+    made = job.identity()
     if existing is not None:
         check_same(job, existing)
     if source is not None:
-        return _survey_store(job, existing, source)
-    return _survey_audio(job, existing, retry_failed, progress)
+        return _survey_store(job, existing, source, made)
+    return _survey_audio(job, existing, made, retry_failed, progress)
 
 
 def source_of(job: Job) -> RunDirectory | None:
@@ -110,7 +111,11 @@ def check_same(job: Job, catalog: Catalog) -> None:
 
 
 def _survey_audio(
-    job: Job, existing: Catalog | None, retry_failed: bool, progress: Progress | None
+    job: Job,
+    existing: Catalog | None,
+    made: dict[str, Any],
+    retry_failed: bool,
+    progress: Progress | None,
 ) -> Survey:
     corpus = job.corpus
     listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
@@ -118,7 +123,7 @@ def _survey_audio(
         _check_corpus(job, listing, existing)
     fresh = [found for found in listing.files if _is_new(found, existing, retry_failed)]
     tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
-    settings = _settings(job, tracks, existing)
+    settings = _settings(job, made, tracks, existing)
     gone = _gone(listing.files, existing)
     new = list[Generation]()
     if tracks or gone or existing is None:
@@ -189,7 +194,9 @@ def _with_paths(catalog: Catalog, listing: Listing) -> Catalog:
     return catalog.moved(lambda row: replace(row, path=here.get(row.id, row.path)))
 
 
-def _settings(job: Job, tracks: Sequence[Track], existing: Catalog | None) -> dict[str, Any]:
+def _settings(
+    job: Job, made: dict[str, Any], tracks: Sequence[Track], existing: Catalog | None
+) -> dict[str, Any]:
     """What a generation says of the store; see `Generation.settings`."""
     stft = job.stft
     widest = max((track.channels for track in tracks if not track.error), default=1)
@@ -209,9 +216,7 @@ def _settings(job: Job, tracks: Sequence[Track], existing: Catalog | None) -> di
         "unit_frames": job.output.unit_frames or default_unit_frames(stft.n_bins),
         "n_channels": n_channels,
         "stft": asdict(stft),
-        "numerics": job.numerics(),
-        "fingerprint": job.fingerprint(),
-    }
+    } | made
 
 
 def _common_rate(tracks: Sequence[Track], expected: int | None) -> int:
@@ -284,10 +289,10 @@ def _as_source(job: Job, source: Catalog, retry_failed: bool) -> Job:
     return job.replace(decided)
 
 
-def _survey_store(job: Job, existing: Catalog | None, source: Catalog) -> Survey:
+def _survey_store(job: Job, existing: Catalog | None, source: Catalog, made: dict[str, Any]) -> Survey:
     if existing is not None:
         _check_prefix(job, existing, source)
-    settings = source.settings | {"numerics": job.numerics(), "fingerprint": job.fingerprint()}
+    settings = source.settings | made
     known = existing.generations if existing else []
     new = [replace(g, settings=settings) for g in source.generations[len(known) :]]
     return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source)

@@ -32,6 +32,7 @@ from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.records import versions
 from hpss_batch.store.schema import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
 from hpss_batch.store.shard import CLEVEL, CNAME
+from hpss_batch.store.storage import Folder
 from hpss_batch.store.track_table import track_variables
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def zarr_settings() -> Iterator[None]:
 
 
 def write_arrays(
-    directory: RunDirectory, shape: Shape, catalog: Catalog, coordinates: Mapping[str, NDArray[np.float64]]
+    group: zarr.Group, shape: Shape, catalog: Catalog, coordinates: Mapping[str, NDArray[np.float64]]
 ) -> None:
     """Create what is missing of a store, and make it as long and wide as the catalog needs.
 
@@ -76,8 +77,8 @@ def write_arrays(
 
     Parameters
     ----------
-    directory : RunDirectory
-        Where.
+    group : zarr.Group
+        The run directory's.
     shape : Shape
         The arrays.
     catalog : Catalog
@@ -85,7 +86,6 @@ def write_arrays(
     coordinates : mapping of str to array
         Values along `frequency` and `mel` [Hz], and `chroma` [semitones above C].
     """
-    group = directory.group("a")
     n_frames = round_up(end_of(catalog.rows), shape.unit_frames)
     n_channels = int(catalog.settings["n_channels"])
     for name in shape.names:
@@ -154,19 +154,19 @@ def _array(
         return _array(group, name, shape, dims, dtype, fill, attributes, chunks=chunks, shards=shards)
 
 
-def write_tracks(directory: RunDirectory, shape: Shape, catalog: Catalog) -> None:
+def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catalog) -> None:
     """Bring the variables on `track` up to date with the catalog, and consolidate the group's metadata.
 
     Parameters
     ----------
-    directory : RunDirectory
-        Where; `write_arrays` was called before.
+    folder, group
+        The run directory's; `write_arrays` was called before.
     shape : Shape
         The arrays.
     catalog : Catalog
         Tracks and what became of them.
     """
-    group, variables, settings = directory.group("r+"), track_variables(catalog), catalog.settings
+    variables, settings = track_variables(catalog), catalog.settings
     for name, (values, described) in variables.items():
         dtype: Any = str if values.dtype == object else values.dtype
         fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
@@ -184,7 +184,7 @@ def write_tracks(directory: RunDirectory, shape: Shape, catalog: Catalog) -> Non
         "versions": versions(),
         "refreshed": _mark(catalog),
     }
-    consolidate(directory, names, attributes)
+    consolidate(folder, names, attributes)
 
 
 def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
@@ -206,8 +206,9 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
 
 def is_current(directory: RunDirectory, catalog: Catalog) -> bool:
     """Whether the last `write_tracks` that was not stopped knew all that the catalog knows."""
+    wanted = _mark(catalog)
     try:
-        return bool(directory.group().attrs.get("refreshed") == _mark(catalog))
+        return bool(directory.group().attrs.get("refreshed") == wanted)
     except StoreError:
         return False
 
@@ -218,7 +219,7 @@ def _mark(catalog: Catalog) -> list[int]:
     return [len(records) for records in counted]
 
 
-def consolidate(directory: RunDirectory, names: Iterable[str], attributes: Mapping[str, Any]) -> None:
+def consolidate(folder: Folder, names: Iterable[str], attributes: Mapping[str, Any]) -> None:
     """Replace the group's metadata, attributes and all arrays' at once: what was written before is seen from here on.
 
     zarr's own consolidation writes attributes in a step of its own, in which the consolidated metadata is gone, and
@@ -226,7 +227,7 @@ def consolidate(directory: RunDirectory, names: Iterable[str], attributes: Mappi
     """
     arrays = {}
     for name in sorted(names):
-        metadata = directory.folder.read(f"{GROUP}/{name}/zarr.json")
+        metadata = folder.read(f"{GROUP}/{name}/zarr.json")
         if metadata is not None:
             arrays[name] = json.loads(metadata)
     group = {
@@ -235,4 +236,4 @@ def consolidate(directory: RunDirectory, names: Iterable[str], attributes: Mappi
         "attributes": dict(attributes),
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": arrays},
     }
-    directory.folder.replace(f"{GROUP}/zarr.json", json.dumps(group, indent=2).encode())
+    folder.replace(f"{GROUP}/zarr.json", json.dumps(group, indent=2).encode())

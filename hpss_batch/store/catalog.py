@@ -216,6 +216,10 @@ class Catalog:
             if (state := self.states[piece.index]).status != "pending"
         }
 
+    def with_records(self, commits: Mapping[int, Commit], stems: Mapping[int, StemRecord]) -> "Catalog":
+        """The state after some more units were finished, and with these stems."""
+        return replace(self, commits=self.commits | dict(commits), stems=stems)
+
     def with_commits(self, commits: Iterable[Commit]) -> "Catalog":
         """The state after some more units were finished."""
         return replace(self, commits=self.commits | {commit.unit: commit for commit in commits})

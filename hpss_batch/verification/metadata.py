@@ -63,7 +63,7 @@ def check_metadata(plan: Plan, *, heal: bool) -> list[Finding]:
         if finding.array is not None:  # made again from nothing, as large as the layout needs
             plan.directory.folder.delete(f"{GROUP}/{finding.array}/zarr.json")
     # and no more: what is on `track` may be damaged too, and comes later
-    write_arrays(plan.directory, plan.shape, plan.catalog, plan.coordinates)
+    write_arrays(plan.directory.group("a"), plan.shape, plan.catalog, plan.coordinates)
     still = {finding.place for finding in _metadata_findings(plan)}
     return [
         f if f.place in still else replace(f, healed=True, cure="was written again from the layout")
@@ -169,8 +169,9 @@ def check_tracks(plan: Plan, *, heal: bool) -> list[Finding]:
             plan.directory.folder.names(f"{GROUP}/{finding.array}") if finding.remedy == "delete" else []
         ):
             plan.directory.folder.delete(f"{GROUP}/{finding.array}/{name}")
-    write_arrays(plan.directory, plan.shape, plan.catalog, plan.coordinates)
-    write_tracks(plan.directory, plan.shape, plan.catalog)
+    group = plan.directory.group("a")
+    write_arrays(group, plan.shape, plan.catalog, plan.coordinates)
+    write_tracks(plan.directory.folder, group, plan.shape, plan.catalog)
     still = {finding.place for finding in _track_findings(plan)}
     done = "was written again from layouts and commits"
     return [f if f.place in still else replace(f, healed=True, cure=done) for f in findings]

@@ -84,8 +84,9 @@ def tracks(n_tracks: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shape = Shape(("harmonic_mask",), "float32", stft.n_bins, settings["unit_frames"], 44100)
         directory = RunDirectory(folder)
-        write_arrays(directory, shape, done, {"frequency": stft.frequencies(44100)})
-        timed("write the variables on track", lambda: write_tracks(directory, shape, done))
+        group = directory.group("a")
+        write_arrays(group, shape, done, {"frequency": stft.frequencies(44100)})
+        timed("write the variables on track", lambda: write_tracks(directory.folder, group, shape, done))
         corpus = timed("open the corpus and count what is done", lambda: _opened(folder))
         timed("look at one track", lambda: corpus[f"{(n_tracks - 1) // 1000:04}/{n_tracks - 1:07}.flac"])
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB\n")

@@ -90,7 +90,8 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
     directory = RunDirectory(out)
     directory.place(generation)
     catalog = Catalog([generation], {})
-    write_arrays(directory, shape, catalog, {"frequency": StftParams(**stft_block).frequencies(SAMPLE_RATE)})
+    group = directory.group("a")
+    write_arrays(group, shape, catalog, {"frequency": StftParams(**stft_block).frequencies(SAMPLE_RATE)})
     shard = ShardWriter(np.dtype(np.float32), (BANDS,), shape.unit_frames, np.nan)
     for unit in catalog.units:
         shard.begin(partial(directory.folder.begin, f"{GROUP}/{NAME}/{shard_key(unit.number, 0, 1)}"))
@@ -100,7 +101,7 @@ def make_store(out: Path, excerpts: Iterable[np.ndarray], n_tracks: int, frames:
         shard.finish()
         commit = Commit(unit.number, {piece.index: Outcome("done") for piece in unit.pieces})
         catalog = catalog.with_commits([commit])
-    write_tracks(directory, shape, catalog)
+    write_tracks(directory.folder, group, shape, catalog)
 
 
 class NpyWindows:
