@@ -15,7 +15,7 @@ from hpss_batch.errors import AudioError
 from hpss_batch.runner.cluster import describe
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan
-from hpss_batch.store.schema import COMPONENTS, MASKS
+from hpss_batch.store.schema import COMPONENTS
 from hpss_batch.tasks.spec import BLOCK
 
 SAMPLED_SECONDS = 20.0
@@ -88,23 +88,22 @@ def _seconds_a_frame(plan: Plan) -> float:
     for _ in range(3):
         started = perf_counter()
         spectrogram = stft_frames(samples, offset, None, first, first + n_frames, stft)
-        if plan.shape.features or not {*MASKS, *COMPONENTS}.isdisjoint(plan.shape.arrays):
+        if plan.recipe.separates:
             masks(np.abs(spectrogram), plan.recipe.hpss, start=halo, stop=halo + BLOCK)
         if plan.features is not None:
             magnitude = np.abs(spectrogram[halo : halo + BLOCK])
-            parts = dict.fromkeys(COMPONENTS, magnitude)
-            _features(plan, parts)
+            _features(plan, dict.fromkeys(COMPONENTS, magnitude))
         best = min(best, perf_counter() - started)
     return best / BLOCK
 
 
-def _features(plan: Plan, parts: "dict[str, NDArray[np.float32]]") -> None:
+def _features(plan: Plan, magnitudes: "dict[str, NDArray[np.float32]]") -> None:
     """Compute features, with filter banks that the plan has made once."""
-    from hpss_batch.dsp.features import frame_features
+    from hpss_batch.dsp.features import FrameFeatures
 
     assert plan.features is not None
     assert plan.banks is not None
-    frame_features(parts, plan.features, plan.stft, plan.banks)
+    FrameFeatures(plan.features, plan.stft, plan.banks).of(magnitudes)
 
 
 def _reading(plan: Plan) -> float:

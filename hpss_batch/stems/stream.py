@@ -34,7 +34,7 @@ from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
-from hpss_batch.tasks.windows import Samples, Window
+from hpss_batch.tasks.frames import Samples, Window, window_memory
 
 Float32 = NDArray[np.float32]
 
@@ -110,9 +110,10 @@ class Stream:
         rows = block_frames(stft)
         # frames that touch a block: one a hop, and those that reach in from before
         most = rows + -(-stft.n_fft // stft.hop_length) + 1
-        self.windows = [Window(most + 2 * hpss.halo, stft.n_bins) for _ in range(recording.channels)]
-        for channel, window in enumerate(self.windows):
-            window.start(partial(self.samples.frames, channel))
+        self.windows = [
+            Window(window_memory(most + 2 * hpss.halo, stft.n_bins), partial(self.samples.frames, channel))
+            for channel in range(recording.channels)
+        ]
         self.masks = (np.empty((most, stft.n_bins), np.float32), np.empty((most, stft.n_bins), np.float32))
         self.part = np.empty((most, stft.n_bins), np.complex64)
         self.size = rows * stft.hop_length

@@ -19,7 +19,7 @@ from hpss_batch.store.layout import Placed
 from hpss_batch.store.records import versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
-from hpss_batch.tasks.sources import check_unchanged
+from hpss_batch.tasks.frames import check_unchanged
 from hpss_batch.tasks.unit import reason
 
 
