@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # which imports sparse matrices
     from hpss_batch.dsp.features import Feature
@@ -102,18 +101,3 @@ def fill_value(dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "u":
         return int(np.iinfo(dtype).max)
     return complex(np.nan, np.nan) if dtype.kind == "c" else np.nan
-
-
-def quantise(mask: NDArray[np.float32], out: NDArray[Any], scratch: NDArray[np.float32]) -> None:
-    """Round weights in [0, 1] to integer codes 0 … top − 1, to the nearest, halves to even.
-
-    Parameters
-    ----------
-    mask, scratch : ndarray of float32
-        Same shape as `out`; `scratch` is overwritten.
-    out : ndarray of uint8 or uint16
-        The codes.
-    """
-    np.multiply(mask, np.float32(np.iinfo(out.dtype).max - 1), out=scratch)
-    np.rint(scratch, out=scratch)
-    np.copyto(out, scratch, casting="unsafe")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.errors import AudioError
-from hpss_batch.store.schema import COMPONENTS, MASKS, fill_value, quantise
+from hpss_batch.store.schema import COMPONENTS, MASKS, fill_value
 from hpss_batch.store.shard import Array, ShardWriter
 from hpss_batch.tasks.frames import window_memory
 from hpss_batch.tasks.spec import BLOCK, Recipe
@@ -125,8 +125,15 @@ def _masks(magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, r
     weights = masks(magnitude, recipe.hpss, start=block.start, stop=block.stop, out=(first, second))
     for row, weight in zip(stored, weights, strict=True):
         if row is not None and row is not weight:
-            quantise(weight, row, buffers.scratch[:n])
+            _quantise(weight, row, buffers.scratch[:n])
     return weights
+
+
+def _quantise(mask: Float32, codes: Array, scratch: Float32) -> None:
+    """Round weights in [0, 1] to integer codes 0 … top − 1, to the nearest, halves to even."""
+    np.multiply(mask, np.float32(np.iinfo(codes.dtype).max - 1), out=scratch)
+    np.rint(scratch, out=scratch)
+    np.copyto(codes, scratch, casting="unsafe")
 
 
 def _components(spectrogram: Complex64, weights: Masks, buffers: Buffers, rows: Rows) -> Complex64 | None:
