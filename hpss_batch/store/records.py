@@ -136,6 +136,9 @@ class Commit:
     digests : mapping of str to list
         For each array, a CRC32C for each channel over the values of the pieces' frames, in order; None where a
         channel holds nothing.
+    pieces : mapping of str to list
+        The same of each piece alone, for each array and channel a list in the order of `tracks`; empty where there is
+        but one piece, and in commits of earlier versions.
     versions : mapping
         Packages that made the numbers.
     seconds : mapping
@@ -145,6 +148,7 @@ class Commit:
     unit: int
     tracks: Mapping[int, Outcome]
     digests: Mapping[str, list[int | None]] = field(default_factory=dict)
+    pieces: Mapping[str, list[list[int | None]]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -152,6 +156,13 @@ class Commit:
     def name(self) -> str:
         """The file's name in the run directory."""
         return f"commits/{self.unit:08d}.json"
+
+    def by_track(self, name: str, channel: int) -> dict[int, int | None] | None:
+        """Digests of an array's channel by the track's row; None where the commit does not have them."""
+        if len(self.tracks) == 1:
+            return dict.fromkeys(self.tracks, self.digests[name][channel])
+        channels = self.pieces.get(name)
+        return dict(zip(self.tracks, channels[channel], strict=True)) if channels else None
 
     def encode(self) -> bytes:
         """The file's bytes."""
@@ -170,7 +181,14 @@ class Commit:
         try:
             record = json.loads(data)
             tracks = {int(index): Outcome(**outcome) for index, outcome in record["tracks"].items()}
-            return cls(record["unit"], tracks, record["digests"], record["versions"], record["seconds"])
+            return cls(
+                record["unit"],
+                tracks,
+                record["digests"],
+                record.get("pieces", {}),
+                record["versions"],
+                record["seconds"],
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _no_commit(name, error) from error
 

@@ -63,8 +63,9 @@ class ShardWriter:
 
     Attributes
     ----------
-    digest : int or None
-        CRC32C over the values of all frames written, in order; None where there are none.
+    digest, piece : int or None
+        CRC32C over the values of all frames written, in order, and of those since the last mark; None where there are
+        none.
     """
 
     def __init__(self, dtype: np.dtype[Any], frame_shape: tuple[int, ...], n_frames: int, fill: Any) -> None:
@@ -74,6 +75,7 @@ class ShardWriter:
         self._index = np.empty((n_frames // CHUNK_FRAMES, 2), "<u8")
         self._file: NewFile | None = None
         self.digest: int | None = None
+        self.piece: int | None = None
 
     def begin(self, create: Callable[[], NewFile] | None) -> None:
         """Begin a shard.
@@ -93,13 +95,14 @@ class ShardWriter:
     def mark(self) -> None:
         """Remember this place, for `rewind`."""
         self._marked = self._number, self._used, self._size, self.digest
-        self._kept = False
+        self.piece, self._kept = None, False
 
     def rewind(self) -> None:
         """Forget all frames since the last mark."""
         if self._kept:
             self._chunk, self._spare, self._kept = self._spare, self._chunk, False
         self._number, self._used, self._size, self.digest = self._marked
+        self.piece = None
         self._index[self._number :] = ABSENT
         if self._file is not None:
             self._file.cut(self._size)
@@ -117,7 +120,9 @@ class ShardWriter:
 
     def written(self) -> None:
         """Take what the last `rows` hold now; a chunk that is full leaves."""
-        self.digest = google_crc32c.extend(self.digest or 0, self._rows.reshape(-1).view(np.uint8))
+        values, equal = self._rows.reshape(-1).view(np.uint8), self.digest == self.piece
+        self.piece = google_crc32c.extend(self.piece or 0, values)
+        self.digest = self.piece if equal else google_crc32c.extend(self.digest or 0, values)
         if self._used == CHUNK_FRAMES:
             self._write_chunk()
 

@@ -67,16 +67,21 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
         What to commit.
     """
     buffers, folder, shape = buffers_for(recipe), open_folder(recipe.url), recipe.shape
+    outcomes = dict[int, Outcome]()
+    pieces = {name: [list[int | None]() for _ in buffers.shards] for name in shape.names}
     clock = Clock("read", "stft", "hpss", *(["features"] if recipe.features else []), "write")
     try:
         for channel, shards in enumerate(buffers.shards):
             for name, shard in shards.items():
                 key = shard_key(unit.number, channel, len(shape.dims(name)))
                 shard.begin(partial(folder.begin, f"{GROUP}/{name}/{key}") if write else None)
-        outcomes = {
-            piece.index: excluded.get(piece.index) or _outcome(recipe, piece, buffers, clock)
-            for piece in unit.pieces
-        }
+        for piece in unit.pieces:
+            for shard in buffers.writers:
+                shard.mark()
+            outcomes[piece.index] = excluded.get(piece.index) or _outcome(recipe, piece, buffers, clock)
+            for name, channels in pieces.items():
+                for found, shards in zip(channels, buffers.shards, strict=True):
+                    found.append(shards[name].piece)
         if write:
             clock.step("write")
             for shard in buffers.writers:
@@ -87,7 +92,8 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
         for shard in buffers.writers:
             shard.abandon()
     digests = {name: [shards[name].digest for shards in buffers.shards] for name in shape.names}
-    return Commit(unit.number, outcomes, digests, versions(), clock.seconds)
+    alone = pieces if len(unit.pieces) > 1 else {}
+    return Commit(unit.number, outcomes, digests, alone, versions(), clock.seconds)
 
 
 def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
@@ -104,8 +110,6 @@ def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
 
 def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
     """Do a piece; if that fails, only its track does, and the shards are as if it had not been there."""
-    for shard in buffers.writers:
-        shard.mark()
     try:
         return _do(recipe, piece, buffers, clock)
     except (MemoryError, StoreError):

@@ -89,7 +89,8 @@ def read_shard(
     reading = Reading()
     for begin in range(0, frames, BLOCK):
         for first, stop, values in _values(array, start, channel, begin, min(begin + BLOCK, frames)):
-            inside = [(index, max(a, first), min(b, stop)) for index, a, b in spans if a < stop and b > first]
+            within = ((index, max(a, first), min(b, stop)) for index, a, b in spans)
+            inside = [(index, a, b) for index, a, b in within if a < b]
             if isinstance(values, str):
                 reading.broken = values
                 reading.unreadable |= {index: values for index, _, _ in inside}
