@@ -120,9 +120,10 @@ class ShardWriter:
 
     def written(self) -> None:
         """Take what the last `rows` hold now; a chunk that is full leaves."""
-        values, equal = self._rows.reshape(-1).view(np.uint8), self.digest == self.piece
+        values = self._rows.reshape(-1).view(np.uint8)
+        is_first = self.digest == self.piece  # the first piece's digest is the whole's
         self.piece = google_crc32c.extend(self.piece or 0, values)
-        self.digest = self.piece if equal else google_crc32c.extend(self.digest or 0, values)
+        self.digest = self.piece if is_first else google_crc32c.extend(self.digest or 0, values)
         if self._used == CHUNK_FRAMES:
             self._write_chunk()
 

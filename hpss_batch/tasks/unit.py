@@ -111,7 +111,7 @@ def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
 def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
     """Do a piece; if that fails, only its track does, and the shards are as if it had not been there."""
     try:
-        return _do(recipe, piece, buffers, clock)
+        return _pass_through(recipe, piece, buffers, clock)
     except (MemoryError, StoreError):
         raise
     except Exception as error:
@@ -122,14 +122,14 @@ def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Ou
         clock.step(None)
 
 
-def _do(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
-    """Pass a piece's frames through in blocks, into the shards; see the module."""
+def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
+    """Take a piece's frames from its source into the shards, block by block; see the module."""
     clock.step("read")
     source, halo = _open(recipe, piece), recipe.hpss.halo
     channels = range(source.n_channels)
     windows = [Window(buffers.windows[channel], partial(source.frames, channel)) for channel in channels]
-    features = [_features(recipe) for _ in channels]
-    for first, stop in _blocks(piece, features[0].lookback if features[0] else 0):
+    features = _features(recipe, source.n_channels)
+    for first, stop in _blocks(piece, features[0].lookback if features else 0):
         clock.step("read")
         begin = max(first - halo, 0)
         end = source.hold(begin, min(stop + halo, piece.track.n_frames))
@@ -140,14 +140,14 @@ def _do(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome
         for channel in channels:
             clock.step("stft")
             window = windows[channel].move(begin, end)
-            clock.step("write")
+            clock.step("write")  # frames before the piece are looked back on, and go nowhere
             shards = buffers.shards[channel] if first >= piece.first else {}
             rows = {name: shard.rows(at, at + stop - first) for name, shard in shards.items()}
             clock.step("hpss")
             magnitudes = separate(*window, slice(first - begin, stop - begin), recipe, buffers, rows)
-            if found := features[channel]:
+            if features:
                 clock.step("features")
-                describe(magnitudes, found, rows)
+                describe(magnitudes, features[channel], rows)
             clock.step("write")
             for shard in shards.values():
                 shard.written()
@@ -179,14 +179,14 @@ def _open(recipe: Recipe, piece: Piece) -> Source:
     return source
 
 
-def _features(recipe: Recipe) -> "FrameFeatures | None":
-    """Features of one channel of a piece, if any are wanted."""
+def _features(recipe: Recipe, n_channels: int) -> "list[FrameFeatures]":
+    """Features of a piece, for each channel; an empty list where none are wanted."""
     if recipe.features is None:
-        return None
+        return []
     from hpss_batch.dsp.features import FrameFeatures
 
     banks = _banks(recipe.features, recipe.stft, recipe.shape.sample_rate)
-    return FrameFeatures(recipe.features, recipe.stft, banks)
+    return [FrameFeatures(recipe.features, recipe.stft, banks) for _ in range(n_channels)]
 
 
 @lru_cache(maxsize=2)
