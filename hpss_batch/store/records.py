@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any, Literal
 
 from hpss_batch.errors import StoreError
@@ -137,8 +138,8 @@ class Commit:
         For each array, a CRC32C for each channel over the values of the pieces' frames, in order; None where a
         channel holds nothing.
     pieces : mapping of str to list
-        The same of each piece alone, for each array and channel a list in the order of `tracks`; empty where there is
-        but one piece, and in commits of earlier versions.
+        For each array and channel, such digests of the frames up to each piece's last: a list in the order of `tracks`.
+        Whoever goes on from the one before gets a piece's own, so that each is checked alone. Earlier versions: empty.
     versions : mapping
         Packages that made the numbers.
     seconds : mapping
@@ -157,12 +158,10 @@ class Commit:
         """The file's name in the run directory."""
         return f"commits/{self.unit:08d}.json"
 
-    def by_track(self, name: str, channel: int) -> dict[int, int | None] | None:
-        """Digests of an array's channel by the track's row; None where the commit does not have them."""
-        if len(self.tracks) == 1:
-            return dict.fromkeys(self.tracks, self.digests[name][channel])
-        channels = self.pieces.get(name)
-        return dict(zip(self.tracks, channels[channel], strict=True)) if channels else None
+    def by_track(self, name: str, channel: int) -> dict[int, tuple[int | None, int | None]]:
+        """For each track's row, the digest before it and with it; empty where the commit has none of pieces."""
+        found = self.pieces[name][channel] if name in self.pieces else []
+        return dict(zip(self.tracks, pairwise([None, *found]), strict=False))
 
     def encode(self) -> bytes:
         """The file's bytes."""

@@ -63,9 +63,8 @@ class ShardWriter:
 
     Attributes
     ----------
-    digest, piece : int or None
-        CRC32C over the values of all frames written, in order, and of those since the last mark; None where there are
-        none.
+    digest : int or None
+        CRC32C over the values of all frames written, in order; None where there are none.
     """
 
     def __init__(self, dtype: np.dtype[Any], frame_shape: tuple[int, ...], n_frames: int, fill: Any) -> None:
@@ -75,7 +74,6 @@ class ShardWriter:
         self._index = np.empty((n_frames // CHUNK_FRAMES, 2), "<u8")
         self._file: NewFile | None = None
         self.digest: int | None = None
-        self.piece: int | None = None
 
     def begin(self, create: Callable[[], NewFile] | None) -> None:
         """Begin a shard.
@@ -95,14 +93,13 @@ class ShardWriter:
     def mark(self) -> None:
         """Remember this place, for `rewind`."""
         self._marked = self._number, self._used, self._size, self.digest
-        self.piece, self._kept = None, False
+        self._kept = False
 
     def rewind(self) -> None:
         """Forget all frames since the last mark."""
         if self._kept:
             self._chunk, self._spare, self._kept = self._spare, self._chunk, False
         self._number, self._used, self._size, self.digest = self._marked
-        self.piece = None
         self._index[self._number :] = ABSENT
         if self._file is not None:
             self._file.cut(self._size)
@@ -120,10 +117,7 @@ class ShardWriter:
 
     def written(self) -> None:
         """Take what the last `rows` hold now; a chunk that is full leaves."""
-        values = self._rows.reshape(-1).view(np.uint8)
-        is_first = self.digest == self.piece  # the first piece's digest is the whole's
-        self.piece = google_crc32c.extend(self.piece or 0, values)
-        self.digest = self.piece if is_first else google_crc32c.extend(self.digest or 0, values)
+        self.digest = google_crc32c.extend(self.digest or 0, self._rows.reshape(-1).view(np.uint8))
         if self._used == CHUNK_FRAMES:
             self._write_chunk()
 

@@ -81,7 +81,7 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
             outcomes[piece.index] = excluded.get(piece.index) or _outcome(recipe, piece, buffers, clock)
             for name, channels in pieces.items():
                 for found, shards in zip(channels, buffers.shards, strict=True):
-                    found.append(shards[name].piece)
+                    found.append(shards[name].digest)
         if write:
             clock.step("write")
             for shard in buffers.writers:
@@ -92,8 +92,7 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
         for shard in buffers.writers:
             shard.abandon()
     digests = {name: [shards[name].digest for shards in buffers.shards] for name in shape.names}
-    alone = pieces if len(unit.pieces) > 1 else {}
-    return Commit(unit.number, outcomes, digests, alone, versions(), clock.seconds)
+    return Commit(unit.number, outcomes, digests, pieces, versions(), clock.seconds)
 
 
 def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:

@@ -115,11 +115,11 @@ def test_records_survive_the_way_to_disk_and_back(tmp_path: Path) -> None:
         3,
         {7: Outcome("failed", "no", None), 8: Outcome("done", None, 5)},
         {"m": [1, None]},
-        {"m": [[None, 1], [None, None]]},
+        {"m": [[5, 1], [None, None]]},
         {"n": "2"},
         {"s": 0.5},
     )
-    assert commit.by_track("m", 0) == {7: None, 8: 1}
+    assert commit.by_track("m", 0) == {7: (None, 5), 8: (5, 1)}
     assert folder.create(commit.name, commit.encode())
     assert committed_units(folder) == {3}
     assert read_commits(folder) == {3: commit}

@@ -178,6 +178,24 @@ def test_values_that_decode_but_differ_are_pinned_to_their_track(
     assert [finding.tracks for finding in narrowed] == [("short too.wav",)]
 
 
+def test_damage_is_told_from_what_lies_behind_it(tmp_path: Path) -> None:
+    """Digests go on from track to track, and yet those behind a damaged one are sound, or behind one that failed."""
+    (tmp_path / "music").mkdir()
+    for number in range(5):
+        samples = music(0.3, 22050, seed=number)
+        samples[3000] = np.nan if number == 1 else 0
+        sf.write(tmp_path / "music" / f"{number}.wav", samples, 22050, subtype="FLOAT")
+    assert run(Job.parse(settings(tmp_path / "music", tmp_path / "out"))).exit_status == 1
+    array = zarr.open_group(tmp_path / "out" / "corpus.zarr", mode="r+")["harmonic_mask"]
+    tracks = open_corpus(tmp_path / "out").tracks.to_pandas()
+    for name in ("0.wav", "3.wav"):
+        array[0, int(tracks.loc[name].frame_start), 5] = 2
+    found = verify(tmp_path / "out", sample=0).open
+    assert [(finding.place, finding.tracks) for finding in found] == [
+        ("unit 0, harmonic_mask, channel 0", ("0.wav", "3.wav"))
+    ]
+
+
 def test_values_in_gaps_and_in_absent_channels_are_found_and_removed(out: Path) -> None:
     whole = shards(out)
     group = zarr.open_group(out / "corpus.zarr", mode="r+")
