@@ -127,7 +127,7 @@ def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) 
     source, halo = _open(recipe, piece), recipe.hpss.halo
     channels = range(source.n_channels)
     windows = [Window(buffers.windows[channel], partial(source.frames, channel)) for channel in channels]
-    features = _features(recipe, source.n_channels)
+    features = _features(recipe, source.n_channels, clock)
     for first, stop in _blocks(piece, features[0].lookback if features else 0):
         clock.step("read")
         begin = max(first - halo, 0)
@@ -178,10 +178,11 @@ def _open(recipe: Recipe, piece: Piece) -> Source:
     return source
 
 
-def _features(recipe: Recipe, n_channels: int) -> "list[FrameFeatures]":
+def _features(recipe: Recipe, n_channels: int, clock: Clock) -> "list[FrameFeatures]":
     """Features of a piece, for each channel; an empty list where none are wanted."""
     if recipe.features is None:
         return []
+    clock.step("features")  # filter banks are made once, but that takes a while
     from hpss_batch.dsp.features import FrameFeatures
 
     banks = _banks(recipe.features, recipe.stft, recipe.shape.sample_rate)
