@@ -24,7 +24,6 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.audio.headers import JOINED_FLAC, is_joined_flac
-from hpss_batch.audio.mixdown import check_samples, mix
 from hpss_batch.audio.mp3 import mp3_count
 from hpss_batch.audio.ogg import SEVERAL, is_chained, sought_until
 from hpss_batch.audio.probe import AudioInfo, open_file, open_handle
@@ -32,6 +31,10 @@ from hpss_batch.audio.reasons import cannot_decode, too_short, why_no_file
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]
+
+LARGEST = np.float32(1e10)
+"""The largest sample that is believed: 32-bit integers kept as floats reach 2.1e9, and the squared magnitude of a
+million samples of this size is still a float32."""
 
 _EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 _INEXACT_CONTAINERS = ("OGG", "SDS", "RAW")
@@ -295,3 +298,37 @@ class Decoder:
 def _ogg_rate(info: AudioInfo) -> int:
     """The rate that an Ogg stream counts in: 48 kHz for Opus, whatever it is decoded at."""
     return 48_000 if info.format.endswith("OPUS") else info.sample_rate
+
+
+def mix(interleaved: Float32, out: Float32) -> None:
+    """Write channels as rows of samples that are (samples, channels), as decoded; to one row, their mean."""
+    n_channels = interleaved.shape[1]
+    if out.shape[0] == n_channels:
+        out[:] = interleaved.T
+        return
+    # adding columns is many times as fast as a mean along the rows, and adds in the order of channels, as NumPy does
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono = out[0]
+        np.add(interleaved[:, 0], interleaved[:, 1], out=mono)
+        for channel in range(2, n_channels):
+            np.add(mono, interleaved[:, channel], out=mono)
+        np.divide(mono, np.float32(n_channels), out=mono)
+
+
+def check_samples(samples: Float32, start: int, sample_rate: int) -> None:
+    """Raise AudioError where samples, at least one, are such that no spectrum can be computed of them.
+
+    These are NaN, infinity and absurd values; `start` is where the first sample lies in the track.
+    """
+    # two passes over what is in the cache; comparisons with NaN are false, and so NaN fails
+    with np.errstate(invalid="ignore"):
+        if samples.min() >= -LARGEST and samples.max() <= LARGEST:
+            return
+        bad = ~(np.abs(samples) <= LARGEST)
+    at = int(np.argmax(bad.any(axis=0)))
+    value = samples[:, at][bad[:, at]][0]
+    what = "NaN (not a number)" if np.isnan(value) else f"a sample of {value:.3g}"
+    raise AudioError(
+        f"holds {what} at {(start + at) / sample_rate:.3f} s; finite samples up to {LARGEST:.0e} are allowed; "
+        "repair or replace the recording"
+    )

@@ -1,8 +1,8 @@
 """What does a component sound like, frame by frame, in a few numbers?
 
-Every feature begins as sums over the bins of a frame's power, which `bands` makes: mel bands, chroma, energy.
-What is made of them looks at one frame alone, save for onsets: these look back, and `Feature.before` says how
-far. So a frame's bits depend on no other frames, nor on the other features that are asked for.
+Every feature begins as sums over the bins of a frame's power, which `filterbanks` makes: mel bands, chroma, energy.
+What is made of them looks at one frame alone, save for onsets, which look back: `FrameFeatures` passes along a track
+and holds what they need. So a frame's bits depend on no other frames than these, nor on the features asked for.
 
 Values equal librosa's of the same component to 1e-4, with ``top_db=None``, ``tuning=0`` and a reference of 1:
 librosa's defaults for these depend on the whole of what is passed.
@@ -41,8 +41,6 @@ class Feature:
         Their sizes.
     units, long_name : str
         For CF attributes.
-    before : int
-        Frames before a frame that it looks at: its halo, on top of HPSS's. After it, none.
     """
 
     name: str
@@ -52,11 +50,10 @@ class Feature:
     shape: tuple[int, ...]
     units: str
     long_name: str
-    before: int = 0
 
 
-def list_features(params: FeatureParams, stft: StftParams) -> tuple[Feature, ...]:
-    """The features that `frame_features` computes, in its order."""
+def list_features(params: FeatureParams) -> tuple[Feature, ...]:
+    """The features that `FrameFeatures` computes, in its order."""
     found = []
     mel, chroma = (("mel",), (params.n_mels,)), (("chroma",), (params.n_chroma,))
     for kind in params.kinds:
@@ -78,8 +75,7 @@ def list_features(params: FeatureParams, stft: StftParams) -> tuple[Feature, ...
             found.append(Feature("chroma_harmonic", kind, "harmonic", *chroma, "1", said))
         elif kind == "onset":
             said = "onset strength of the percussive component: mean rise over the mel bands"
-            before = ONSET_LAG + _onset_delay(stft)
-            found.append(Feature(kind, kind, "percussive", (), (), "dB", said, before))
+            found.append(Feature(kind, kind, "percussive", (), (), "dB", said))
         else:
             said = "energy of the harmonic component, relative to harmonic and percussive"
             found.append(Feature(kind, kind, "harmonic", (), (), "1", said))
@@ -87,7 +83,7 @@ def list_features(params: FeatureParams, stft: StftParams) -> tuple[Feature, ...
 
 
 def needed_components(params: FeatureParams) -> tuple[str, ...]:
-    """Components whose magnitude `frame_features` needs."""
+    """Components whose magnitude `FrameFeatures` needs."""
     needed = set(params.components) if set(params.kinds) & set(OF_EACH_COMPONENT) else set()
     if "chroma" in params.kinds:
         needed.add("harmonic")
@@ -98,68 +94,76 @@ def needed_components(params: FeatureParams) -> tuple[str, ...]:
     return tuple(component for component in COMPONENTS if component in needed)
 
 
-def frame_features(
-    magnitudes: Mapping[str, Float32],
-    params: FeatureParams,
-    stft: StftParams,
-    banks: FilterBanks,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-) -> dict[str, Float32]:
-    """Features of the frames from start to stop.
-
-    Frames before `start` are context only: with `Feature.before` of them (less where the track begins), any
-    cutting of a track gives the same bits.
+class FrameFeatures:
+    """Features of one channel's frames, which pass in order, some at a time: any cutting gives the same bits.
 
     Parameters
     ----------
-    magnitudes : mapping of str to float32, shape (frame, bin)
-        Magnitude of each of `needed_components`.
     params, stft, banks
         What to compute; how frames were made; the weights.
-    start, stop : int
-        Frames wanted; all by default.
 
-    Returns
-    -------
-    dict of str to float32, shape (stop - start, *Feature.shape)
-        By `Feature.name`.
-
-    Raises
-    ------
-    ParameterError
-        If a component that is needed is missing.
+    Attributes
+    ----------
+    lookback : int
+        Frames that must have passed before one for its features to be right, as far as the track has them.
     """
-    missing = set(needed_components(params)) - set(magnitudes)
-    if missing:
-        raise ParameterError(f"the magnitude of {', '.join(sorted(missing))} is missing: pass it as well")
-    stop = min(map(len, magnitudes.values())) if stop is None else stop
-    wanted = list_features(params, stft)
-    begin = max(0, start - max((feature.before for feature in wanted), default=0))
-    own = slice(start - begin, stop - begin)
-    bands: dict[tuple[str, str], Float32] = {}
-    for component in needed_components(params):
-        used = [bank for bank in BANKS if _uses(params, component, bank)]
-        sums = band_sums(magnitudes[component][begin:stop], [getattr(banks, bank) for bank in used])
-        bands.update({(component, bank): values for bank, values in zip(used, sums, strict=True)})
-    found: dict[str, Float32] = {}
-    for feature in wanted:
+
+    def __init__(self, params: FeatureParams, stft: StftParams, banks: FilterBanks) -> None:
+        self.params, self.banks = params, banks
+        self.wanted, self.needed = list_features(params), needed_components(params)
+        # frames from a centred window's first look at an onset to its own time
+        self.delay = stft.n_fft // (2 * stft.hop_length) if stft.center else 0
+        self.lookback = ONSET_LAG + self.delay if "onset" in params.kinds else 0
+        self._past = np.empty((0, params.n_mels), np.float32)
+
+    def of(self, magnitudes: Mapping[str, Float32]) -> dict[str, Float32]:
+        """Features of the next frames.
+
+        Parameters
+        ----------
+        magnitudes : mapping of str to float32, shape (frame, bin)
+            Magnitude of each of `needed_components`.
+
+        Returns
+        -------
+        dict of str to float32, shape (frame, *Feature.shape)
+            By `Feature.name`.
+
+        Raises
+        ------
+        ParameterError
+            If a component that is needed is missing.
+        """
+        missing = set(self.needed) - set(magnitudes)
+        if missing:
+            raise ParameterError(f"the magnitude of {', '.join(sorted(missing))} is missing: pass it as well")
+        bands: dict[tuple[str, str], Float32] = {}
+        for component in self.needed:
+            used = [bank for bank in BANKS if _uses(self.params, component, bank)]
+            sums = band_sums(magnitudes[component], [getattr(self.banks, bank) for bank in used])
+            bands.update({(component, bank): values for bank, values in zip(used, sums, strict=True)})
+        return {feature.name: self._feature(feature, bands) for feature in self.wanted}
+
+    def _feature(self, feature: Feature, bands: Mapping[tuple[str, str], Float32]) -> Float32:
+        """One feature, of the sums over bands by component and bank."""
         part = feature.component
         if feature.kind == "mel":
-            found[feature.name] = bands[part, "mel"][own]
-        elif feature.kind == "log_mel":
-            found[feature.name] = decibels(bands[part, "mel"][own])
-        elif feature.kind == "chroma":
-            found[feature.name] = strongest_is_one(bands[part, "chroma"][own])
-        elif feature.kind == "onset":
-            found[feature.name] = onset_strength(decibels(bands[part, "mel"]), _onset_delay(stft))[own]
-        elif feature.kind == "rms":
-            found[feature.name] = np.sqrt(bands[part, "energy"][own, 0])
-        else:
-            both = (bands[part, "energy"][own, 0] for part in ("harmonic", "percussive"))
-            found[feature.name] = ratio(*both)
-    return found
+            return bands[part, "mel"]
+        if feature.kind == "log_mel":
+            return decibels(bands[part, "mel"])
+        if feature.kind == "chroma":
+            return strongest_is_one(bands[part, "chroma"])
+        if feature.kind == "onset":
+            return self._onsets(decibels(bands[part, "mel"]))
+        if feature.kind == "rms":
+            return np.sqrt(bands[part, "energy"][:, 0])
+        return ratio(bands["harmonic", "energy"][:, 0], bands["percussive", "energy"][:, 0])
+
+    def _onsets(self, log_mel: Float32) -> Float32:
+        """Onset strength of the next frames."""
+        seen = np.concatenate([self._past, log_mel])
+        self._past = seen[max(len(seen) - self.lookback, 0) :]
+        return onset_strength(seen, self.delay)[len(seen) - len(log_mel) :]
 
 
 def decibels(power: Float32) -> Float32:
@@ -224,11 +228,6 @@ def summarise(values: Float32, percentiles: Sequence[float] = (5, 25, 50, 75, 95
     found = [bands.mean(axis=-1, dtype=np.float64), bands.std(axis=-1, dtype=np.float64)]
     found += list(np.percentile(bands, list(percentiles), axis=-1))
     return {name: np.asarray(value, np.float32) for name, value in zip(names, found, strict=True)}
-
-
-def _onset_delay(stft: StftParams) -> int:
-    """Frames from a centred window's first look at an onset to its own time."""
-    return stft.n_fft // (2 * stft.hop_length) if stft.center else 0
 
 
 def _uses(params: FeatureParams, component: str, bank: str) -> bool:

@@ -15,7 +15,6 @@ from hpss_batch.errors import ParameterError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 def librosa_params(
@@ -34,52 +33,6 @@ def context(params: StftParams) -> int:
     that "reflect" needs because it does not repeat the last.
     """
     return 1 if params.center and params.pad_mode == "reflect" else 0
-
-
-def padded(
-    held: Float32, offset: int, n_samples: int | None, start: int, stop: int, pad_mode: str
-) -> Float32:
-    """Samples [start, stop) of a track, padded at its true ends; a view of what is held where that will do.
-
-    `held` are the track's samples from `offset` on. `n_samples` is None while no end is in sight.
-
-    Raises
-    ------
-    ParameterError
-        If samples that are needed are not held.
-    """
-    index = None
-    low, high = start, stop
-    if start < 0 or (n_samples is not None and stop > n_samples):
-        index = _source(np.arange(start, stop), n_samples, pad_mode)
-        real = index[index >= 0]
-        low, high = (int(real.min()), int(real.max()) + 1) if real.size else (offset, offset)
-    if low < offset or high > offset + held.size:
-        raise ParameterError(
-            f"samples {low} to {high} are needed, but {offset} to {offset + held.size} are held: "
-            "hold params.sample_span of the frames, and context(params) more on each side"
-        )
-    if index is None:
-        return held[start - offset : stop - offset]
-    whole = np.zeros(index.size, np.float32)
-    whole[index >= 0] = held[index[index >= 0] - offset]
-    return whole
-
-
-def _source(index: Int64, n_samples: int | None, pad_mode: str) -> Int64:
-    """For each index, that within [0, n_samples) which `numpy.pad` would copy there; -1 stands for zero."""
-    if n_samples is None:
-        # No end in sight: none must be so near that something is reflected at it.
-        n_samples = 2 * int(np.abs(index).max()) + 2
-    if pad_mode == "constant":
-        return np.where((index < 0) | (index >= n_samples), -1, index)
-    if pad_mode == "edge" or n_samples == 1:
-        return np.clip(index, 0, n_samples - 1)
-    # "reflect" does not repeat the edge, "symmetric" does; tracks shorter than the padding reflect many times.
-    repeated = int(pad_mode == "symmetric")
-    period = 2 * (n_samples - 1 + repeated)
-    index = index % period
-    return np.minimum(index, period - repeated - index)
 
 
 def smallest_overlap(params: StftParams) -> float:

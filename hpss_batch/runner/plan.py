@@ -85,7 +85,7 @@ class Plan(Survey):
         if self.features is not None:
             from hpss_batch.dsp.features import list_features
 
-            found = list_features(self.features, self.stft)
+            found = list_features(self.features)
         return Shape(
             arrays=output.arrays,
             mask_dtype=output.mask_dtype,
@@ -230,24 +230,23 @@ def task_bytes(recipe: Recipe) -> int:
     It is the sum of
 
     - the interpreter, and what a decoder and a resampler hold;
-    - for each channel, a window over frames, complex and real: a block and what it depends on to both sides; the
+    - for each channel, a window over frames, complex and real: a block and its halo on both sides; the
       samples of these frames, twice while they move on, or else the two stored chunks that they lie in, and two more
       while they do;
     - for each array and channel, two chunks, and one as it is compressed;
     - the masks and components of a block, and with features, librosa, the components' magnitudes and their power.
     """
     shape, stft, bins = recipe.shape, recipe.stft, recipe.shape.n_bins
-    rows = BLOCK_FRAMES + shape.before
-    window = rows + 2 * recipe.hpss.halo
+    window = BLOCK_FRAMES + 2 * recipe.hpss.halo
     if recipe.source is not None:
         held = 4 * CHUNK_FRAMES * bins * 8
     else:
         begin, end = stft.sample_span(0, window)
         held = 2 * (end - begin + 2 * stft.n_fft) * 4
     chunks = CHUNK_FRAMES * sum(map(shape.frame_bytes, shape.names))
-    block = rows * bins * (3 * 4 + 2 * 8)
+    block = BLOCK_FRAMES * bins * (3 * 4 + 2 * 8)
     if shape.features:
-        block += LIBROSA_BYTES + rows * (4 * bins * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
+        block += LIBROSA_BYTES + BLOCK_FRAMES * (4 * bins * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
     return (
         INTERPRETER_BYTES
         + DECODER_BYTES

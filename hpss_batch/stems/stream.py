@@ -2,8 +2,8 @@
 
 Everything moves forward in blocks of output; what a block needs besides its own is held from the one before:
 
-    samples                 |------------held------------|            read once, in order
-    spectrogram, magnitude     |halo|----frames----|halo|             computed once, see `windows.Window`
+    samples                 |------------held------------|            read once, in order; see `tasks.frames`
+    spectrogram, magnitude     |halo|----frames----|halo|             computed once
     masks × spectrogram             |----frames----|                  of the frames that touch the block
     output                            |--block--|                     overlap-add; blocks join bit for bit
 
@@ -34,7 +34,7 @@ from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import HpssParams, masks
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
-from hpss_batch.tasks.windows import Samples, Window
+from hpss_batch.tasks.frames import Samples, Window, window_memory
 
 Float32 = NDArray[np.float32]
 
@@ -51,6 +51,32 @@ _NO_END = 2**62
 def block_frames(stft: StftParams) -> int:
     """Hops in a block of output."""
     return max(16, min(FRAMES, _VALUES // stft.n_bins))
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a block of output lies in its track.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its samples.
+    first, end : int
+        The frames that touch them.
+    n_frames : int
+        Frames of the track, as far as is known.
+    """
+
+    start: int
+    stop: int
+    first: int
+    end: int
+    n_frames: int
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of the block."""
+        return self.stop - self.start
 
 
 @dataclass
@@ -110,9 +136,10 @@ class Stream:
         rows = block_frames(stft)
         # frames that touch a block: one a hop, and those that reach in from before
         most = rows + -(-stft.n_fft // stft.hop_length) + 1
-        self.windows = [Window(most + 2 * hpss.halo, stft.n_bins) for _ in range(recording.channels)]
-        for channel, window in enumerate(self.windows):
-            window.start(partial(self.samples.frames, channel))
+        self.windows = [
+            Window(window_memory(most + 2 * hpss.halo, stft.n_bins), partial(self.samples.frames, channel))
+            for channel in range(recording.channels)
+        ]
         self.masks = (np.empty((most, stft.n_bins), np.float32), np.empty((most, stft.n_bins), np.float32))
         self.part = np.empty((most, stft.n_bins), np.complex64)
         self.size = rows * stft.hop_length
@@ -131,38 +158,36 @@ class Stream:
     def __iter__(self) -> Iterator[Block]:
         start = 0
         while True:
-            stop, frames = self._reach(start)
-            if stop <= start:
+            span = self._read(start)
+            if span.stop <= start:
                 return
-            yield self._block(start, stop, *frames)
-            start = stop
+            yield self._block(span)
+            start = span.stop
 
-    def _reach(self, start: int) -> tuple[int, tuple[int, int, int]]:
-        """Where the block from `start` on ends, its first frame and the one behind its last, and how many there are."""
+    def _read(self, start: int) -> Span:
+        """Hold the samples that the block from `start` on depends on; returns where it lies."""
         stft, stop = self.stft, start + self.size
         first, end = stft.frame_span(start, stop, _NO_END)
         halo, beyond = self.hpss.halo, context(stft)
-        begin, _ = stft.sample_span(max(first - halo, 0), end)
-        _, needed = stft.sample_span(first, end + halo)
+        begin, needed = stft.sample_span(max(first - halo, 0), end + halo)
         self.samples.hold(min(begin - beyond, start), needed + beyond)
         if self.n_samples is None:
-            return stop, (first, end, _NO_END)
-        n_frames = stft.n_frames(self.n_samples)
-        stop = min(stop, self.n_samples)
-        return stop, (*stft.frame_span(start, stop, n_frames), n_frames)
+            return Span(start, stop, first, end, _NO_END)
+        n_frames, stop = stft.n_frames(self.n_samples), min(stop, self.n_samples)
+        return Span(start, stop, *stft.frame_span(start, stop, n_frames), n_frames)
 
-    def _block(self, start: int, stop: int, first: int, end: int, n_frames: int) -> Block:
-        n = stop - start
+    def _block(self, span: Span) -> Block:
+        n = span.n_samples
         block = Block(
             {name: self.coded[name][:n] for name in self.components},
             dict.fromkeys(self.components, 0),
             dict.fromkeys(self.components, 0.0),
         )
         for channel in range(len(self.windows)):
-            self._separate(channel, start, stop, first, end, n_frames)
+            self._separate(channel, span)
             for name in _ORDER:
                 steps = self.steps[name][:n]
-                self._fill(name, steps, start, stop, first, end, n_frames)
+                self._fill(name, steps, span)
                 clipped, peak = self.encoding.clip(steps)
                 if clipped and self._is_rest(name):
                     self._give_back(name, n)
@@ -197,30 +222,30 @@ class Stream:
         """The last component in order that is wanted."""
         return max(self.components, key=_ORDER.index)
 
-    def _separate(self, channel: int, start: int, stop: int, first: int, end: int, n_frames: int) -> None:
-        """Masks of the frames `first … end` of a channel, and its input in steps."""
-        halo = self.hpss.halo
-        begin = max(first - halo, 0)
-        spectrogram, magnitude = self.windows[channel].move(begin, min(end + halo, n_frames))
-        self.spectrogram = spectrogram[first - begin : end - begin]
-        found = (self.masks[0][: end - first], self.masks[1][: end - first])
-        masks(magnitude, self.hpss, start=first - begin, stop=end - begin, out=found)
-        self.encoding.steps(self.samples.of(channel, start, stop), self.steps["input"][: stop - start])
+    def _separate(self, channel: int, span: Span) -> None:
+        """Masks of a channel's frames that touch a block, and its input in steps."""
+        halo, n = self.hpss.halo, span.end - span.first
+        begin = max(span.first - halo, 0)
+        spectrogram, magnitude = self.windows[channel].move(begin, min(span.end + halo, span.n_frames))
+        at = span.first - begin
+        self.spectrogram = spectrogram[at : at + n]
+        masks(magnitude, self.hpss, start=at, stop=at + n, out=(self.masks[0][:n], self.masks[1][:n]))
+        self.encoding.steps(
+            self.samples.of(channel, span.start, span.stop), self.steps["input"][: span.n_samples]
+        )
 
-    def _fill(
-        self, name: str, steps: NDArray[Any], start: int, stop: int, first: int, end: int, n_frames: int
-    ) -> None:
+    def _fill(self, name: str, steps: NDArray[Any], span: Span) -> None:
         """Samples of a component of the channel that was separated last, not clipped."""
         others = _ORDER[: _ORDER.index(name)]
         if self._is_rest(name):
-            np.copyto(steps, self.steps["input"][: stop - start])
+            np.copyto(steps, self.steps["input"][: span.n_samples])
             for other in others:
-                steps -= self.steps[other][: stop - start]
+                steps -= self.steps[other][: span.n_samples]
             return
-        part = self.part[: end - first]
-        np.multiply(self.spectrogram, self.masks[len(others)][: end - first], out=part)
-        samples = self.transformed[: stop - start]
-        istft_samples(part, first, n_frames, start, stop, self.stft, samples)
+        weights = self.masks[len(others)][: len(self.spectrogram)]
+        part = np.multiply(self.spectrogram, weights, out=self.part[: len(self.spectrogram)])
+        samples = self.transformed[: span.n_samples]
+        istft_samples(part, span.first, span.n_frames, span.start, span.stop, self.stft, samples)
         self.encoding.steps(samples, steps)
 
 

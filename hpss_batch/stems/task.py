@@ -8,7 +8,6 @@ be written (a full disk) is not the fault of the track: the task raises, and the
 """
 
 from collections.abc import Iterable, Iterator
-from time import perf_counter
 
 from hpss_batch.audio.recording import Recording
 from hpss_batch.errors import AudioError
@@ -19,7 +18,10 @@ from hpss_batch.store.layout import Placed
 from hpss_batch.store.records import versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
+from hpss_batch.tasks.clock import Clock
 from hpss_batch.tasks.unit import reason
+
+READING = "read and separate"
 
 
 def run_stems(recipe: StemRecipe, task: StemTask) -> StemRecord:
@@ -108,10 +110,11 @@ def write_stems(
     """
     files = dict[str, StemFile]()
     clipped, peaks = dict.fromkeys(recipe.components, 0), dict.fromkeys(recipe.components, 0.0)
-    n_samples, writing, started = 0, 0.0, perf_counter()
+    n_samples, clock = 0, Clock(READING, "write")
     try:
+        clock.step(READING)
         for block in blocks:
-            before = perf_counter()
+            clock.step("write")
             # only now: the first block could be read, so there is something to write
             files = files or _opened_files(recipe, task, sample_rate, channels)
             for component, samples in block.samples.items():
@@ -119,12 +122,12 @@ def write_stems(
                 clipped[component] += block.clipped[component]
                 peaks[component] = max(peaks[component], block.peaks[component])
             n_samples += block.n_samples
-            writing += perf_counter() - before
-        before = perf_counter()
+            clock.step(READING)
+        clock.step("write")
         facts = {component: file.finish() for component, file in files.items()}
         for file in files.values():
             file.place()
-        writing += perf_counter() - before
+        clock.step(None)
     finally:
         for file in files.values():
             file.abandon()
@@ -141,10 +144,7 @@ def write_stems(
             for name, found in facts.items()
         },
         versions=versions(),
-        seconds={
-            "read and separate": round(perf_counter() - started - writing, 3),
-            "write": round(writing, 3),
-        },
+        seconds=clock.seconds,
     )
 
 

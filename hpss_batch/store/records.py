@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any, Literal
 
 from hpss_batch.errors import StoreError
@@ -134,6 +135,9 @@ class Commit:
     digests : mapping of str to list
         For each array, a CRC32C for each channel over the values of the pieces' frames, in order; None where a
         channel holds nothing.
+    pieces : mapping of str to list
+        For each array and channel, such digests of the frames up to each piece's last: a list in the order of `tracks`.
+        Whoever goes on from the one before gets a piece's own, so that each is checked alone. Earlier versions: empty.
     versions : mapping
         Packages that made the numbers.
     seconds : mapping
@@ -143,6 +147,7 @@ class Commit:
     unit: int
     tracks: Mapping[int, Outcome]
     digests: Mapping[str, list[int | None]] = field(default_factory=dict)
+    pieces: Mapping[str, list[list[int | None]]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -150,6 +155,11 @@ class Commit:
     def name(self) -> str:
         """The file's name in the run directory."""
         return f"commits/{self.unit:08d}.json"
+
+    def by_track(self, name: str, channel: int) -> dict[int, tuple[int | None, int | None]]:
+        """For each track's row, the digest before it and with it; empty where the commit has none of pieces."""
+        found = self.pieces[name][channel] if name in self.pieces else []
+        return dict(zip(self.tracks, pairwise([None, *found]), strict=False))
 
     def encode(self) -> bytes:
         """The file's bytes."""
@@ -168,7 +178,14 @@ class Commit:
         try:
             record = json.loads(data)
             tracks = {int(index): Outcome(**outcome) for index, outcome in record["tracks"].items()}
-            return cls(record["unit"], tracks, record["digests"], record["versions"], record["seconds"])
+            return cls(
+                record["unit"],
+                tracks,
+                record["digests"],
+                record.get("pieces", {}),
+                record["versions"],
+                record["seconds"],
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise commit_error(name, error) from error
 

@@ -71,11 +71,6 @@ class Shape:
         """All arrays that have channels and frames."""
         return (*self.arrays, *(feature.name for feature in self.features))
 
-    @property
-    def before(self) -> int:
-        """Frames before a frame that some feature looks back on, on top of HPSS's halo."""
-        return max((feature.before for feature in self.features), default=0)
-
     def feature(self, name: str) -> "Feature | None":
         """The feature of this name; None for other arrays."""
         return next((feature for feature in self.features if feature.name == name), None)

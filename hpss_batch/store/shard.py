@@ -46,7 +46,8 @@ class ShardWriter:
     """Writes shards of one array, one after the other, each from its first frame to its last.
 
     One chunk is held, in memory that is used again for all chunks of all shards. Frames that are skipped are gaps;
-    a chunk of nothing but gaps takes no bytes, and a shard of such chunks no file.
+    a chunk of nothing but gaps takes no bytes, and a shard of such chunks no file. Frames are put where `rows` says,
+    then taken by `written`.
 
     Parameters
     ----------
@@ -58,6 +59,11 @@ class ShardWriter:
         Frames of a shard: a whole number of chunks.
     fill : scalar
         What gaps hold, and no frame is full of.
+
+    Attributes
+    ----------
+    digest : int or None
+        CRC32C over the values of all frames written, in order; None where there are none.
     """
 
     def __init__(self, dtype: np.dtype[Any], frame_shape: tuple[int, ...], n_frames: int, fill: Any) -> None:
@@ -66,6 +72,7 @@ class ShardWriter:
         self._spare = np.empty_like(self._chunk)
         self._index = np.empty((n_frames // CHUNK_FRAMES, 2), "<u8")
         self._file: NewFile | None = None
+        self.digest: int | None = None
 
     def begin(self, create: Callable[[], NewFile] | None) -> None:
         """Begin a shard.
@@ -79,18 +86,19 @@ class ShardWriter:
         self._create = create
         self._index[:] = ABSENT
         self._number = self._used = self._size = 0  # the chunk held, frames that it has, bytes written
+        self.digest = None
         self.mark()
 
     def mark(self) -> None:
         """Remember this place, for `rewind`."""
-        self._marked = self._number, self._used, self._size
+        self._marked = self._number, self._used, self._size, self.digest
         self._kept = False
 
     def rewind(self) -> None:
         """Forget all frames since the last mark."""
         if self._kept:
             self._chunk, self._spare, self._kept = self._spare, self._chunk, False
-        self._number, self._used, self._size = self._marked
+        self._number, self._used, self._size, self.digest = self._marked
         self._index[self._number :] = ABSENT
         if self._file is not None:
             self._file.cut(self._size)
@@ -100,10 +108,17 @@ class ShardWriter:
         number, first = divmod(begin, CHUNK_FRAMES)
         if number != self._number:
             self._write_chunk()
-            self._number, self._used = number, 0
+            self._number = number
         self._chunk[self._used : first] = self.fill
         self._used = first + stop - begin
-        return self._chunk[first : self._used]
+        self._rows = self._chunk[first : self._used]
+        return self._rows
+
+    def written(self) -> None:
+        """Take what the last `rows` hold now; a chunk that is full leaves."""
+        self.digest = google_crc32c.extend(self.digest or 0, self._rows.reshape(-1).view(np.uint8))
+        if self._used == CHUNK_FRAMES:
+            self._write_chunk()
 
     def write(self, begin: int, values: Array) -> None:
         """Frames from `begin` on, as many as there are."""
@@ -111,6 +126,7 @@ class ShardWriter:
         while at < stop:
             end = min(at - at % CHUNK_FRAMES + CHUNK_FRAMES, stop)
             self.rows(at, end)[...] = values[at - begin : end - begin]
+            self.written()
             at = end
 
     def finish(self) -> None:
@@ -132,18 +148,19 @@ class ShardWriter:
             self._file = None
 
     def _write_chunk(self) -> None:
-        if not self._used or self._create is None:
-            return
-        self._chunk[self._used :] = self.fill
-        data = blosc.compress(self._chunk, CNAME.encode(), CLEVEL, blosc.BITSHUFFLE)
-        with _telling_disk():
-            if self._file is None:
-                self._file = self._create()
-            self._file.write(data)
-        self._index[self._number] = self._size, len(data)
-        self._size += len(data)
-        if self._number == self._marked[0] and not self._kept:  # a rewind would want it back
-            self._chunk, self._spare, self._kept = self._spare, self._chunk, True
+        """Write the chunk held, if it holds anything, and begin the next."""
+        if self._used and self._create is not None:
+            self._chunk[self._used :] = self.fill
+            data = blosc.compress(self._chunk, CNAME.encode(), CLEVEL, blosc.BITSHUFFLE)
+            with _telling_disk():
+                if self._file is None:
+                    self._file = self._create()
+                self._file.write(data)
+            self._index[self._number] = self._size, len(data)
+            self._size += len(data)
+            if self._number == self._marked[0] and not self._kept:  # a rewind would want it back
+                self._chunk, self._spare, self._kept = self._spare, self._chunk, True
+        self._number, self._used = self._number + 1, 0
 
 
 @contextmanager

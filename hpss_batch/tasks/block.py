@@ -1,201 +1,168 @@
-"""What becomes of a block of frames? Masks, components and features, straight into a unit's shards.
+"""What becomes of a block of frames? Masks, components and features, straight into the rows of a unit's shards.
 
     spectrogram, magnitude ──► masks ──► components ──► magnitudes of components ──► features
                                  │           │                                          │
-                                 └───────────┴──── what the job wants, into shards ─────┘
+                                 └───────────┴── what the job wants, into `rows` ───────┘
 
-A feature that looks back (`Feature.before`) needs masks of some frames before the block: these are its *lead*, made
-again for each block, so that no state is kept from one block to the next and every cutting gives the same bits.
+`rows` has what each array that is wanted holds of the block, by name. What is made on the way lies in `Buffers`.
 """
 
 import threading
-from functools import lru_cache
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.hpss import masks
-from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError
-from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, fill_value, quantise
-from hpss_batch.store.shard import ShardWriter
+from hpss_batch.store.schema import COMPONENTS, MASKS, fill_value, quantise
+from hpss_batch.store.shard import Array, ShardWriter
+from hpss_batch.tasks.frames import window_memory
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
-from hpss_batch.tasks.windows import Window
 
 if TYPE_CHECKING:  # sparse matrices are for those who want features
-    from hpss_batch.dsp.filterbanks import FilterBanks
+    from hpss_batch.dsp.features import FrameFeatures
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
-Rows = dict[str, NDArray[Any]]
+Masks = tuple[Float32, Float32]
+Rows = Mapping[str, Array]
 
 
-class Bench:
-    """The arrays that a thread works with, allocated once: fresh memory costs more than arithmetic.
+class Buffers:
+    """The memory that a thread works in, allocated once: fresh memory costs more than arithmetic.
 
     Attributes
     ----------
-    windows : list of Window
-        Over the frames of each channel, with room for a block, its lead and halos.
-    shards : dict of (str, int) to ShardWriter
-        By array, features included, and channel.
-    axes : dict of str to ShardWriter
-        The coordinates along frames.
-    seconds : dict of str to float
-        Spent on each step of the unit under way; `fill` adds to "features" and "write".
+    windows : list of pairs of arrays
+        For each channel's window, with room for a block and its halo.
+    shards : list of dict of str to ShardWriter
+        For each channel, by array, features included. Each holds a chunk.
+    masks, components, magnitudes
+        Of a block: both masks; two components, where any is wanted; magnitudes by component, as features need them.
+    scratch : ndarray
+        For codes.
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        shape, self.recipe = recipe.shape, recipe
-        steps = ("read", "stft", "hpss", "features" if recipe.features is not None else None, "write")
-        self.seconds = dict.fromkeys(filter(None, steps), 0.0)
-        rows, channels = BLOCK_FRAMES + shape.before, range(recipe.n_channels)
-        self.windows = [Window(rows + 2 * recipe.hpss.halo, shape.n_bins) for _ in channels]
-
-        def shard(dtype: np.dtype[Any], sizes: tuple[int, ...], fill: Any) -> ShardWriter:
-            return ShardWriter(dtype, sizes, shape.unit_frames, fill)
-
-        self.shards = {
-            (name, channel): shard(shape.dtype(name), shape.sizes(name), fill_value(shape.dtype(name)))
-            for name in shape.names
-            for channel in channels
-        }
-        self.axes = {name: shard(dtype, (), fill) for name, (dtype, fill) in AXES.items()}
-        block = (rows, shape.n_bins)
-        self.masks = [np.empty(block, np.float32) for _ in MASKS]
+        shape, channels, self.recipe = recipe.shape, range(recipe.n_channels), recipe
+        self.windows = [window_memory(BLOCK_FRAMES + 2 * recipe.hpss.halo, shape.n_bins) for _ in channels]
+        dtypes = {name: shape.dtype(name) for name in shape.names}
+        self.shards = [
+            {
+                name: ShardWriter(dtype, shape.sizes(name), shape.unit_frames, fill_value(dtype))
+                for name, dtype in dtypes.items()
+            }
+            for _ in channels
+        ]
+        block = (BLOCK_FRAMES, shape.n_bins)
+        self.masks = np.empty(block, np.float32), np.empty(block, np.float32)
         self.scratch = np.empty(block, np.float32)
-        self.parts = dict[str, Float32]()
+        self.magnitudes = dict[str, Float32]()
         if recipe.features is not None:
             from hpss_batch.dsp.features import needed_components
 
-            self.parts = {name: np.empty(block, np.float32) for name in needed_components(recipe.features)}
-        wants_components = not set(COMPONENTS).isdisjoint(shape.arrays) or "residual" in self.parts
-        self.separates = wants_components or not set(MASKS).isdisjoint(shape.arrays) or bool(shape.features)
-        self.components = [np.empty(block, np.complex64) for _ in MASKS if wants_components]
+            needed = needed_components(recipe.features)
+            self.magnitudes = {name: np.empty(block, np.float32) for name in needed}
+        wanted = "residual" in self.magnitudes or not set(COMPONENTS).isdisjoint(shape.arrays)
+        self.components = [np.empty(block, np.complex64) for _ in MASKS if wanted]
 
-    def fill(
-        self,
-        channel: int,
-        spectrogram: Complex64,
-        magnitude: Float32,
-        span: tuple[int, int],
-        rows: tuple[int, int],
-        lead: int,
-    ) -> Rows:
-        """Fill frames of a channel's shards; they lie in one chunk.
-
-        Parameters
-        ----------
-        channel : int
-            The channel.
-        spectrogram, magnitude : ndarray, shape (frame, frequency)
-            The window.
-        span : tuple of int
-            The block's frames within it, from … to; the frames around them are halo.
-        rows : tuple of int
-            Where these lie in the unit.
-        lead : int
-            Frames before the block that features look back on: `Shape.before`, or as many as the track has.
-
-        Returns
-        -------
-        dict of str to ndarray
-            What each array has of the frames now.
-        """
-        started = perf_counter()
-        out = {name: self.shards[name, channel].rows(*rows) for name in self.recipe.shape.names}
-        self.seconds["write"] += perf_counter() - started
-        start, stop = span
-        for name, values in (("spectrogram", spectrogram), ("magnitude", magnitude)):
-            if name in out:
-                out[name][...] = values[start:stop]
-        if self.separates:
-            begin = start - lead
-            weights = self._masks(magnitude, begin, stop, out, lead)
-            residual = (
-                self._components(spectrogram[begin:stop], weights, out, lead) if self.components else None
-            )
-            if self.recipe.features is not None:
-                self._features(magnitude[begin:stop], weights, residual, out, lead)
-        return out
-
-    def abandon(self) -> None:
-        """Leave no trace of shards that were begun and not finished."""
-        for writer in (*self.shards.values(), *self.axes.values()):
-            writer.abandon()
-
-    def _masks(self, magnitude: Float32, begin: int, stop: int, out: Rows, lead: int) -> list[Float32]:
-        """Masks of frames `begin … stop`; the block's own into the shards."""
-        stored = [out.get(name) for name in MASKS]
-        weights = [
-            rows if rows is not None and rows.dtype.kind == "f" and not lead else scratch[: stop - begin]
-            for rows, scratch in zip(stored, self.masks, strict=True)
-        ]
-        masks(magnitude, self.recipe.hpss, start=begin, stop=stop, out=(weights[0], weights[1]))
-        for rows, weight in zip(stored, weights, strict=True):
-            if rows is not None and rows.dtype.kind != "f":
-                quantise(weight[lead:], rows, self.scratch[: stop - begin - lead])
-            elif rows is not None and lead:
-                rows[...] = weight[lead:]
-        return weights
-
-    def _components(self, whole: Complex64, weights: list[Float32], out: Rows, lead: int) -> Complex64 | None:
-        """Components into the shards; the residual is returned if features are of it."""
-        parts = [part[: len(whole)] for part in self.components]
-        for part, weight in zip(parts, weights, strict=True):
-            np.multiply(whole, weight, out=part)
-        for name, part in zip(COMPONENTS, parts, strict=False):
-            if name in out:
-                out[name][...] = part[lead:]
-        if "residual" not in out and "residual" not in self.parts:
-            return None
-        np.subtract(whole, parts[0], out=parts[0])
-        np.subtract(parts[0], parts[1], out=parts[0])
-        if "residual" in out:
-            out["residual"][...] = parts[0][lead:]
-        return parts[0]
-
-    def _features(
-        self, magnitude: Float32, weights: list[Float32], residual: Complex64 | None, out: Rows, lead: int
-    ) -> None:
-        """Features of the block's own frames into the shards."""
-        from hpss_batch.dsp.features import frame_features
-
-        features, stft = self.recipe.features, self.recipe.stft
-        assert features is not None
-        started = perf_counter()
-        parts = {name: part[: len(magnitude)] for name, part in self.parts.items()}
-        for name, weight in zip(COMPONENTS, weights, strict=False):
-            if name in parts:
-                np.multiply(magnitude, weight, out=parts[name])
-        if residual is not None and "residual" in parts:
-            np.abs(residual, out=parts["residual"])
-        banks = _banks(features, stft, self.recipe.shape.sample_rate)
-        with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
-            found = frame_features(parts, features, stft, banks, start=lead)
-        for name, values in found.items():
-            if not np.isfinite(values).all():
-                raise AudioError("is so loud that the energy of a frame is beyond float32: scale it down")
-            out[name][...] = values
-        self.seconds["features"] += perf_counter() - started
+    @property
+    def writers(self) -> list[ShardWriter]:
+        """Those of all channels."""
+        return [writer for shards in self.shards for writer in shards.values()]
 
 
-_benches = threading.local()
+_held = threading.local()
 
 
-def bench(recipe: Recipe) -> Bench:
-    """The bench of this thread; the same one as long as units are of the same recipe."""
-    held: Bench | None = getattr(_benches, "held", None)
+def buffers_for(recipe: Recipe) -> Buffers:
+    """The buffers of this thread; the same ones as long as units are of the same recipe."""
+    held: Buffers | None = getattr(_held, "buffers", None)
     if held is None or held.recipe != recipe:
-        _benches.held = None  # its memory is wanted for the next
-        _benches.held = held = Bench(recipe)
+        _held.buffers = None  # its memory is wanted for the next
+        _held.buffers = held = Buffers(recipe)
     return held
 
 
-@lru_cache(maxsize=2)
-def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "FilterBanks":
-    from hpss_batch.dsp.filterbanks import filter_banks
+def separate(
+    spectrogram: Complex64, magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, rows: Rows
+) -> dict[str, Float32]:
+    """Masks and components of a block, into rows.
 
-    return filter_banks(features, stft, sample_rate)
+    Parameters
+    ----------
+    spectrogram, magnitude : ndarray, shape (frame, frequency)
+        The window.
+    block : slice
+        The block's frames within it; those around are halo.
+    recipe, buffers, rows
+        What is wanted, where to work, where it goes.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (frame, frequency)
+        The magnitude of each component that features need; valid until the next block.
+    """
+    for name, values in (("spectrogram", spectrogram), ("magnitude", magnitude)):
+        if name in rows:
+            rows[name][...] = values[block]
+    if not recipe.separates:
+        return {}
+    weights = _masks(magnitude, block, recipe, buffers, rows)
+    residual = _components(spectrogram[block], weights, buffers, rows) if buffers.components else None
+    return _magnitudes(magnitude[block], weights, residual, buffers)
+
+
+def _masks(magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, rows: Rows) -> Masks:
+    """Masks of the block: computed where they are stored if that can be, else in buffers, and codes from there."""
+    stored, n = [rows.get(name) for name in MASKS], block.stop - block.start
+    first, second = (
+        own[:n] if row is None or row.dtype.kind == "u" else row
+        for row, own in zip(stored, buffers.masks, strict=True)
+    )
+    weights = masks(magnitude, recipe.hpss, start=block.start, stop=block.stop, out=(first, second))
+    for row, weight in zip(stored, weights, strict=True):
+        if row is not None and row is not weight:
+            quantise(weight, row, buffers.scratch[:n])
+    return weights
+
+
+def _components(spectrogram: Complex64, weights: Masks, buffers: Buffers, rows: Rows) -> Complex64 | None:
+    """Components into rows; the residual is returned where it is stored or features are of it."""
+    parts = [part[: len(spectrogram)] for part in buffers.components]
+    for name, part, weight in zip(COMPONENTS, parts, weights, strict=False):
+        np.multiply(spectrogram, weight, out=part)
+        if name in rows:
+            rows[name][...] = part
+    if "residual" not in rows and "residual" not in buffers.magnitudes:
+        return None
+    residual = np.subtract(spectrogram, parts[0], out=parts[0])
+    residual -= parts[1]
+    if "residual" in rows:
+        rows["residual"][...] = residual
+    return residual
+
+
+def _magnitudes(
+    magnitude: Float32, weights: Masks, residual: Complex64 | None, buffers: Buffers
+) -> dict[str, Float32]:
+    """Magnitudes of the components that features need."""
+    found = {name: part[: len(magnitude)] for name, part in buffers.magnitudes.items()}
+    for name, weight in zip(COMPONENTS, weights, strict=False):
+        if name in found:
+            np.multiply(magnitude, weight, out=found[name])
+    if residual is not None and "residual" in found:
+        np.abs(residual, out=found["residual"])
+    return found
+
+
+def describe(magnitudes: Mapping[str, Float32], features: "FrameFeatures", rows: Rows) -> None:
+    """Features of a block, into rows."""
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
+        found = features.of(magnitudes)
+    for name in found.keys() & rows.keys():
+        if not np.isfinite(found[name]).all():
+            raise AudioError("is so loud that the energy of a frame is beyond float32: scale it down")
+        rows[name][...] = found[name]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.dsp.params import FeatureParams, HpssParams, StftParams
 from hpss_batch.store.layout import Unit
-from hpss_batch.store.schema import AXES, Shape
+from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, Shape
 
 BLOCK_FRAMES = 256
 """Frames that pass through the cache together."""
@@ -49,9 +49,9 @@ class Recipe:
     features: FeatureParams | None = None
 
     @property
-    def reach(self) -> int:
-        """Frames that a frame's results depend on, on each side at most: HPSS's halo, and what features look back."""
-        return self.hpss.halo + self.shape.before
+    def separates(self) -> bool:
+        """Whether anything is wanted that needs masks."""
+        return bool(self.shape.features) or not {*MASKS, *COMPONENTS}.isdisjoint(self.shape.arrays)
 
     def axis_values(self, unit: Unit) -> dict[str, NDArray[Any]]:
         """What a unit's frames of the coordinates hold, by name; both follow from the layout."""

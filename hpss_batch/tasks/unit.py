@@ -2,37 +2,37 @@
 
 A unit's task is a pure function of the recipe, the unit, and the audio (or stored spectrograms) that it names. Frames
 pass through in blocks that stay in the processor's cache, so that what a task holds does not depend on how long units
-are:
+are. For each piece, each block of frames, and each channel:
 
-    for each piece
-      for each block:     read its samples and its halo's
-        for each channel: spectrogram → magnitude → masks → components → features, into chunks of shards (`block`)
-                          each chunk, once full, is compressed and written (`store.shard`)
-    when all shards are on disk, commit
+    read    the samples of the block and its halo                       `frames`, over `audio`
+    stft    of the frames that were not held yet                        `frames`, over `dsp.stft`
+    hpss    masks, components and features, into rows of shards         `block`, over `dsp.hpss`
+    write   chunks, compressed, as they get full                        `store.shard`
 
-A piece that cannot be read fails alone: its frames hold the fill value, its track gets a reason, and the unit's
-other tracks are done.
+When all shards are on disk, the unit is committed. A piece that cannot be read fails alone: its frames hold the fill
+value, its track gets a reason, and the unit's other tracks are done.
 """
 
-from collections.abc import Iterable, Mapping
-from functools import partial
-from time import perf_counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
-import google_crc32c
-import numpy as np
-
+from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.schema import AXES
-from hpss_batch.store.shard import shard_key
+from hpss_batch.store.shard import ShardWriter, shard_key
 from hpss_batch.store.storage import open_folder
-from hpss_batch.tasks.block import Bench, bench
-from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
+from hpss_batch.tasks.block import Buffers, buffers_for, describe, separate
+from hpss_batch.tasks.clock import Clock
+from hpss_batch.tasks.frames import AudioSource, Source, StoredSource, Window
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
-Digests = dict[str, list[int | None]]
+if TYPE_CHECKING:  # sparse matrices are for those who want features
+    from hpss_batch.dsp.features import FrameFeatures
+    from hpss_batch.dsp.filterbanks import FilterBanks
 
 
 def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> Commit:
@@ -67,121 +67,136 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
     Commit
         What to commit.
     """
-    work = _Work(recipe, unit, excluded)
+    buffers, folder, shape = buffers_for(recipe), open_folder(recipe.url), recipe.shape
+    outcomes = dict[int, Outcome]()
+    pieces = {name: [list[int | None]() for _ in buffers.shards] for name in shape.names}
+    clock = Clock("read", "stft", "hpss", *(["features"] if recipe.features else []), "write")
     try:
-        work.do(write=write)
+        for channel, shards in enumerate(buffers.shards):
+            for name, shard in shards.items():
+                key = shard_key(unit.number, channel, len(shape.dims(name)))
+                shard.begin(partial(folder.begin, f"{GROUP}/{name}/{key}") if write else None)
+        for piece in unit.pieces:
+            for shard in buffers.writers:
+                shard.mark()
+            outcomes[piece.index] = excluded.get(piece.index) or _outcome(recipe, piece, buffers, clock)
+            for name, channels in pieces.items():
+                for found, shards in zip(channels, buffers.shards, strict=True):
+                    found.append(shards[name].digest)
+        if write:
+            clock.step("write")
+            for shard in buffers.writers:
+                shard.finish()
+            write_axes(recipe, unit, AXES)
+            clock.step(None)
     finally:
-        work.bench.abandon()
-    return work.commit()
+        for shard in buffers.writers:
+            shard.abandon()
+    digests = {name: [shards[name].digest for shards in buffers.shards] for name in shape.names}
+    return Commit(unit.number, outcomes, digests, pieces, versions(), clock.seconds)
 
 
-def write_axes(bench: Bench, unit: Unit, names: Iterable[str]) -> None:
+def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
     """Write a unit's frames of coordinates; when it returns, they are on disk."""
-    folder, values = open_folder(bench.recipe.url), bench.recipe.axis_values(unit)
+    folder, values = open_folder(recipe.url), recipe.axis_values(unit)
     for name in names:
-        writer = bench.axes[name]
+        dtype, fill = AXES[name]
+        writer = ShardWriter(dtype, (), recipe.shape.unit_frames, fill)
         writer.begin(partial(folder.begin, f"{GROUP}/{name}/{shard_key(unit.number, None, 0)}"))
         for piece in unit.pieces:
             writer.write(piece.offset, values[name][piece.offset : piece.offset + piece.n_frames])
         writer.finish()
 
 
-class _Work:
-    """A unit under way."""
+def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
+    """Do a piece; if that fails, only its track does, and the shards are as if it had not been there."""
+    try:
+        return _pass_through(recipe, piece, buffers, clock)
+    except (MemoryError, StoreError):
+        raise
+    except Exception as error:
+        for shard in buffers.writers:
+            shard.rewind()
+        return Outcome("failed", reason(error))
+    finally:
+        clock.step(None)
 
-    def __init__(self, recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> None:
-        self.recipe, self.unit, self.outcomes = recipe, unit, dict(excluded)
-        self.bench = bench(recipe)
-        self.digests: Digests = {name: [None] * recipe.n_channels for name in recipe.shape.names}
-        self.seconds = self.bench.seconds
-        self.seconds |= dict.fromkeys(self.seconds, 0.0)
 
-    def do(self, *, write: bool) -> None:
-        """Separate all pieces, and write if asked."""
-        folder, number, shape = open_folder(self.recipe.url), self.unit.number, self.recipe.shape
-        for (name, channel), shard in self.bench.shards.items():
-            key = shard_key(number, channel, len(shape.dims(name)))
-            shard.begin(partial(folder.begin, f"{GROUP}/{name}/{key}") if write else None)
-        for piece in self.unit.pieces:
-            if piece.index not in self.outcomes:
-                self.outcomes[piece.index] = self._separate_or_fail(piece)
-        if write:
-            started = perf_counter()
-            for shard in self.bench.shards.values():
-                shard.finish()
-            write_axes(self.bench, self.unit, AXES)
-            self.seconds["write"] += perf_counter() - started
+def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
+    """Take a piece's frames from its source into the shards, block by block; see the module."""
+    clock.step("read")
+    source, halo = _open(recipe, piece), recipe.hpss.halo
+    channels = range(source.n_channels)
+    windows = [Window(buffers.windows[channel], partial(source.frames, channel)) for channel in channels]
+    features = _features(recipe, source.n_channels, clock)
+    for first, stop in _blocks(piece, features[0].lookback if features else 0):
+        clock.step("read")
+        begin = max(first - halo, 0)
+        end = source.hold(begin, min(stop + halo, piece.track.n_frames))
+        stop = min(stop, end)
+        if stop <= first:
+            break
+        at = piece.offset + first - piece.first
+        for channel in channels:
+            clock.step("stft")
+            window = windows[channel].move(begin, end)
+            clock.step("write")  # frames before the piece are looked back on, and go nowhere
+            shards = buffers.shards[channel] if first >= piece.first else {}
+            rows = {name: shard.rows(at, at + stop - first) for name, shard in shards.items()}
+            clock.step("hpss")
+            magnitudes = separate(*window, slice(first - begin, stop - begin), recipe, buffers, rows)
+            if features:
+                clock.step("features")
+                describe(magnitudes, features[channel], rows)
+            clock.step("write")
+            for shard in shards.values():
+                shard.written()
+    source.check()
+    return Outcome("done", n_samples=source.n_samples)
 
-    def _separate_or_fail(self, piece: Piece) -> Outcome:
-        """Separate a piece; if that fails, only its track does, and the shards are as if it had not been there."""
-        digests = {name: [*channels] for name, channels in self.digests.items()}
-        for shard in self.bench.shards.values():
-            shard.mark()
-        try:
-            return self._separate(piece)
-        except (MemoryError, StoreError):
-            raise
-        except Exception as error:
-            self.digests = digests
-            for shard in self.bench.shards.values():
-                shard.rewind()
-            return Outcome("failed", reason(error))
 
-    def _separate(self, piece: Piece) -> Outcome:
-        """Pass a piece's frames through in blocks, into the shards."""
-        source, halo, shape = self._open(piece), self.recipe.hpss.halo, self.recipe.shape
-        for window, channel in zip(self.bench.windows, range(source.n_channels), strict=False):
-            window.start(partial(source.frames, channel))
-        first = piece.first
-        while first < piece.stop:
-            at = piece.offset + first - piece.first
-            lead = min(first, shape.before)
-            begin, stop = (
-                max(first - lead - halo, 0),
-                min(first + BLOCK_FRAMES - at % BLOCK_FRAMES, piece.stop),
-            )
-            end = source.hold(begin, min(stop + halo, piece.track.n_frames))
-            stop = min(stop, end)
-            if stop <= first:
-                break
-            for channel in range(source.n_channels):
-                self._block(channel, begin, end, (first - begin, stop - begin), (at, at + stop - first), lead)
-            first = stop
-        source.check()
-        self.seconds["read"] += source.reading
-        return Outcome("done", n_samples=source.n_samples)
+def _blocks(piece: Piece, lookback: int) -> Iterator[tuple[int, int]]:
+    """Frames of a track, from … to, that pass together: a piece's, after those before it that features look back on."""
+    first = max(piece.first - lookback, 0)
+    while first < piece.stop:
+        at = piece.offset + first - piece.first
+        stop = min(
+            first + BLOCK_FRAMES - at % BLOCK_FRAMES, piece.first if first < piece.first else piece.stop
+        )
+        yield first, stop
+        first = stop
 
-    def _open(self, piece: Piece) -> Source:
-        recipe = self.recipe
-        if recipe.source is not None:
-            n_channels = piece.track.n_channels(recipe.channels)
-            return StoredSource(piece, recipe.stft, recipe.source, recipe.generation, n_channels)
-        source = AudioSource(piece, recipe.reach, recipe.stft, recipe.shape.sample_rate, recipe.channels)
-        if source.n_channels > recipe.n_channels:
-            raise AudioError(
-                f"has {source.n_channels} channels, more than its header had when it was listed; "
-                "run again to list it as it is now"
-            )
-        return source
 
-    def _block(
-        self, channel: int, begin: int, end: int, span: tuple[int, int], rows: tuple[int, int], lead: int
-    ) -> None:
-        """One block of one channel; frames `begin … end` of the track are its window, of which `span` is its own."""
-        started = perf_counter()
-        spectrogram, magnitude = self.bench.windows[channel].move(begin, end)
-        moved, before = perf_counter(), sum(self.seconds.values())
-        for name, values in self.bench.fill(channel, spectrogram, magnitude, span, rows, lead).items():
-            digests = self.digests[name]
-            digests[channel] = google_crc32c.extend(digests[channel] or 0, values.reshape(-1).view(np.uint8))
-        self.seconds["hpss"] += perf_counter() - moved - (sum(self.seconds.values()) - before)
-        self.seconds["stft"] += moved - started
+def _open(recipe: Recipe, piece: Piece) -> Source:
+    track = piece.track
+    if recipe.source is not None:
+        n_channels = track.n_channels(recipe.channels)
+        return StoredSource(track, recipe.stft, recipe.source, recipe.generation, n_channels)
+    source = AudioSource(track, recipe.stft, recipe.shape.sample_rate, recipe.channels)
+    if source.n_channels > recipe.n_channels:
+        raise AudioError(
+            f"has {source.n_channels} channels, more than its header had when it was listed; "
+            "run again to list it as it is now"
+        )
+    return source
 
-    def commit(self) -> Commit:
-        """What became of the unit."""
-        outcomes = {piece.index: self.outcomes[piece.index] for piece in self.unit.pieces}
-        seconds = {step: round(value, 4) for step, value in self.seconds.items()}
-        return Commit(self.unit.number, outcomes, self.digests, versions(), seconds)
+
+def _features(recipe: Recipe, n_channels: int, clock: Clock) -> "list[FrameFeatures]":
+    """Features of a piece, for each channel; an empty list where none are wanted."""
+    if recipe.features is None:
+        return []
+    clock.step("features")  # filter banks are made once, but that takes a while
+    from hpss_batch.dsp.features import FrameFeatures
+
+    banks = _banks(recipe.features, recipe.stft, recipe.shape.sample_rate)
+    return [FrameFeatures(recipe.features, recipe.stft, banks) for _ in range(n_channels)]
+
+
+@lru_cache(maxsize=2)
+def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "FilterBanks":
+    from hpss_batch.dsp.filterbanks import filter_banks
+
+    return filter_banks(features, stft, sample_rate)
 
 
 def reason(error: Exception) -> str:

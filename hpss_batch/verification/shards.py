@@ -29,8 +29,8 @@ class Reading:
     ----------
     digest : int or None
         Over the pieces' frames; None where there are none.
-    pieces : dict of int to int
-        The same for each piece alone, by row.
+    pieces : dict of int to int or None
+        By row, the commit's digest before a piece, gone on with what the shard holds of it.
     gone : set of int
         Rows of tracks some of whose frames hold nothing.
     unreadable : dict of int to str
@@ -44,7 +44,7 @@ class Reading:
     """
 
     digest: int | None = None
-    pieces: dict[int, int] = field(default_factory=dict)
+    pieces: dict[int, int | None] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     unreadable: dict[int, str] = field(default_factory=dict)
     broken: str = ""
@@ -71,7 +71,7 @@ def read_shard(
     unit, channel
         Which shard.
     commit : Commit
-        What became of the unit's tracks.
+        What became of the unit's tracks, and digests to go on from.
     lengths : mapping of int to int
         True number of frames of tracks, by row, where any commit has it.
     """
@@ -86,10 +86,12 @@ def read_shard(
             _held(array, start, channel, piece) if length is None else min(length, piece.stop) - piece.first
         )
         spans.append((piece.index, piece.offset, piece.offset + max(held, 0)))
-    reading = Reading()
+    tracks = commit.by_track(array.basename, channel)
+    reading = Reading(pieces={index: before for index, (before, _) in tracks.items()})
     for begin in range(0, frames, READ_FRAMES):
         for first, stop, values in _values(array, start, channel, begin, min(begin + READ_FRAMES, frames)):
-            inside = [(index, max(a, first), min(b, stop)) for index, a, b in spans if a < stop and b > first]
+            within = ((index, max(a, first), min(b, stop)) for index, a, b in spans)
+            inside = [(index, a, b) for index, a, b in within if a < b]
             if isinstance(values, str):
                 reading.broken = values
                 reading.unreadable |= {index: values for index, _, _ in inside}
@@ -110,7 +112,7 @@ def _take(
         gap[rows] = False
         block = np.ascontiguousarray(values[rows]).reshape(-1).view(np.uint8)
         reading.digest = google_crc32c.extend(reading.digest or 0, block)
-        reading.pieces[index] = google_crc32c.extend(reading.pieces.get(index, 0), block)
+        reading.pieces[index] = google_crc32c.extend(reading.pieces.get(index) or 0, block)
         if empty[rows].any():
             reading.gone.add(index)
     between = values.reshape(len(values), -1)[gap]

@@ -1,11 +1,12 @@
 """Is what a unit's shards hold what was committed, and does the source still give it?
 
-A unit is checked in up to four steps, each of which needs more than the one before:
+A unit is checked in up to three steps, each of which needs more than the one before:
 
-1. Read the shards that the commit has digests of, and compare; `time` and `track_index` follow from the layout.
-2. Recompute: the unit is done again from its source, writing nothing. That gives the commit's digests, or not.
-3. Narrow down, only where 1 or 2 found a difference: piece by piece, so that the tracks that it touches are known.
-4. Heal, if asked: where 2 gave the committed digests, the unit is written again, to the same bits, and read again.
+1. Read the shards that the commit has digests of, and compare; `time` and `track_index` follow from the layout. The
+   tracks that a difference touches are known where the commit has digests of each.
+2. Recompute: the unit is done again from its source, writing nothing. That gives the commit's digests, or not. Where
+   there is a difference, the shards are read once more, to compare each track with what the source gives of it.
+3. Heal, if asked: where 2 gave the committed digests, the unit is written again, to the same bits, and read again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,6 @@ from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.shard import shard_key
-from hpss_batch.tasks.block import bench
 from hpss_batch.tasks.spec import Recipe
 from hpss_batch.tasks.unit import separate_unit, write_axes
 from hpss_batch.verification.findings import Finding, UnitCheck
@@ -49,7 +49,7 @@ class UnitTask:
     superseded : frozenset of int
         Rows of tracks that were placed again since, most often because their file is another one now.
     recompute, heal : bool
-        Whether to go on to steps 2 and 4.
+        Whether to go on to steps 2 and 3.
     """
 
     recipe: Recipe
@@ -79,7 +79,7 @@ def check_unit(task: UnitTask) -> UnitCheck:
     proof = None
     damaged = any(finding.remedy == "source" for finding in findings)
     if task.recompute or (task.heal and damaged):
-        proof = _prove(task, readings, narrow=damaged)
+        proof = _prove(task, narrow=damaged)
         findings = [_with_proof(task, finding, proof) for finding in findings]
         findings += [] if damaged else proof.reasons
     if task.heal and any(finding.remedy for finding in findings):
@@ -91,6 +91,14 @@ def check_unit(task: UnitTask) -> UnitCheck:
 
 def _examine(task: UnitTask) -> tuple[Readings, list[Finding]]:
     """Step 1."""
+    readings = _read(task, task.commit)
+    with zarr_settings():
+        axes = [*_axis_findings(task, RunDirectory(task.recipe.url).group())]
+    return readings, [*_values_findings(task, readings), *_strays(task), *axes]
+
+
+def _read(task: UnitTask, commit: Commit) -> Readings:
+    """What the unit's shards hold, with digests of tracks that go on from a commit's."""
     group, readings = RunDirectory(task.recipe.url).group(), Readings()
     with zarr_settings():
         for name, digests in task.commit.digests.items():
@@ -100,9 +108,9 @@ def _examine(task: UnitTask) -> tuple[Readings, list[Finding]]:
                     readings[name, channel] = (
                         Reading(broken="the array is missing")
                         if array is None
-                        else read_shard(array, task.recipe, task.unit, channel, task.commit, task.lengths)
+                        else read_shard(array, task.recipe, task.unit, channel, commit, task.lengths)
                     )
-        return readings, [*_values_findings(task, readings), *_strays(task), *_axis_findings(task, group)]
+    return readings
 
 
 def _values_findings(task: UnitTask, readings: Readings) -> Iterator[Finding]:
@@ -112,7 +120,7 @@ def _values_findings(task: UnitTask, readings: Readings) -> Iterator[Finding]:
         shard, wanted = task.shard(name, channel), task.commit.digests[name][channel]
         if reading.digest == wanted and not reading.noise and not reading.broken:
             continue
-        touched: Iterable[int] = [piece.index for piece in task.unit.pieces]
+        touched: Iterable[int] = _differing(task.commit, name, channel, reading) or task.commit.tracks
         means = "these frames hold other numbers than the run computed"
         if (name, channel) not in task.present:
             what, means = f"{shard} is missing", "all of its frames read as gaps"
@@ -130,6 +138,12 @@ def _values_findings(task: UnitTask, readings: Readings) -> Iterator[Finding]:
         tracks = tuple(task.names[index] for index in touched if index not in task.excluded)
         cure = "--heal computes the unit again, and writes it where that gives the committed bits"
         yield Finding("wrong", what, means, cure, number, name, channel, tracks, "source")
+
+
+def _differing(commit: Commit, name: str, channel: int, reading: Reading) -> list[int]:
+    """Rows of the tracks that a shard holds otherwise than a commit; empty where it does not have their digests."""
+    tracks = commit.by_track(name, channel)
+    return [index for index, (_, digest) in tracks.items() if digest != reading.pieces.get(index)]
 
 
 def _strays(task: UnitTask) -> Iterator[Finding]:
@@ -172,30 +186,23 @@ class _Proof:
     differing: dict[tuple[str, int], list[int]] = field(default_factory=dict)
 
 
-def _prove(task: UnitTask, readings: Readings, *, narrow: bool) -> _Proof:
-    """Steps 2 and 3."""
+def _prove(task: UnitTask, *, narrow: bool) -> _Proof:
+    """Step 2."""
     again = separate_unit(task.recipe, task.unit, task.excluded, write=False)
     same = _digests(again) == _digests(task.commit)
     if same and not narrow:
         return _Proof(True)
-    differing, unread = dict[tuple[str, int], list[int]](), dict[int, str]()
-    for piece in task.unit.pieces:
-        if piece.index in task.excluded:
-            continue
-        unit = Unit(task.unit.number, (piece,))
-        alone = again if len(task.unit.pieces) == 1 else separate_unit(task.recipe, unit, {}, write=False)
-        outcome = alone.tracks[piece.index]
-        if outcome.status != "done":
-            unread[piece.index] = outcome.error or ""
-            continue
-        computed = _digests(alone)
-        for (name, channel), reading in readings.items():
-            if computed.get(name, {}).get(channel) != reading.pieces.get(piece.index):
-                differing.setdefault((name, channel), []).append(piece.index)
+    failed = {index: o.error or "" for index, o in again.tracks.items() if o.status != "done"}
+    differing = {
+        at: [index for index in _differing(again, *at, reading) if index not in failed]
+        for at, reading in _read(task, replace(task.commit, pieces=again.pieces)).items()
+    }
+    if same:
+        return _Proof(True, [], differing)
     other = dict.fromkeys(index for rows in differing.values() for index in rows)
     counts = [index for index in other if index not in task.superseded]
-    unread = {index: reason for index, reason in unread.items() if index not in task.superseded}
-    return _Proof(same, [] if same else [*_reasons(task, unread, counts)], differing)
+    unread = {i: reason for i, reason in failed.items() if i not in {*task.excluded, *task.superseded}}
+    return _Proof(False, [*_reasons(task, unread, counts)], differing)
 
 
 def _digests(commit: Commit) -> dict[str, dict[int, int]]:
@@ -256,7 +263,7 @@ def _with_proof(task: UnitTask, finding: Finding, proof: _Proof) -> Finding:
 
 
 def _healed(task: UnitTask, findings: list[Finding], proof: _Proof | None) -> list[Finding]:
-    """Step 4: do what the remedies say, look again, and mark what is sound now."""
+    """Step 3: do what the remedies say, look again, and mark what is sound now."""
     recipe, unit = task.recipe, task.unit
     folder = RunDirectory(recipe.url).folder
     if proof is not None and proof.same and any(f.remedy == "source" for f in findings):
@@ -264,7 +271,7 @@ def _healed(task: UnitTask, findings: list[Finding], proof: _Proof | None) -> li
     removed = set[tuple[str, int]]()
     for finding in findings:
         if finding.remedy == "layout" and finding.array is not None:
-            write_axes(bench(recipe), unit, [finding.array])
+            write_axes(recipe, unit, [finding.array])
         elif finding.remedy == "delete" and finding.array is not None and finding.channel is not None:
             folder.delete(task.shard(finding.array, finding.channel))
             removed.add((finding.array, finding.channel))

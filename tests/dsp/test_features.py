@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpss_batch.dsp.features import (
-    frame_features,
+    FrameFeatures,
     list_features,
     needed_components,
     onset_strength,
@@ -21,6 +21,11 @@ RATE = 22050
 STFT = StftParams(1024, 256)
 PARAMS = FeatureParams(kinds=KINDS, components=COMPONENTS, n_mels=40, fmin=20.0, fmax=10_000.0)
 BANKS = filter_banks(PARAMS, STFT, RATE)
+
+
+def frame_features(parts, params=PARAMS):
+    """Features of a whole track."""
+    return FrameFeatures(params, STFT, BANKS).of(parts)
 
 
 def magnitudes(n_frames=150, stft=STFT, seed=0):
@@ -37,7 +42,7 @@ def magnitudes(n_frames=150, stft=STFT, seed=0):
 
 def test_each_is_librosas():
     parts = magnitudes()
-    found = frame_features(parts, PARAMS, STFT, BANKS)
+    found = frame_features(parts)
     mels = {
         part: librosa.feature.melspectrogram(
             S=values.T**2, sr=RATE, n_fft=1024, n_mels=40, fmin=20.0, fmax=10_000.0
@@ -76,17 +81,20 @@ def test_onsets_are_librosas_for_other_frames(stft):
 @settings(deadline=None)
 @given(st.integers(0, 150), st.data())
 def test_any_cutting_gives_the_same_bits(n_frames, data):
+    """From any frame on, once those that are looked back on have passed, in blocks of any size."""
     parts = magnitudes(n_frames)
-    whole = frame_features(parts, PARAMS, STFT, BANKS)
-    halo = max(feature.before for feature in list_features(PARAMS, STFT))
+    whole = frame_features(parts)
+    passing = FrameFeatures(PARAMS, STFT, BANKS)
     start = data.draw(st.integers(0, n_frames))
-    stop = data.draw(st.integers(start, n_frames))
-    begin = data.draw(st.integers(0, max(0, start - halo)))
-    end = data.draw(st.integers(stop, n_frames))
-    held = {part: values[begin:end] for part, values in parts.items()}
-    found = frame_features(held, PARAMS, STFT, BANKS, start=start - begin, stop=stop - begin)
-    for name, values in whole.items():
-        np.testing.assert_array_equal(found[name], values[start:stop], err_msg=name)
+    at = data.draw(st.integers(0, max(0, start - passing.lookback)))
+    while at < n_frames:
+        stop = data.draw(st.integers(at, n_frames))
+        found = passing.of({part: values[at:stop] for part, values in parts.items()})
+        for name, values in whole.items():
+            np.testing.assert_array_equal(
+                found[name][max(start - at, 0) :], values[max(start, at) : stop], name
+            )
+        at = stop if stop > at else n_frames
 
 
 @settings(deadline=None, max_examples=40)
@@ -96,11 +104,11 @@ def test_any_cutting_gives_the_same_bits(n_frames, data):
 )
 def test_what_else_is_asked_for_changes_no_bit(kinds, components):
     parts = magnitudes(40)
-    whole = frame_features(parts, PARAMS, STFT, BANKS)
+    whole = frame_features(parts)
     params = FeatureParams(kinds=kinds, components=components, n_mels=40, fmin=20.0, fmax=10_000.0)
     needed = {part: parts[part] for part in needed_components(params)}
-    found = frame_features(needed, params, STFT, BANKS)
-    listed = list_features(params, STFT)
+    found = frame_features(needed, params)
+    listed = list_features(params)
     assert list(found) == [feature.name for feature in listed]
     for feature in listed:
         assert found[feature.name].shape == (40, *feature.shape)
@@ -111,22 +119,21 @@ def test_what_else_is_asked_for_changes_no_bit(kinds, components):
 
 def test_memory_order_changes_no_bit():
     parts = magnitudes()
-    whole = frame_features(parts, PARAMS, STFT, BANKS)
+    whole = frame_features(parts)
     turned = {part: np.asfortranarray(values) for part, values in parts.items()}
-    for name, values in frame_features(turned, PARAMS, STFT, BANKS).items():
+    for name, values in frame_features(turned).items():
         np.testing.assert_array_equal(values, whole[name])
 
 
-def test_onsets_declare_their_halo():
-    assert {feature.name: feature.before for feature in list_features(PARAMS, STFT) if feature.before} == {
-        "onset": 3
-    }
-    assert max(feature.before for feature in list_features(PARAMS, StftParams(center=False))) == 1
+def test_only_onsets_look_back():
+    assert FrameFeatures(PARAMS, STFT, BANKS).lookback == 3
+    assert FrameFeatures(PARAMS, StftParams(center=False), BANKS).lookback == 1
+    assert FrameFeatures(FeatureParams(kinds=("mel", "rms")), STFT, BANKS).lookback == 0
 
 
 def test_silence():
     parts = {part: np.zeros((5, STFT.n_bins), np.float32) for part in COMPONENTS}
-    found = frame_features(parts, PARAMS, STFT, BANKS)
+    found = frame_features(parts)
     assert (found["harmonic_ratio"] == 0.5).all()
     np.testing.assert_allclose(found["log_mel_harmonic"], -100, rtol=1e-6)
     assert not any(found[name].any() for name in ("chroma_harmonic", "onset", "rms_harmonic", "mel_residual"))
@@ -134,7 +141,7 @@ def test_silence():
 
 def test_a_missing_component_is_named():
     with pytest.raises(ParameterError, match="harmonic, percussive is missing"):
-        frame_features({"residual": np.zeros((3, STFT.n_bins), np.float32)}, PARAMS, STFT, BANKS)
+        frame_features({"residual": np.zeros((3, STFT.n_bins), np.float32)})
 
 
 def test_summaries_are_of_each_band_alone():

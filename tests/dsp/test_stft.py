@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.dsp.stft import StftParams, context, stft, stft_frames
+from hpss_batch.dsp.stft import StftParams, context, padded, stft, stft_frames
 from hpss_batch.errors import ParameterError
 
 MODES = ["constant", "edge", "reflect", "symmetric"]
@@ -141,3 +141,50 @@ def test_frames_that_the_track_does_not_have_are_refused():
         stft_frames(noise(100), 0, None, 0, 8, params)
     with pytest.raises(ParameterError, match="0 <= first <= stop"):
         stft_frames(noise(100), 0, 100, -1, 3, params)
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(-70, 60),
+    st.integers(0, 60),
+    st.sampled_from(MODES),
+)
+def test_padding_is_numpys(n_samples, start, length, mode):
+    track = np.arange(1, n_samples + 1, dtype=np.float32)
+    whole = np.pad(track, 130, mode=mode)
+    found = padded(track, 0, n_samples, start, start + length, mode)
+    np.testing.assert_array_equal(found, whole[130 + start : 130 + start + length])
+
+
+def test_what_is_held_is_not_copied():
+    held = np.arange(10, dtype=np.float32)
+    assert np.shares_memory(padded(held, 100, None, 102, 108, "reflect"), held)
+
+
+def test_samples_that_are_not_held_are_named():
+    with pytest.raises(ParameterError, match="samples 95 to 105 are needed, but 100 to 110 are held"):
+        padded(np.zeros(10, np.float32), 100, None, 95, 105, "constant")
+
+
+@given(
+    st.builds(
+        StftParams,
+        n_fft=st.integers(2, 70),
+        hop_length=st.integers(1, 90),
+        center=st.booleans(),
+        window=st.just("boxcar"),
+        pad_mode=st.sampled_from(MODES),
+    ),
+    st.integers(1, 300),
+    st.data(),
+)
+def test_context_is_enough_for_any_run_of_frames(params, n_samples, data):
+    n_frames = params.n_frames(n_samples)
+    first = data.draw(st.integers(0, n_frames))
+    stop = data.draw(st.integers(first, n_frames))
+    start, end = params.sample_span(first, stop)
+    low, high = max(0, start - context(params)), max(0, min(n_samples, end + context(params)))
+    track = np.arange(1, n_samples + 1, dtype=np.float32)
+    whole = np.pad(track, params.pad, mode=params.pad_mode)
+    found = padded(track[low:high], low, n_samples, start, end, params.pad_mode)
+    np.testing.assert_array_equal(found, whole[start + params.pad : end + params.pad])

@@ -30,9 +30,11 @@ def test_records_survive_the_way_to_disk_and_back(tmp_path: Path) -> None:
         3,
         {7: Outcome("failed", "no", None), 8: Outcome("done", None, 5)},
         {"m": [1, None]},
+        {"m": [[5, 1], [None, None]]},
         {"n": "2"},
         {"s": 0.5},
     )
+    assert commit.by_track("m", 0) == {7: (None, 5), 8: (5, 1)}
     assert directory.folder.create(commit.name, commit.encode())
     assert directory.committed() == {3}
     assert directory.commits() == {3: commit}

@@ -139,6 +139,7 @@ def test_frames_that_were_taken_back_leave_no_trace(
         failing.mark()
         for begin, end in blocks(at, at + round((stop - at) * min(fate, 1)), size):
             failing.rows(begin, end)[...] = values[begin - at : end - at]
+            failing.written()
         if fate < 1:
             failing.rewind()
         else:
@@ -147,6 +148,7 @@ def test_frames_that_were_taken_back_leave_no_trace(
     honest.finish()
     failing.finish()
     assert files[0].data == files[1].data
+    assert honest.digest == failing.digest
     assert files[0].is_finished == files[1].is_finished == bool(files[0].data)
 
 

@@ -152,19 +152,48 @@ def test_damaged_shards_are_found_named_and_healed(
     assert verify(out, sample=0).findings == ()
 
 
-def test_values_that_decode_but_differ_are_pinned_to_their_track(out: Path) -> None:
+def test_values_that_decode_but_differ_are_pinned_to_their_track(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without computing anything where the commit has digests of each track; commits of earlier versions have none."""
     tracks = open_corpus(out).tracks.to_pandas()
     row = tracks.loc["short too.wav"]
     unit = int(row.frame_start) // FRAMES
     array = zarr.open_group(out / "corpus.zarr", mode="r+")["percussive_mask"]
     frame = int(row.frame_start) + 3
     array[0, frame, 5] = array[0, frame, 5] / 2 + 0.1
-    found = verify(out, sample=0).open
-    assert [finding.place for finding in found] == [f"unit {unit}, percussive_mask, channel 0"]
-    assert set(found[0].tracks) >= {"short too.wav"}
-    assert len(found[0].tracks) > 1
+    with monkeypatch.context() as nothing_is_computed:
+        nothing_is_computed.setattr("hpss_batch.verification.units.separate_unit", None)
+        found = verify(out, sample=0).open
+        assert [finding.place for finding in found] == [f"unit {unit}, percussive_mask, channel 0"]
+        assert found[0].tracks == ("short too.wav",)
+        commit = out / "commits" / f"{unit:08d}.json"
+        record = json.loads(commit.read_text())
+        del record["pieces"]
+        commit.write_text(json.dumps(record))
+        found = verify(out, sample=0).open
+        assert set(found[0].tracks) >= {"short too.wav"}
+        assert len(found[0].tracks) > 1
     narrowed = verify(out, sample=None).open
     assert [finding.tracks for finding in narrowed] == [("short too.wav",)]
+
+
+def test_damage_is_told_from_what_lies_behind_it(tmp_path: Path) -> None:
+    """Digests go on from track to track, and yet those behind a damaged one are sound, or behind one that failed."""
+    (tmp_path / "music").mkdir()
+    for number in range(5):
+        samples = music(0.3, 22050, seed=number)
+        samples[3000] = np.nan if number == 1 else 0
+        sf.write(tmp_path / "music" / f"{number}.wav", samples, 22050, subtype="FLOAT")
+    assert run(Job.parse(settings(tmp_path / "music", tmp_path / "out"))).exit_status == 1
+    array = zarr.open_group(tmp_path / "out" / "corpus.zarr", mode="r+")["harmonic_mask"]
+    tracks = open_corpus(tmp_path / "out").tracks.to_pandas()
+    for name in ("0.wav", "3.wav"):
+        array[0, int(tracks.loc[name].frame_start), 5] = 2
+    found = verify(tmp_path / "out", sample=0).open
+    assert [(finding.place, finding.tracks) for finding in found] == [
+        ("unit 0, harmonic_mask, channel 0", ("0.wav", "3.wav"))
+    ]
 
 
 def test_values_in_gaps_and_in_absent_channels_are_found_and_removed(out: Path) -> None:

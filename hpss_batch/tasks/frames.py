@@ -1,26 +1,26 @@
-"""Where do the frames of a piece come from: from audio, or from spectrograms that are stored already?
+"""Which frames of a track does a task hold while it moves along it, and where do they come from?
 
-Either source is opened for one piece and moves forward along it, holding what the next frames need and no more:
+A task moves forward, block by block, and holds what the next frames need and no more:
 
-    hold      have frames `first … stop` of all channels at hand, or say where the track ends before
-    frames    frames that are at hand, of one channel
+    samples                 |------------held------------|        `Samples`: read once, in order
+    spectrogram, magnitude     |halo|----block----|halo|          `Window`: computed once, what overlaps is moved
 
-Both give the same bits, so that what is computed from them does not depend on which it was.
+Frames come from audio, or from spectrograms that are stored already. Either gives the same bits, so that what is
+computed from them does not depend on which it was; see `Source`.
 """
 
 import threading
+from collections.abc import Callable
 from functools import lru_cache
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.dsp.stft import StftParams, context
+from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError
-from hpss_batch.store.layout import CHUNK_FRAMES, Piece, Placed
-from hpss_batch.tasks.windows import Samples
+from hpss_batch.store.layout import CHUNK_FRAMES, Placed
 
 if TYPE_CHECKING:  # whoever reads audio needs no zarr
     import zarr
@@ -31,19 +31,106 @@ Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 
 
+class Samples:
+    """A recording's samples, of which those that are still needed are held.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    stft : StftParams
+        How frames are cut.
+
+    Attributes
+    ----------
+    start, stop : int
+        The samples that are held.
+    n_samples : int or None
+        The true length, once the end of decoding has been met.
+    """
+
+    def __init__(self, recording: Recording, stft: StftParams) -> None:
+        self.recording, self.stft = recording, stft
+        self.start = self.stop = 0
+        self.n_samples = recording.n_samples
+        self.held: Float32 = np.empty((recording.channels, 0), np.float32)
+
+    def hold(self, start: int, stop: int) -> int:
+        """Hold samples `start … stop`, as far as there are any; `start` never decreases. Returns where they end."""
+        start = max(start, self.start)
+        if self.n_samples is not None:
+            stop = min(stop, self.n_samples)
+        if stop <= max(start, self.stop):
+            return stop
+        kept = self.held[:, start - self.start : self.stop - self.start]
+        if stop - start > self.held.shape[1]:
+            self.held = np.empty((len(self.held), stop - start), np.float32)
+        self.held[:, : kept.shape[1]] = kept
+        self.start, self.stop = start, max(start, self.stop)
+        n = self.recording.read(self.stop, stop, self.held[:, self.stop - start :]).shape[1]
+        self.stop += n
+        self.n_samples = self.recording.n_samples
+        if self.n_samples is None and n and self.stop == self.recording.bound:
+            self.n_samples = self.stop  # everything that was announced, and nothing is read behind it
+        return self.stop
+
+    def of(self, channel: int, start: int, stop: int) -> Float32:
+        """Samples of a channel that are held."""
+        return self.held[channel, start - self.start : stop - self.start]
+
+    def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
+        """Frames of a channel whose samples are held."""
+        held = self.of(channel, self.start, self.stop)
+        stft_frames(held, self.start, self.n_samples, first, stop, self.stft, out)
+
+
+class Window:
+    """Frames of one channel and their halo, moving forward, so that each frame is computed once.
+
+    Parameters
+    ----------
+    memory : pair of arrays, shape (most frames held at once, n_bins)
+        For spectrogram and magnitude. It is used again from track to track: fresh memory costs more than moving.
+    frames : callable
+        ``frames(first, stop, out)`` writes frames to `out`.
+    """
+
+    def __init__(
+        self, memory: tuple[Complex64, Float32], frames: Callable[[int, int, Complex64], None]
+    ) -> None:
+        self.spectrogram, self.magnitude = memory
+        self.frames = frames
+        self.begin = self.end = 0
+
+    def move(self, begin: int, end: int) -> tuple[Complex64, Float32]:
+        """Spectrogram and magnitude of the frames `begin … end`; neither may lie before those of the last call."""
+        kept = max(self.end - begin, 0)
+        if kept:
+            at = begin - self.begin
+            self.spectrogram[:kept] = self.spectrogram[at : at + kept]
+            self.magnitude[:kept] = self.magnitude[at : at + kept]
+        fresh = self.spectrogram[kept : end - begin]
+        self.frames(begin + kept, end, fresh)
+        np.abs(fresh, out=self.magnitude[kept : end - begin])
+        self.begin, self.end = begin, end
+        return self.spectrogram[: end - begin], self.magnitude[: end - begin]
+
+
+def window_memory(rows: int, n_bins: int) -> tuple[Complex64, Float32]:
+    """Memory for a `Window` of so many frames."""
+    return np.zeros((rows, n_bins), np.complex64), np.zeros((rows, n_bins), np.float32)
+
+
 class Source(Protocol):
-    """The frames of one piece and its halo.
+    """The frames of one track, while a task moves forward along it.
 
     Attributes
     ----------
     n_channels : int
         Channels of the track, as arrays hold them.
-    reading : float
-        Seconds spent on reading so far.
     """
 
     n_channels: int
-    reading: float
 
     @property
     def n_samples(self) -> int | None:
@@ -69,20 +156,12 @@ class AudioSource:
     """Frames computed from samples; see `Source`."""
 
     def __init__(
-        self,
-        piece: Piece,
-        halo: int,
-        stft: StftParams,
-        sample_rate: int,
-        channels: Literal["mono", "all"],
+        self, track: Placed, stft: StftParams, sample_rate: int, channels: Literal["mono", "all"]
     ) -> None:
-        started = perf_counter()
-        self.stft, self.track = stft, piece.track
-        recording = _open.get(piece.track, sample_rate, channels)
-        first, _ = stft.sample_span(max(piece.first - halo, 0), piece.stop)
-        self.samples = Samples(recording, stft, max(first - context(stft), 0))
-        self.n_channels = recording.channels
-        self.reading = perf_counter() - started
+        self.stft, self.track = stft, track
+        recording = _open.get(track, sample_rate, channels)
+        self.samples = Samples(recording, stft)
+        self.n_channels, self.frames = recording.channels, self.samples.frames
 
     @property
     def n_samples(self) -> int | None:
@@ -91,7 +170,6 @@ class AudioSource:
 
     def hold(self, first: int, stop: int) -> int:
         """Read on; see `Source`."""
-        started = perf_counter()
         begin, end = self.stft.sample_span(first, stop)
         end += context(self.stft)
         if stop == self.track.n_frames:  # to the very end, wherever that is: only then is the length known
@@ -103,14 +181,9 @@ class AudioSource:
             raise
         if stop == self.track.n_frames:
             _open.close()
-        self.reading += perf_counter() - started
         if self.n_samples is not None:
             return min(stop, self.stft.n_frames(self.n_samples))
         return stop if reached == end else first
-
-    def frames(self, channel: int, first: int, stop: int, out: Complex64) -> None:
-        """Transform the samples held; see `Source`."""
-        self.samples.frames(channel, first, stop, out)
 
     def check(self) -> None:
         """Look at the file again; see `Source`."""
@@ -149,21 +222,19 @@ _open = _Open()
 class StoredSource:
     """Frames of another run directory's `spectrogram`, where the track lies at the same place; see `Source`.
 
-    The piece's track has its true length, since it is done there.
+    The track has its true length, since it is done there.
     """
 
-    def __init__(self, piece: Piece, stft: StftParams, url: str, generation: int, n_channels: int) -> None:
-        self.url, self.track = url, piece.track
+    def __init__(self, track: Placed, stft: StftParams, url: str, generation: int, n_channels: int) -> None:
+        self.url, self.track = url, track
         self.reader = _reader(url, generation)
         self.n_channels = n_channels
-        self.n_samples: int | None = piece.track.n_samples
-        self.n_frames = stft.n_frames(piece.track.n_samples)
+        self.n_samples: int | None = track.n_samples
+        self.n_frames = stft.n_frames(track.n_samples)
         self.chunks = dict[tuple[int, int], Complex64]()
-        self.reading = 0.0
 
     def hold(self, first: int, stop: int) -> int:
         """Read the chunks that the frames lie in; see `Source`."""
-        started = perf_counter()
         stop = min(stop, self.n_frames)
         start = self.track.frame_start
         numbers = range((start + first) // CHUNK_FRAMES, -(-(start + stop) // CHUNK_FRAMES))
@@ -172,7 +243,6 @@ class StoredSource:
             for number in numbers:
                 if (channel, number) not in self.chunks:
                     self.chunks[channel, number] = self._chunk(number, channel)
-        self.reading += perf_counter() - started
         return stop
 
     def _chunk(self, number: int, channel: int) -> Complex64:
