@@ -17,6 +17,23 @@ class ConfigError(ParameterError):
     """A job's YAML has an unknown key, a wrong type or an impossible value; the message names key and line."""
 
 
+class UnreachableError(HpssBatchError):
+    """A file that was listed cannot be read from here: the fault of a disk, a mount or a network, not the file's.
+
+    Attributes
+    ----------
+    worker : str
+        Address of the Dask worker that could not.
+    """
+
+    def __init__(self, message: str, worker: str = "") -> None:
+        super().__init__(message, worker)
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class AudioError(HpssBatchError):
     """A recording cannot be read as audio; the message is the reason that its track will show."""
 

@@ -1,5 +1,6 @@
 """Files that cannot be read, and workers that die: a reason that a person understands, and nothing else lost."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from helpers import music, settings
+from helpers import THREADS, music, settings
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.layout import Placed
+from hpss_batch.tasks.unit import worker_address
 
 RunJob = Callable[..., Result]
 
@@ -187,3 +190,40 @@ def test_a_disk_that_is_full_when_records_are_written_is_reported(
         run_job(tmp_path / "music", tmp_path / "out")
     monkeypatch.undo()
     assert run_job(tmp_path / "music", tmp_path / "out").catalog.counts == {"done": 1}
+
+
+@pytest.mark.parametrize("stems", [None, True])
+def test_a_worker_that_cannot_reach_a_file_costs_a_try_and_no_track(
+    stems: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers; from one of them the corpus cannot be read: a mount that is missing, a network that is down."""
+    folder, out = tmp_path / "music", tmp_path / "out"
+    folder.mkdir()
+    for number in range(6):
+        sf.write(folder / f"{number}.wav", music(1.0, 22050), 22050)
+    cluster = {**THREADS, "kwargs": {**THREADS["kwargs"], "n_workers": 2}}
+    arrays: list[str] = [] if stems else ["harmonic_mask"]
+    job = Job.parse(settings(folder, out, output__stems=stems, output__arrays=arrays) | {"cluster": cluster})
+    cut_off, most, honest = set[str](), 2, Placed.check_file
+
+    def check_file(track: Placed) -> None:
+        if len(cut_off) < most:
+            cut_off.add(worker_address())
+        if worker_address() in cut_off:
+            raise OSError(errno.EIO, "Input/output error")
+        honest(track)
+
+    def unreachable(track: Placed) -> str | None:
+        return "cannot be reached from node7: Input/output error" if worker_address() in cut_off else None
+
+    monkeypatch.setattr(Placed, "check_file", check_file)
+    monkeypatch.setattr("hpss_batch.tasks.unit.why_unreachable", unreachable)
+    monkeypatch.setattr("hpss_batch.stems.task.why_unreachable", unreachable)
+    none = run(job)
+    assert none.catalog.counts == {"failed": 6}
+    assert "node7: Input/output error" in none.failed["3.wav"]
+    cut_off.clear()
+    most = 1
+    both = run(job)  # without being asked to try again
+    assert both.catalog.counts["done"] == 6
+    assert both.exit_status == 0

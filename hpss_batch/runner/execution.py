@@ -3,13 +3,13 @@
 Tasks that killed their workers are narrowed down, alone on the cluster, until the guilty track is known.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpss_batch.errors import ClusterError
+from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
-from hpss_batch.runner.submission import Submissions, result_alone
+from hpss_batch.runner.submission import Call, Submissions, result_alone
 from hpss_batch.runner.work import Work
 
 if TYPE_CHECKING:
@@ -65,19 +65,28 @@ class Execution:
     def __init__(self, client: "Client", reporter: Reporter) -> None:
         self.client, self.reporter = client, reporter
         self.attempts = Counter[str]()
+        self.out_of_reach = defaultdict[str, set[str]](set)
         self.suspects = list[Work]()
         self.records = list[str]()
         self.broken = dict[str, str]()
 
     def run(self, work: Iterable[Work]) -> None:
         """Do everything."""
-        submissions = Submissions(self.client, work, lambda task: task.call(), lambda task: task.key)
-        for task, future in submissions:
+        self.submissions = Submissions(
+            self.client, work, self._call, lambda task: task.key, lambda task: self.out_of_reach[task.name]
+        )
+        for task, future in self.submissions:
             self.attempts[task.name] += 1
             if self._settle(task, future):
-                submissions.again(task)
+                self.submissions.again(task)
         for task in self.suspects:
             self._clear(task)
+
+    def _call(self, task: Work) -> Call:
+        """A try; the last one, after enough of them or where no other worker could do better, takes what it gets."""
+        tried = self.out_of_reach[task.name]
+        last = bool(tried) and not self.submissions.others(task)
+        return task.call(last or self.attempts[task.name] + 1 >= ATTEMPTS)
 
     def _settle(self, task: Work, future: Any) -> bool:
         """Take note of what became of a task; whether it is to be tried again."""
@@ -91,6 +100,8 @@ class Execution:
         except FutureCancelledError as error:
             raise ClusterError("the Dask scheduler dropped the run's tasks; run again to go on") from error
         except Exception as error:
+            if isinstance(error, UnreachableError):
+                self.out_of_reach[task.name].add(error.worker)
             if self.attempts[task.name] < ATTEMPTS:
                 return True
             self._give_up(task, error)

@@ -4,7 +4,8 @@ What is queued costs the scheduler memory, and what is not queued yet costs noth
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -40,6 +41,8 @@ class Submissions(Generic[Task]):
         A task's function and its arguments, asked for when it is submitted.
     key : callable
         A task's name for Dask, whose scheduler remembers every word before the first number for good.
+    elsewhere : callable, optional
+        Addresses of workers that a task is not to go to.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class Submissions(Generic[Task]):
         tasks: Iterable[Task],
         call: Callable[[Task], Call],
         key: Callable[[Task], str],
+        elsewhere: Callable[[Task], Collection[str]] = lambda task: (),
     ) -> None:
-        self.client, self.call, self.key = client, call, key
+        self.client, self.call, self.key, self.elsewhere = client, call, key, elsewhere
         self.tasks = iter(tasks)
         self.under_way = dict[Any, tuple[Task, Any]]()  # futures are held: Dask forgets what nobody holds
         self.arrivals, self.submitted = Arrivals(client), 0
+        self.token = uuid.uuid4().hex  # keys that the scheduler may remember never come twice
         self.threads, self.asked = 0, 0.0
 
     def again(self, task: Task) -> None:
@@ -75,11 +80,18 @@ class Submissions(Generic[Task]):
             self.threads, self.asked = sum(self.client.nthreads().values()), time.monotonic()
         return WINDOW * max(self.threads, 1)
 
+    def others(self, task: Task) -> list[str]:
+        """Addresses of the workers that a task may go to."""
+        return [address for address in self.client.nthreads() if address not in self.elsewhere(task)]
+
     def _submit(self, task: Task) -> None:
         function, arguments = self.call(task)
         self.submitted += 1
-        key = f"{self.key(task)}-{self.submitted}-{id(self)}"
-        future = self.client.submit(function, *arguments, key=key, pure=False)
+        key = f"{self.key(task)}-{self.submitted}-{self.token}"
+        others = self.others(task) if self.elsewhere(task) else []
+        # preferred, and no more: these may be gone before the task is done
+        where: dict[str, Any] = {"workers": others, "allow_other_workers": True} if others else {}
+        future = self.client.submit(function, *arguments, key=key, pure=False, **where)
         self.under_way[future.key] = (task, future)
         self.arrivals.expect(future)
 

@@ -8,6 +8,7 @@ A survey compares what is found now with the rows that count:
     yes         of another size or time             placed again; the old row is superseded
     yes         vanished                            placed again
     yes         failed or quarantined, and asked    placed again
+    yes         failed, as it was out of reach      placed again
     no          not done, and its file is gone      vanished
     else                                            left alone
 
@@ -168,9 +169,10 @@ def _is_new(found: Found, existing: Catalog | None, retry_failed: bool) -> bool:
     index = existing.current.get(found.id) if existing else None
     if existing is None or index is None:
         return True
-    row, status = existing.rows[index], existing.states[index].status
+    row, state = existing.rows[index], existing.states[index]
     changed = row.has_changed(found.size, found.mtime_ns)
-    return changed or status == "vanished" or (retry_failed and status in ("failed", "quarantined"))
+    again = state.retry or (retry_failed and state.status in ("failed", "quarantined"))
+    return changed or state.status == "vanished" or again
 
 
 def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:

@@ -40,8 +40,8 @@ class Work(Protocol):
     tracks: tuple[str, ...]
     seconds: float
 
-    def call(self) -> Call:
-        """A function and its arguments, for a worker."""
+    def call(self, last_try: bool = True) -> Call:
+        """A function and its arguments, for a worker; it raises `UnreachableError` unless this is the last try."""
 
     def failed(self, result: Any) -> int:
         """How many tracks failed, by what the function returned."""
@@ -63,11 +63,11 @@ class UnitWork:
         self.seconds = plan.seconds_of(unit)
         self.excluded: Mapping[int, Outcome] = plan.catalog.excluded(unit)
 
-    def call(self) -> Call:
+    def call(self, last_try: bool = True) -> Call:
         """The unit's task."""
         from hpss_batch.tasks.unit import run_unit
 
-        return run_unit, (self.recipe, self.unit, self.excluded)
+        return run_unit, (self.recipe, self.unit, self.excluded, last_try)
 
     def failed(self, result: Commit) -> int:
         """Tracks of the unit that failed."""
@@ -99,11 +99,11 @@ class StemWork:
         self.tracks: tuple[str, ...] = (task.track.id,)
         self.seconds = seconds_of(task.track)
 
-    def call(self) -> Call:
+    def call(self, last_try: bool = True) -> Call:
         """The track's task."""
         from hpss_batch.stems.task import run_stems
 
-        return run_stems, (self.recipe, self.task)
+        return run_stems, (self.recipe, self.task, last_try)
 
     def failed(self, result: StemRecord) -> int:
         """1 if the track has no stems."""

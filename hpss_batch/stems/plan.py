@@ -91,7 +91,7 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
         if state.status in ("superseded", "vanished") or track.error is not None:
             continue
         record = catalog.stems.get(row)
-        if record is None or (record.status != "done" and retry_failed):
+        if record is None or (record.status != "done" and (retry_failed or record.retry)):
             tasks.append(task_of(catalog, names, row))
         n_done += record is not None and record.status == "done"
         n_failed += record is not None and record.status != "done"

@@ -73,6 +73,8 @@ class StemTask:
     stem: str
     attempt: int
 
-    def record(self, status: Literal["failed", "quarantined"], error: str) -> StemRecord:
+    def record(
+        self, status: Literal["failed", "quarantined"], error: str, *, retry: bool = False
+    ) -> StemRecord:
         """The record of a track that has no stems."""
-        return StemRecord(self.row, self.track.id, status, self.attempt, error)
+        return StemRecord(self.row, self.track.id, status, self.attempt, error, retry)

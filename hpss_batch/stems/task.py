@@ -10,7 +10,7 @@ be written (a full disk) is not the fault of the track: the task raises, and the
 from collections.abc import Iterable, Iterator
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.errors import AudioError
+from hpss_batch.errors import AudioError, UnreachableError
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block, Stream
 from hpss_batch.stems.writer import StemFile, tags_of
@@ -19,17 +19,23 @@ from hpss_batch.store.records import versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
-from hpss_batch.tasks.unit import reason
+from hpss_batch.tasks.unit import reason, why_unreachable, worker_address
 
 READING = "read and separate"
 
 
-def run_stems(recipe: StemRecipe, task: StemTask) -> StemRecord:
-    """Render a track and write down what became of it; if another driver's worker was first, its record is returned."""
+def run_stems(recipe: StemRecipe, task: StemTask, last_try: bool = True) -> StemRecord:
+    """Render a track and write down what became of it; if another driver's worker was first, its record is returned.
+
+    A file that cannot be reached from here is for another worker to try (`UnreachableError`), but for the last try.
+    """
     try:
         record = render(recipe, task)
     except _TrackFailed as failure:
-        record = task.record("failed", failure.reason)
+        away = why_unreachable(task.track)
+        if away and not last_try:
+            raise UnreachableError(f"{task.track.id} {away}", worker_address()) from failure
+        record = task.record("failed", away or failure.reason, retry=away is not None)
     return commit(recipe, record)
 
 

@@ -25,12 +25,13 @@ from hpss_batch.store.stem_records import StemRecord
 
 
 class State(NamedTuple):
-    """What can be said of a track now; its lengths are true where it is done, upper bounds elsewhere."""
+    """What can be said of a track now; its lengths are true where it is done, upper bounds elsewhere. See `Outcome`."""
 
     status: Status
     error: str
     n_samples: int
     n_frames: int
+    retry: bool = False
 
 
 @dataclass(repr=False)
@@ -139,7 +140,8 @@ class Catalog:
             status, error = self._status(index, row, bad.get(index), index in open_rows)
             n_samples = true_length.get(index, row.n_samples)
             n_frames = min(self.stft.n_frames(n_samples), row.n_frames)
-            states.append(State(status, error, n_samples, n_frames))
+            retry = status == "failed" and index in bad and bad[index].retry
+            states.append(State(status, error, n_samples, n_frames, retry))
         return states
 
     def _of_stems(self) -> tuple[dict[int, Outcome], dict[int, int]]:
@@ -147,7 +149,9 @@ class Catalog:
         rate = self.settings["sample_rate"]
         records = self.stems.items()
         bad = {
-            row: Outcome(record.status, record.error) for row, record in records if record.status != "done"
+            row: Outcome(record.status, record.error, retry=record.retry)
+            for row, record in records
+            if record.status != "done"
         }
         lengths = {
             row: -(-record.n_samples * rate // record.sample_rate)

@@ -115,11 +115,14 @@ class Outcome:
         Why it failed.
     n_samples : int or None
         Its true decoded length at the store's rate, if this unit met the end.
+    retry : bool
+        Whether the next run tries it again by itself: its file could not be reached, which says nothing of the file.
     """
 
     status: Status
     error: str | None = None
     n_samples: int | None = None
+    retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,9 @@ class Commit:
         record = asdict(self) | {
             "format": FORMAT,
             "tracks": {
-                str(index): {key: value for key, value in asdict(outcome).items() if value is not None}
+                str(index): {
+                    key: value for key, value in asdict(outcome).items() if value not in (None, False)
+                }
                 for index, outcome in self.tracks.items()
             },
         }

@@ -60,6 +60,8 @@ class StemRecord:
         0 for the first.
     error : str or None
         Why it has none.
+    retry : bool
+        See `Outcome`.
     n_samples, sample_rate, channels : int
         True length, Hz and channels of each stem.
     stems : mapping of str to Stem
@@ -73,6 +75,7 @@ class StemRecord:
     status: Status
     attempt: int = 0
     error: str | None = None
+    retry: bool = False
     n_samples: int = 0
     sample_rate: int = 0
     channels: int = 0

@@ -13,14 +13,15 @@ When all shards are on disk, the unit is committed. A piece that cannot be read 
 value, its track gets a reason, and the unit's other tracks are done.
 """
 
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from hpss_batch.dsp.params import FeatureParams, StftParams
-from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.store.directory import GROUP
-from hpss_batch.store.layout import Piece, Unit
+from hpss_batch.store.layout import Piece, Placed, Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.schema import AXES
 from hpss_batch.store.shard import ShardWriter, shard_key
@@ -35,7 +36,7 @@ if TYPE_CHECKING:  # sparse matrices are for those who want features
     from hpss_batch.dsp.filterbanks import FilterBanks
 
 
-def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> Commit:
+def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_try: bool = True) -> Commit:
     """Do a unit and commit it; if another driver's worker was first, its commit is returned.
 
     Parameters
@@ -46,8 +47,15 @@ def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> Com
         What.
     excluded : mapping of int to Outcome
         Tracks that are not to be tried, by row, and what the commit says of them.
+    last_try : bool
+        Whether a track whose file cannot be reached fails alone; else all of the unit does, for another worker to try.
+
+    Raises
+    ------
+    UnreachableError
+        If it is not the last try, and a file cannot be reached from here.
     """
-    commit = separate_unit(recipe, unit, excluded, write=True)
+    commit = separate_unit(recipe, unit, excluded, write=True, last_try=last_try)
     folder = open_folder(recipe.url)
     if folder.create(commit.name, commit.encode()):
         return commit
@@ -59,7 +67,9 @@ def probe_pieces(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) ->
     return separate_unit(recipe, unit, excluded, write=False).unit
 
 
-def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *, write: bool) -> Commit:
+def separate_unit(
+    recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *, write: bool, last_try: bool = True
+) -> Commit:
     """Compute a unit, and write its shards if asked; when it returns, they are on disk.
 
     Returns
@@ -79,7 +89,8 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
         for piece in unit.pieces:
             for shard in buffers.writers:
                 shard.mark()
-            outcomes[piece.index] = excluded.get(piece.index) or _outcome(recipe, piece, buffers, clock)
+            outcome = excluded.get(piece.index) or _outcome(recipe, piece, buffers, clock, last_try)
+            outcomes[piece.index] = outcome
             for name, channels in pieces.items():
                 for found, shards in zip(channels, buffers.shards, strict=True):
                     found.append(shards[name].digest)
@@ -108,7 +119,7 @@ def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
         writer.finish()
 
 
-def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
+def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock, last_try: bool) -> Outcome:
     """Do a piece; if that fails, only its track does, and the shards are as if it had not been there."""
     try:
         return _pass_through(recipe, piece, buffers, clock)
@@ -117,7 +128,10 @@ def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Ou
     except Exception as error:
         for shard in buffers.writers:
             shard.rewind()
-        return Outcome("failed", reason(error))
+        away = why_unreachable(piece.track) if recipe.source is None else None
+        if away and not last_try:
+            raise UnreachableError(f"{piece.track.id} {away}", worker_address()) from error
+        return Outcome("failed", away or reason(error), retry=away is not None)
     finally:
         clock.step(None)
 
@@ -197,6 +211,27 @@ def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "Filt
     from hpss_batch.dsp.filterbanks import filter_banks
 
     return filter_banks(features, stft, sample_rate)
+
+
+def why_unreachable(track: Placed) -> str | None:
+    """Why a file that was listed cannot be read from this machine, to its last byte; None where it can."""
+    try:
+        with open(track.path, "rb", buffering=0) as file:
+            while file.read(2**22):
+                continue
+    except OSError as error:
+        return f"cannot be reached from {socket.gethostname()}: {error.strerror or error}"
+    return None
+
+
+def worker_address() -> str:
+    """Where this runs; empty outside of a Dask worker."""
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().address)
+    except ValueError:
+        return ""
 
 
 def reason(error: Exception) -> str:
