@@ -1,4 +1,4 @@
-"""How does an evaluation look in a terminal? Medians of all ratios first, then each piece's SI-SDR."""
+"""How does an evaluation look in a terminal? Medians of all ratios first, then each recording's SI-SDR."""
 
 import math
 
@@ -18,20 +18,22 @@ HEADINGS = {"si_sdr": "SI-SDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
 
 
 def print_scores(found: Evaluation, console: Console | None = None) -> None:
-    """Print medians over pieces, with the gain over the mixture, and a line for each piece."""
+    """Print medians over recordings, with the gain over the mixture, and a line for each recording."""
     out = console or Console(highlight=False, soft_wrap=True)
     out.width = max(out.width, _WIDTH)
     scores, stft, hpss = found.scores, found.settings.stft, found.settings.hpss
     minutes, seconds = divmod(round(sum(score.seconds for score in scores)), 60)
     out.print(
-        f"{len(scores)} piece{'s' * (len(scores) != 1)}, {minutes}:{seconds:02} of audio; n_fft {stft.n_fft}, "
+        f"{len(scores)} recording{'s' * (len(scores) != 1)}, {minutes}:{seconds:02} of audio; n_fft {stft.n_fft}, "
         f"hop_length {stft.hop_length}, kernel_size {_pair(hpss.kernel_size)}, power {hpss.power:g}, "
         f"margin {_pair(hpss.margin)}\n"
     )
-    out.print("Median over pieces in dB, larger is better; behind it the gain over the mixture:")
+    out.print("Median over recordings in dB, larger is better; behind it the gain over the mixture:")
     out.print(_medians(found))
     if len(scores) > 1:
-        out.print("\nSI-SDR of each piece in dB: mixture → separated, and what an ideal ratio mask reaches:")
+        out.print(
+            "\nSI-SDR of each recording in dB: mixture → separated, and what an ideal ratio mask reaches:"
+        )
         out.print(_pieces(found))
     print_reasons("not scored", found.failed)
 
@@ -54,7 +56,7 @@ _ESTIMATES = {"mixture": "mixture", "separated": "separated", "ideal": "ideal ma
 
 
 def _pieces(found: Evaluation) -> Table:
-    table = _table("piece", *COMPONENTS, text=1)
+    table = _table("recording", *COMPONENTS, text=1)
     for score in found.scores:
         cells = []
         for component in COMPONENTS:

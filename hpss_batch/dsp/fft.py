@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from hpss_batch.dsp.kernels import fft as fftcode
 from hpss_batch.dsp.kernels import jit
-from hpss_batch.dsp.kernels.memory import Buffers, address_of
+from hpss_batch.dsp.kernels.memory import Scratch, address_of
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]
@@ -32,7 +32,7 @@ SCIPY_LANES = 16
 BATCH_BYTES = 1 << 19
 
 
-_buffers = Buffers()
+_buffers = Scratch()
 
 
 def forward(rows: Float32, window: Float32, out: Complex64) -> None:

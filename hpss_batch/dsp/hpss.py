@@ -139,17 +139,17 @@ def _cross(
 ) -> None:
     """Cross a source whose rows are frames, or else bins; `outs` are harmonic and percussive."""
     # LLVM takes a tenth of a second to import: whoever wants parameters only does not pay for it.
-    from hpss_batch.dsp.kernels.fused import Crossing, Task, cross
+    from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
     from hpss_batch.dsp.kernels.masks import Finish
-    from hpss_batch.dsp.kernels.tiles import Window
+    from hpss_batch.dsp.kernels.tiles import RankKernel
 
     sizes, margins, targets = params.kernel_size, params.margin, (outs[0], outs[1])
     if not frames_down:  # harmonic medians run along frames
         sizes, margins, targets = sizes[::-1], margins[::-1], targets[::-1]
     finish = Finish(params.power, margins != (1.0, 1.0), result)
-    down, along = (Window(size, size // 2) for size in sizes)
+    down, along = (RankKernel(size, size // 2) for size in sizes)
     what = Crossing(source.dtype.itemsize, down, along, finish, nonnegative=True)
-    cross(what, Task(source, targets, start, spectrum, margins))
+    cross(what, Operands(source, targets, start, spectrum, margins))
 
 
 def _fused(S: Array, params: HpssParams, mask: bool) -> Pair:

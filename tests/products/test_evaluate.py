@@ -234,7 +234,7 @@ def test_the_command(truth: Path, tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(main, [*given_, "-o", str(tmp_path / "x.csv")])
     assert result.exit_code == 0, result.output
-    assert "2 pieces, 0:04 of audio; n_fft 256" in result.output
+    assert "2 recordings, 0:04 of audio; n_fft 256" in result.output
     assert "margin (1, 2)" in result.output
     for word in ("SI-SDR", "SDR", "SIR", "SAR", "mixture", "separated", "ideal mask", "first", "second"):
         assert word in result.output

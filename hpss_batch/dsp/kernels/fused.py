@@ -29,7 +29,7 @@ from hpss_batch.dsp.kernels.jit import Machine, machine
 from hpss_batch.dsp.kernels.masks import Finish, finish_code
 from hpss_batch.dsp.kernels.memory import MEMORY, address_of
 from hpss_batch.dsp.kernels.passes import along_code, down_code, rank_block, stage_code, turn_code
-from hpss_batch.dsp.kernels.tiles import Extent, Grain, Window, panels
+from hpss_batch.dsp.kernels.tiles import Extent, Grain, RankKernel, panels
 from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]
@@ -70,8 +70,8 @@ class Crossing:
     """
 
     itemsize: int
-    down: Window | None
-    along: Window | None
+    down: RankKernel | None
+    along: RankKernel | None
     finish: Finish | None = None
     nonnegative: bool = False
 
@@ -165,7 +165,7 @@ def _tile_code(w: Writer, what: Crossing, f: dict[str, Value], first: Value, sto
 
 
 @dataclass(frozen=True)
-class Task:
+class Operands:
     """Arrays to cross, (rows, columns) all, and neighbours in a row next to each other in memory.
 
     Attributes
@@ -189,31 +189,31 @@ class Task:
     margins: tuple[float, float] = (1.0, 1.0)
 
 
-def cross(what: Crossing, task: Task) -> None:
-    """Do it, to all of the task's arrays.
+def cross(what: Crossing, arrays: Operands) -> None:
+    """Rank all of the arrays.
 
     Raises
     ------
     ParameterError
         If `what.nonnegative`, and the source has a value that is negative or not finite.
     """
-    n, columns = task.outs[0].shape
+    n, columns = arrays.outs[0].shape
     if not n or not columns:
         return
     compiled = ready(what)
     tile, length = compiled.grain.tile, compiled.grain.length
-    n_source, n_columns = task.source.shape
-    extent = Extent(n_source, n_columns, task.start, max(n, tile), max(columns, length))
+    n_source, n_columns = arrays.source.shape
+    extent = Extent(n_source, n_columns, arrays.start, max(n, tile), max(columns, length))
     if n >= tile and columns >= length:
-        _cross_panels(what, compiled, extent, task)
+        _cross_panels(what, compiled, extent, arrays)
         return
     # Less than native code takes at once: the same in larger arrays, whose further values nobody reads.
-    shape = len(task.source) + tile, extent.columns
-    outs = tuple(np.empty((extent.n, extent.columns), out.dtype) for out in task.outs)
-    spectrum = None if task.spectrum is None else _widened(task.spectrum, shape)
-    larger = replace(task, source=_widened(task.source, shape), outs=outs, spectrum=spectrum)
+    shape = len(arrays.source) + tile, extent.columns
+    outs = tuple(np.empty((extent.n, extent.columns), out.dtype) for out in arrays.outs)
+    spectrum = None if arrays.spectrum is None else _widened(arrays.spectrum, shape)
+    larger = replace(arrays, source=_widened(arrays.source, shape), outs=outs, spectrum=spectrum)
     _cross_panels(what, compiled, extent, larger)
-    for out, found in zip(task.outs, outs, strict=True):
+    for out, found in zip(arrays.outs, outs, strict=True):
         out[...] = found[:n, :columns]
 
 
@@ -223,14 +223,14 @@ def _widened(array: Array, shape: tuple[int, int]) -> Array:
     return larger
 
 
-def _cross_panels(what: Crossing, compiled: Ready, extent: Extent, task: Task) -> None:
+def _cross_panels(what: Crossing, compiled: Ready, extent: Extent, arrays: Operands) -> None:
     """Cross arrays of at least a tile. (What is here is done for each block of a recording, so it has to be quick.)"""
-    itemsize, first, last = what.itemsize, task.outs[0], task.outs[-1]
+    itemsize, first, last = what.itemsize, arrays.outs[0], arrays.outs[-1]
     word, infinity = INFINITY[itemsize]
     peaks = (word * compiled.grain.lanes)()
-    source, stride = address_of(task.source), task.source.strides[0]
-    spectrum = 0 if task.spectrum is None else address_of(task.spectrum)
-    spectrum_stride = 0 if task.spectrum is None else task.spectrum.strides[0]
+    source, stride = address_of(arrays.source), arrays.source.strides[0]
+    spectrum = 0 if arrays.spectrum is None else address_of(arrays.spectrum)
+    spectrum_stride = 0 if arrays.spectrum is None else arrays.spectrum.strides[0]
     common = {
         "block_down": compiled.block_down,
         "block_along": compiled.block_along,
@@ -249,14 +249,14 @@ def _cross_panels(what: Crossing, compiled: Ready, extent: Extent, task: Task) -
             **common,
             **{name: memory + begin for name, begin in panel.parts.items()},
             "source": source + panel.edge * itemsize,
-            "magnitude": source + task.start * stride + left * itemsize,
-            "spectrum": spectrum + task.start * spectrum_stride + left * 2 * itemsize,
+            "magnitude": source + arrays.start * stride + left * itemsize,
+            "spectrum": spectrum + arrays.start * spectrum_stride + left * 2 * itemsize,
             "out_down": out_down + left * first.itemsize,
             "out_along": out_along + left * last.itemsize,
         }
-        compiled.function((ctypes.c_int64 * len(FIELDS))(*map(fields.__getitem__, FIELDS)), *task.margins)
+        compiled.function((ctypes.c_int64 * len(FIELDS))(*map(fields.__getitem__, FIELDS)), *arrays.margins)
     if what.nonnegative and max(peaks) >= infinity:
-        raise refusal(task.source)
+        raise refusal(arrays.source)
 
 
 def refusal(magnitude: Array) -> ParameterError:

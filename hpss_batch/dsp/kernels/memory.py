@@ -48,7 +48,7 @@ class Memory(threading.local):
 MEMORY = Memory()
 
 
-class Buffers(threading.local):
+class Scratch(threading.local):
     """Memory for each thread, kept: fresh memory costs more than the arithmetic on it."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from hpss_batch.dsp.kernels.memory import address_of, lines, odd_lines
 Array = NDArray[Any]
 
 
-class Window(NamedTuple):
+class RankKernel(NamedTuple):
     """A kernel: its length, and the rank that is sought in it."""
 
     size: int
@@ -31,7 +31,7 @@ class Window(NamedTuple):
         return self.size // 2
 
 
-NOTHING = Window(1, 0)
+NOTHING = RankKernel(1, 0)
 
 
 class Grain(NamedTuple):
@@ -104,7 +104,7 @@ def mirrored(n: int, start: int, stop: int) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def panels(
-    grain: Grain, down: Window | None, along: Window | None, extent: Extent, tile_bytes: int
+    grain: Grain, down: RankKernel | None, along: RankKernel | None, extent: Extent, tile_bytes: int
 ) -> list[Panel]:
     """As few panels as keep what a tile needs within some bytes, all of one width; the last may overlap another."""
     slots = min(extent.n_source, grain.tile + (down or NOTHING).size - 1)
@@ -116,7 +116,13 @@ def panels(
 
 
 def _panel(
-    grain: Grain, down: Window, along: Window | None, extent: Extent, slots: int, left: int, columns: int
+    grain: Grain,
+    down: RankKernel,
+    along: RankKernel | None,
+    extent: Extent,
+    slots: int,
+    left: int,
+    columns: int,
 ) -> Panel:
     first_row, first_column = extent.start - down.half, left - (along or NOTHING).half
     rows = mirrored(extent.n_source, first_row, first_row + extent.n + down.size - 1)

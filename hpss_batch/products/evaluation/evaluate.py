@@ -1,14 +1,14 @@
-"""How well are pieces separated whose stems are known, beside doing nothing and beside the best that a mask can do?
+"""How well are recordings separated whose stems are known, beside doing nothing and beside the best that a mask can do?
 
-A piece is three recordings of the same length: its harmonic stem, its percussive stem, and their mixture (their sum,
+A case is three recordings of the same length: its harmonic stem, its percussive stem, and their mixture (their sum,
 where there is no file). For each stem three estimates are scored (see `scores`):
 
 `mixture`    the mixture itself: where separation begins
 `separated`  what hpss_batch makes of the mixture: spectrogram × mask, back to audio
 `ideal`      mixture × ideal ratio mask |s|² / (|s|² + |o|²), which needs to know the stems: where any mask ends
 
-A piece is taken in blocks of some seconds, each with the context that its frames and medians need, so that memory does
-not grow with its length; the result does not depend on the blocks.
+A case is taken in blocks of some seconds, each with the context that its frames and medians need, so that memory
+does not grow with its length; the result does not depend on the blocks.
 """
 
 import csv
@@ -52,7 +52,7 @@ class Settings:
     hpss : HpssParams
         How frames are separated.
     sample_rate : int or None
-        Hz at which pieces are compared; None for their own.
+        Hz at which recordings are compared; None for their own.
     channels : {"mono", "all"}
         The mean of all channels, or every channel.
     """
@@ -74,12 +74,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Score:
-    """A piece's score: for each component and each estimate four ratios.
+    """A recording's score: for each component and each estimate four ratios.
 
     Attributes
     ----------
     track : str
-        The piece.
+        The recording.
     seconds : float
         Its length.
     ratios : mapping of (component, estimate) to Ratios
@@ -207,11 +207,11 @@ def evaluate(
     for one in truth:
         known += [one] if isinstance(one, KnownStems) else find_stems([one], pattern)
     scores, failed = list[Score](), dict[str, str]()
-    for done, piece in enumerate(known, 1):
+    for done, recording in enumerate(known, 1):
         try:
-            scores.append(score(piece, settings))
+            scores.append(score(recording, settings))
         except AudioError as error:
-            failed[piece.track] = str(error)
+            failed[recording.track] = str(error)
         if progress is not None:
             progress(done, len(known))
     if not scores:
@@ -219,10 +219,10 @@ def evaluate(
     return Evaluation(settings, tuple(scores), failed)
 
 
-def score(piece: KnownStems, settings: Settings) -> Score:
-    """Score one piece, in memory that does not grow with its length."""
+def score(recording: KnownStems, settings: Settings) -> Score:
+    """Score one recording, in memory that does not grow with its length."""
     with ExitStack() as stack:
-        stems = _Stems(piece, settings, stack)
+        stems = _Stems(recording, settings, stack)
         gram = Gram(np.zeros((7, 7)))
         for start in range(0, stems.n_samples, BLOCK_SAMPLES):
             gram = sum(_blocks(stems, settings, start, min(start + BLOCK_SAMPLES, stems.n_samples)), gram)
@@ -232,7 +232,7 @@ def score(piece: KnownStems, settings: Settings) -> Score:
         for i, component in enumerate(COMPONENTS)
         for estimate in ESTIMATES
     }
-    return Score(piece.track, seconds, ratios)
+    return Score(recording.track, seconds, ratios)
 
 
 _SIGNALS = {
@@ -247,12 +247,12 @@ _SIGNALS = {
 
 
 class _Stems:
-    """The three signals of a piece, by samples."""
+    """The three signals of a recording, by samples."""
 
-    def __init__(self, piece: KnownStems, settings: Settings, stack: ExitStack) -> None:
+    def __init__(self, recording: KnownStems, settings: Settings, stack: ExitStack) -> None:
         self.recordings = [
             stack.enter_context(Recording(path, sample_rate=settings.sample_rate, channels=settings.channels))
-            for path in (piece.harmonic, piece.percussive, piece.mixture)
+            for path in (recording.harmonic, recording.percussive, recording.mixture)
             if path is not None
         ]
         found = [(_length(r), r.sample_rate, r.channels) for r in self.recordings]

@@ -105,7 +105,7 @@ class Gram:
 
 
 def median(scores: list[Ratios]) -> Ratios:
-    """Median of each ratio over pieces; those of silent stems do not count.
+    """Median of each ratio over recordings; those of silent stems do not count.
 
     >>> median([Ratios(1, 2, 3, 4), Ratios(2, 3, 4, 5), Ratios(9, 9, 9, np.nan)])
     Ratios(si_sdr=2.0, sdr=3.0, sir=4.0, sar=4.5)

@@ -1,4 +1,4 @@
-"""Which recordings are the known stems of which piece? Those whose names say so."""
+"""Which recordings are the known stems of which recording? Those whose names say so."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def find_stems(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN
     Parameters
     ----------
     folders : iterable of path
-        Folders of pieces; with the default pattern also pieces' own folders.
+        Folders of recordings; with the default pattern also recordings' own folders.
     pattern : str
         Name of a stem below a folder, with ``{track}`` and ``{stem}`` in it; `stem` is harmonic, percussive or
         mixture, `track` may hold slashes.
@@ -49,7 +49,7 @@ def find_stems(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN
     ParameterError
         If the pattern lacks one of the two.
     CorpusError
-        If a folder or any piece is missing, a piece lacks a stem, or two have the same name.
+        If a folder or any recording is missing, a recording lacks a stem, or two have the same name.
     """
     if pattern.count("{track}") != 1 or pattern.count("{stem}") != 1:
         raise ParameterError(
@@ -61,7 +61,7 @@ def find_stems(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise CorpusError(
-                f"{folder} is not a folder; give one that holds pieces, each a folder of its stems"
+                f"{folder} is not a folder; give one that holds recordings, each a folder of its stems"
             )
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             inside = path.relative_to(folder).as_posix()
