@@ -192,6 +192,21 @@ def test_a_disk_that_is_full_when_records_are_written_is_reported(
     assert run_job(tmp_path / "music", tmp_path / "out").catalog.counts == {"done": 1}
 
 
+@pytest.mark.slow
+def test_a_track_that_stalls_is_ended_and_quarantined(tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    sf.write(folder / "killer.wav", music(0.4, 22050), 22050)
+    stalling = KILLER.replace("os.kill(os.getpid(), signal.SIGKILL)", "__import__('time').sleep(3600)")
+    (tmp_path / "stalling.py").write_text(stalling)
+    cluster = {"kwargs": {"n_workers": 1, "preload": str(tmp_path / "stalling.py")}, "stalled_after": 4}
+    dask = {"distributed.scheduler.allowed-failures": 0}
+    result = run(Job.parse(settings(folder, tmp_path / "out") | {"cluster": cluster, "dask": dask}))
+    assert "stalled 3 times, alone: its worker was ended after 4.2 s" in result.failed["killer.wav"]
+    assert result.catalog.counts == {"quarantined": 1}
+    assert result.exit_status == 2
+
+
 @pytest.mark.parametrize("stems", [None, True])
 def test_a_worker_that_cannot_reach_a_file_costs_a_try_and_no_track(
     stems: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -87,6 +87,12 @@ class Cluster(Section):
         "an address such as tcp://host:8786, a scheduler file ending in .json, or null",
     )
 
+    stalled_after: Positive | None = key(
+        600,
+        "seconds, beside half of its audio's, after which a task is stalled and its worker is ended; null: never",
+        "a whole number of seconds from 1 on, or null",
+    )
+
     @property
     def scheduler_file(self) -> str | None:
         """The scheduler file to connect through, if `connect` is one and no address."""

@@ -62,8 +62,8 @@ class Execution:
         Tasks that could not be done, and why.
     """
 
-    def __init__(self, client: "Client", reporter: Reporter) -> None:
-        self.client, self.reporter = client, reporter
+    def __init__(self, client: "Client", reporter: Reporter, stalled_after: int | None = None) -> None:
+        self.client, self.reporter, self.stalled_after = client, reporter, stalled_after
         self.attempts = Counter[str]()
         self.out_of_reach = defaultdict[str, set[str]](set)
         self.suspects = list[Work]()
@@ -73,7 +73,12 @@ class Execution:
     def run(self, work: Iterable[Work]) -> None:
         """Do everything."""
         self.submissions = Submissions(
-            self.client, work, self._call, lambda task: task.key, lambda task: self.out_of_reach[task.name]
+            self.client,
+            work,
+            self._call,
+            key=lambda task: task.key,
+            elsewhere=lambda task: self.out_of_reach[task.name],
+            limit=self._limit,
         )
         for task, future in self.submissions:
             self.attempts[task.name] += 1
@@ -81,6 +86,10 @@ class Execution:
                 self.submissions.again(task)
         for task in self.suspects:
             self._clear(task)
+
+    def _limit(self, task: Work) -> float | None:
+        """Seconds after which a task is stalled. Tasks are done at a hundred times real time, more or less."""
+        return None if self.stalled_after is None else self.stalled_after + task.seconds / 2
 
     def _call(self, task: Work) -> Call:
         """A try; the last one, after enough of them or where no other worker could do better, takes what it gets."""
@@ -121,12 +130,12 @@ class Execution:
 
     def _clear(self, task: Work) -> None:
         """Find out what it is in a task that kills workers, one call on the cluster at a time; do the rest of it."""
-        result = task.clear(self.client, self.reporter.message)
+        result = task.clear(self.client, self.reporter.message, self._limit(task))
         if result is not None:
             self._finish(task, result)
             return
         try:
-            self._finish(task, result_alone(self.client, *task.call()))
+            self._finish(task, result_alone(self.client, *task.call(), self._limit(task)))
         except ClusterError:
             raise
         except Exception as error:

@@ -10,6 +10,7 @@ kill a worker with nobody else around:
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ from hpss_batch.runner.submission import result_alone
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Outcome
 from hpss_batch.tasks.spec import Recipe
+from hpss_batch.text import duration
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
 def narrow(
-    client: "Client", recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]
+    client: "Client", recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], limit: float | None
 ) -> dict[int, Outcome]:
     """Tracks of a unit that kill workers when they are tried alone.
 
@@ -35,6 +37,8 @@ def narrow(
         A cluster with nothing else to do.
     recipe, unit, excluded
         As in `hpss_batch.tasks.unit.run_unit`.
+    limit : float or None
+        Seconds after which a worker is held to be stalled, and ended.
 
     Returns
     -------
@@ -43,29 +47,33 @@ def narrow(
     """
     from hpss_batch.tasks.unit import probe_pieces
 
-    deaths, rounds = _rounds(client)
     guilty = dict[int, Outcome]()
     groups = [tuple(piece for piece in unit.pieces if piece.index not in excluded)]
     while groups:
         group = groups.pop()
         arguments: tuple[Any, ...] = (recipe, Unit(unit.number, group), {})
-        if not group or _lives(client, probe_pieces, arguments, rounds if len(group) == 1 else 1):
-            continue
         if len(group) == 1:
-            error = (
-                f"killed its worker {rounds * deaths} times, alone: it may need more memory than a worker has"
-            )
-            guilty[group[0].index] = Outcome("quarantined", error)
-        else:
+            error = fate_alone(client, probe_pieces, arguments, limit)
+            if error is not None:
+                guilty[group[0].index] = Outcome("quarantined", error)
+        elif group and not _lives(client, probe_pieces, arguments, 1, limit):
             middle = len(group) // 2
             groups += [group[middle:], group[:middle]]
     return guilty
 
 
-def deaths_alone(client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
-    """How many workers a call kills with nothing else on the cluster; 0 if one lives through it."""
+def fate_alone(
+    client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None
+) -> str | None:
+    """What to say of a call that kills every worker with nothing else on the cluster; None if one lives through it."""
     deaths, rounds = _rounds(client)
-    return 0 if _lives(client, function, arguments, rounds) else deaths * rounds
+    started = time.monotonic()
+    if _lives(client, function, arguments, rounds, limit):
+        return None
+    times = deaths * rounds
+    if limit is not None and time.monotonic() - started >= times * limit:
+        return f"stalled {times} times, alone: its worker was ended after {duration(limit)}"
+    return f"killed its worker {times} times, alone: a decoder crashed, or it needs more memory than a worker has"
 
 
 def _rounds(client: "Client") -> tuple[int, int]:
@@ -78,13 +86,19 @@ def _allowed_failures(dask_scheduler: object) -> int:
     return int(dask_scheduler.allowed_failures)  # type: ignore[attr-defined]
 
 
-def _lives(client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...], rounds: int) -> bool:
+def _lives(
+    client: "Client",
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    rounds: int,
+    limit: float | None,
+) -> bool:
     """Whether a worker survives a call in at least one of so many rounds."""
     from distributed import KilledWorker
 
     for _ in range(rounds):
         try:
-            result_alone(client, function, arguments)
+            result_alone(client, function, arguments, limit)
         except KilledWorker:
             continue
         except ClusterError:

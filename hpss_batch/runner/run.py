@@ -99,7 +99,7 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
     with open_client(planned.job.cluster, planned.job.dask) as client:
         work = all_work(planned)
         reporter.started(planned, work, client.dashboard_link)
-        execution = Execution(client, reporter)
+        execution = Execution(client, reporter, planned.job.cluster.stalled_after)
         execution.run(work)
     return Result(planned, refresh(planned, execution.records), execution.broken)
 

@@ -3,6 +3,9 @@
 What is queued costs the scheduler memory, and what is not queued yet costs nothing.
 """
 
+import faulthandler
+import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -43,6 +46,8 @@ class Submissions(Generic[Task]):
         A task's name for Dask, whose scheduler remembers every word before the first number for good.
     elsewhere : callable, optional
         Addresses of workers that a task is not to go to.
+    limit : callable, optional
+        Seconds after which a task is stalled; see `watched`.
     """
 
     def __init__(
@@ -52,8 +57,10 @@ class Submissions(Generic[Task]):
         call: Callable[[Task], Call],
         key: Callable[[Task], str],
         elsewhere: Callable[[Task], Collection[str]] = lambda task: (),
+        limit: Callable[[Task], float | None] = lambda task: None,
     ) -> None:
-        self.client, self.call, self.key, self.elsewhere = client, call, key, elsewhere
+        self.client, self.call, self.key = client, call, key
+        self.elsewhere, self.limit = elsewhere, limit
         self.tasks = iter(tasks)
         self.under_way = dict[Any, tuple[Task, Any]]()  # futures are held: Dask forgets what nobody holds
         self.arrivals, self.submitted = Arrivals(client), 0
@@ -91,16 +98,48 @@ class Submissions(Generic[Task]):
         others = self.others(task) if self.elsewhere(task) else []
         # preferred, and no more: these may be gone before the task is done
         where: dict[str, Any] = {"workers": others, "allow_other_workers": True} if others else {}
+        limit = self.limit(task)
+        if limit is not None:
+            function, arguments = watched, (limit, process_id(), function, *arguments)
         future = self.client.submit(function, *arguments, key=key, pure=False, **where)
         self.under_way[future.key] = (task, future)
         self.arrivals.expect(future)
 
 
-def result_alone(client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def result_alone(
+    client: "Client",
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    limit: float | None = None,
+) -> Any:
     """What a call gives with nothing else on the cluster."""
     name = getattr(function, "__name__", "call")
-    ((_, future),) = Submissions(client, [name], lambda _: (function, arguments), str)
+    ((_, future),) = Submissions(client, [name], lambda _: (function, arguments), str, limit=lambda _: limit)
     return future.result()
+
+
+def process_id() -> tuple[str, int]:
+    """Which process this is, among all machines."""
+    return socket.gethostname(), os.getpid()
+
+
+def watched(limit: float, driver: tuple[str, int], function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function; if it takes longer than so many seconds, end this process, as a crash would.
+
+    What hangs in a decoder or on a dead disk cannot be interrupted. The scheduler sees a worker die, which its nanny
+    starts again, and the run finds out which track it is. A worker within the driver's process is left alone, and so
+    is one of several threads, whose other tasks would go with it.
+    """
+    from distributed import get_worker
+
+    if process_id() == driver or get_worker().state.nthreads > 1:
+        return function(*arguments)
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
+        try:
+            return function(*arguments)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 class Arrivals:

@@ -49,8 +49,11 @@ class Work(Protocol):
     def record(self, result: Any) -> str:
         """The name of the record that the function says it created."""
 
-    def clear(self, client: "Client", say: Say) -> Any | None:
-        """Find out what kills workers, with nothing else on the cluster; a result, or None to call once more."""
+    def clear(self, client: "Client", say: Say, limit: float | None) -> Any | None:
+        """Find out what kills workers, with nothing else on the cluster; a result, or None to call once more.
+
+        A call that takes longer than `limit` seconds is stalled, and ends its worker.
+        """
 
 
 class UnitWork:
@@ -77,12 +80,12 @@ class UnitWork:
         """The unit's commit."""
         return result.name
 
-    def clear(self, client: "Client", say: Say) -> Commit | None:
+    def clear(self, client: "Client", say: Say, limit: float | None) -> Commit | None:
         """Narrow down which of the unit's tracks kills workers, and leave it out."""
         from hpss_batch.runner.quarantine import narrow
 
         say(f"{self.name} killed its workers; looking for the track that does")
-        guilty = narrow(client, self.recipe, self.unit, self.excluded)
+        guilty = narrow(client, self.recipe, self.unit, self.excluded, limit)
         self.excluded = {**self.excluded, **guilty}
         for piece in self.unit.pieces:
             if piece.index in guilty:
@@ -113,16 +116,15 @@ class StemWork:
         """The track's record."""
         return result.name(self.recipe.key)
 
-    def clear(self, client: "Client", say: Say) -> StemRecord | None:
+    def clear(self, client: "Client", say: Say, limit: float | None) -> StemRecord | None:
         """Try the track alone; if it kills workers then too, it is quarantined."""
-        from hpss_batch.runner.quarantine import deaths_alone
+        from hpss_batch.runner.quarantine import fate_alone
         from hpss_batch.stems.task import commit
 
         say(f"{self.name} killed its workers; trying it alone")
-        deaths = deaths_alone(client, *self.call())
-        if not deaths:
+        error = fate_alone(client, *self.call(), limit)
+        if error is None:
             return None  # it lived, and is done: calling once more finds its record
-        error = f"killed its worker {deaths} times, alone: it may need more memory than a worker has"
         say(f"{self.tracks[0]}: {error}")
         return commit(self.recipe, self.task.record("quarantined", error))
 

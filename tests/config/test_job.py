@@ -232,6 +232,7 @@ def test_yaml_keeps_every_default():
         "scale": None,
         "adapt": None,
         "connect": None,
+        "stalled_after": 600,
     }
 
 
