@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.magnitude import magnitude as magnitude_of
 from hpss_batch.errors import AudioError
 from hpss_batch.store.schema import COMPONENTS, MASKS, fill_value, quantise
 from hpss_batch.store.shard import Array, ShardWriter
@@ -154,7 +155,7 @@ def _magnitudes(
         if name in found:
             np.multiply(magnitude, weight, out=found[name])
     if residual is not None and "residual" in found:
-        np.abs(residual, out=found["residual"])
+        magnitude_of(residual, found["residual"])
     return found
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
+from hpss_batch.dsp.magnitude import magnitude
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed
@@ -111,7 +112,7 @@ class Window:
             self.magnitude[:kept] = self.magnitude[at : at + kept]
         fresh = self.spectrogram[kept : end - begin]
         self.frames(begin + kept, end, fresh)
-        np.abs(fresh, out=self.magnitude[kept : end - begin])
+        magnitude(fresh, self.magnitude[kept : end - begin])
         self.begin, self.end = begin, end
         return self.spectrogram[: end - begin], self.magnitude[: end - begin]
 
