@@ -94,7 +94,8 @@ class _Container:
         self.kind = _KINDS.get(self.magic, _KINDS[b"RIFF"])
 
     def read(self, at: int, n: int) -> bytes:
-        return os.pread(self.descriptor, n, at + self.skipped)
+        n = min(n, self.size - at)
+        return os.pread(self.descriptor, n, at + self.skipped) if at >= 0 and n > 0 else b""
 
     def number(self, code: str, at: int) -> int:
         n = struct.calcsize(code)
@@ -108,12 +109,7 @@ class _Container:
             found = self._in_chunks()
         else:
             found = None if self.skipped else find_fixed(self.read, self.size)
-        if found is None:
-            return None
-        behind = self.read(found.end, 5)
-        if self.magic in (behind[:4], behind[1:]):
-            raise AudioError(joined("files"))
-        return replace(found, skipped=found.skipped or self.skipped)
+        return found and replace(found, skipped=found.skipped or self.skipped)
 
     def chunks(self, at: int) -> Iterator[tuple[bytes, int, int]]:
         """Names, where contents begin, and their sizes, as long as there are chunks."""
@@ -164,9 +160,8 @@ class _Container:
     def _changes(self, name: bytes, at: int, end: int) -> Changes:
         """What makes libsndfile read the chunk whose content begins at `at` up to `end`."""
         where = at - struct.calcsize(self.kind.size)
-        if (
-            self.magic == b"FORM"
-        ):  # in AIFF, 0 is less than the eight bytes before the samples, and so up to the end
+        if self.magic == b"FORM":
+            # 0 is less than the eight bytes before the samples in AIFF, and so up to the end
             return ((where, bytes(4) if name == b"SSND" else b"\x7f" + bytes(3)),)
         if self.kind.size[1] == "Q":
             return ((where, struct.pack(self.kind.size, end - at + self.kind.counted)),)
@@ -176,8 +171,8 @@ class _Container:
 
     def _settle(self, begin: int, announced: int, bits: int) -> Extent:
         """What a size means, which may be too large, too small, or none."""
-        held = max(self.size - begin, 0)
-        unexplained = 0
+        begin = min(begin, self.size)
+        held, unexplained = self.size - begin, 0
         if 0 < announced <= held:
             turned = announced + ((held - announced) >> 32 << 32) if bits == 32 else announced
             if turned == announced or self.unexplained(begin, turned):
@@ -193,7 +188,7 @@ class _Container:
 
     def unexplained(self, begin: int, n: int, *, zeros: bool = True) -> int:
         """Bytes behind the `n` from `begin` on that are neither chunk nor tag nor, if these count, zeros."""
-        starts = (begin + n, min(self.behind(begin, n), self.size))  # some writers do not pad
+        starts = {begin + n, min(self.behind(begin, n), self.size)}  # some writers do not pad
         return min(self.size - self._explained(start, zeros) for start in starts)
 
     def _explained(self, at: int, zeros: bool) -> int:
@@ -206,7 +201,9 @@ class _Container:
             name, head, n = next(self.chunks(at), (b"", at, 0))
             if tag:
                 sure = at = at + tag
-            elif _holds_samples(name) or name[:4] in _KINDS:
+            elif name[:4] == self.magic:
+                raise AudioError(joined("files"))
+            elif _holds_samples(name):
                 break
             elif name in _KNOWN or name[4:] in (_W64, _W64_LIST):
                 sure = at = min(self.behind(head, n), self.size)
@@ -222,10 +219,8 @@ class _Container:
         return 128 if head.startswith(b"TAG") and self.size - at == 128 else _tag_size(head)
 
     def _is_zero(self, at: int) -> bool:
-        begins = range(at, self.size, _BLOCK)
-        return not any(self.read(at, 64)) and all(
-            not self.read(start, _BLOCK).strip(b"\0") for start in begins
-        )
+        blocks = (self.read(start, _BLOCK) for start in range(at, self.size, _BLOCK))
+        return not any(self.read(at, 64)) and all(not block.strip(b"\0") for block in blocks)
 
     def _last_end(self, begin: int) -> int:
         """Where samples of unknown length end: at the file's end, or before chunks and a tag that lead up to it."""

@@ -61,7 +61,7 @@ class Corrected(io.FileIO):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Seek as in a file that is no longer than that."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._extent.end}[whence]
-        return super().seek(base + offset + self._extent.skipped) - self._extent.skipped
+        return super().seek(max(base + offset, 0) + self._extent.skipped) - self._extent.skipped
 
     def tell(self) -> int:
         """Say how many bytes come before, of those that are not skipped."""

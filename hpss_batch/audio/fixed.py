@@ -16,6 +16,7 @@ Read = Callable[[int, int], bytes]
 
 _SOUND = {1: 2, 2: 0, 9: 12}
 """Kinds of VOC blocks that hold sound, and bytes of their heads behind kind and size."""
+_MOST_BLOCKS = 4096
 
 
 def find_fixed(read: Read, size: int) -> Extent | None:
@@ -29,16 +30,16 @@ def find_fixed(read: Read, size: int) -> Extent | None:
     elif head.startswith(b"Extended Instrument:"):  # FastTracker: 40 bytes a sample, the first four its size
         begin = 298 + 40 * _number(head, "<H", 296)
         announced = sum(_number(read(at, 4), "<I", 0) for at in range(298, min(begin, size - 4), 40))
-    elif (
-        head.startswith(b"\xf0\x7e") and head[3] == 1 and 8 <= head[6] <= 28
-    ):  # MIDI sample dump: blocks of 127 bytes
+    elif head.startswith(b"\xf0\x7e") and head[3] == 1 and 8 <= head[6] <= 28:
+        # MIDI sample dump: blocks of 127 bytes, 120 of them samples, in which each byte has seven bits
         samples = head[10] | head[11] << 7 | head[12] << 14
         begin, announced = 21, -(-samples // (120 // ((head[6] + 6) // 7))) * 127
         unread = max(size - begin - announced, 0)
     elif head.startswith(b"MATLAB 5.0"):
         begin, announced = _matrix(head, read)
     elif head.startswith(b"Creative Voice File"):
-        begin, announced, unread = _blocks(head, read, size)
+        begin, announced, unread = _blocks(head, read)
+    begin = min(begin, size)
     return Extent(begin, min(begin + announced, size), announced, unread) if announced > 0 else None
 
 
@@ -59,11 +60,14 @@ def _matrix(head: bytes, read: Read) -> tuple[int, int]:
     return begin, announced
 
 
-def _blocks(head: bytes, read: Read, size: int) -> tuple[int, int, int]:
+def _blocks(head: bytes, read: Read) -> tuple[int, int, int]:
     """Beginning and size of the samples in the first block of sound of a VOC file, and bytes in all others."""
     at, begin, announced, others = _number(head, "<H", 20), 0, 0, 0
-    while at < size and (block := read(at, 4))[0]:
+    for _ in range(_MOST_BLOCKS):
+        block = read(at, 4).ljust(4, b"\0")
         n = int.from_bytes(block[1:4], "little")
+        if not block[0]:
+            break
         if block[0] in _SOUND and not announced:
             begin, announced = at + 4 + _SOUND[block[0]], n - _SOUND[block[0]]
         elif block[0] in _SOUND:

@@ -36,10 +36,9 @@ _CODINGS = {
 _WIDTHS = {coding: width for width, codings in _CODINGS.items() for coding in codings}
 """Bytes of a sample."""
 
-_COUNTED = ("MAT4",)
-"""Containers that say how many samples to read, of which no extent is found."""
+_MAT4_HEADER = 4096
+"""Bytes that may come before the samples of a MAT4 file, which libsndfile reads by the size of its matrix."""
 
-_LARGEST_HEADER = 4096
 _TOLERATED = 128
 """Bytes that may stand unread behind the samples: a padding of old transfer programs, never a whole block of sound."""
 
@@ -48,7 +47,6 @@ _LOGGED = tuple(
         r"(?:^|\n)\s*" + line.replace("ANNOUNCED", r"(?P<announced>\d+)").replace("HELD", r"(?P<held>\d+)")
     )
     for line in (
-        r"(?:Data Size|riff)\s*: ANNOUNCED \(should be HELD\)",  # AU, W64
         r"Data length ANNOUNCED should be HELD",  # WVE
         r"\*\*\* File seems to be truncated\. HELD <--> ANNOUNCED",  # MAT4
     )
@@ -74,10 +72,10 @@ def check_sizes(path: str, size: int, extent: Extent | None, file: Any) -> None:
     file : soundfile.SoundFile
         What libsndfile makes of it.
     """
-    log, frames, rate = file.extra_info, file.frames, file.samplerate
-    announced, held = (extent.announced, extent.end - extent.begin) if extent else _logged(log)
+    frames, rate = file.frames, file.samplerate
+    announced, held = (extent.announced, extent.end - extent.begin) if extent else _logged(file.extra_info)
     if announced > held:
-        if not frames or file.subtype.startswith("ALAC"):  # whose table of packets is at the end
+        if not frames or not held or file.subtype.startswith("ALAC"):  # whose table of packets is at the end
             raise AudioError(
                 f"is cut short: its header announces {announced:,} bytes of audio, {f'{held:,}' if held else 'none'} "
                 "follow; copy it again"
@@ -89,14 +87,10 @@ def check_sizes(path: str, size: int, extent: Extent | None, file: Any) -> None:
     reason = too_short(frames, _sphere_count(path), rate)
     if reason:
         raise AudioError(reason)
-    if "Seems to be a truncated file" in log:  # VOC
-        raise AudioError(
-            f"is cut short: it holds {frames / rate:.1f} s of what its header announces; copy it again"
-        )
     unread = extent.unexplained if extent else 0
     width = _WIDTHS.get(file.subtype)
-    if width and not unread and (extent or file.format in _COUNTED) and file.format != "SDS":
-        unread = (held if extent else size - _LARGEST_HEADER) - frames * file.channels * width
+    if width and not unread and (extent or file.format == "MAT4") and file.format != "SDS":
+        unread = (held if extent else size - _MAT4_HEADER) - frames * file.channels * width
     if unread > max(_TOLERATED, file.channels * (width or 0)):
         raise AudioError(wrong_header(file.format, unread, size, frames / rate))
 
@@ -179,7 +173,10 @@ def _behind_metadata(data: mmap.mmap, at: int) -> int:
 
 
 def find_flac_extent(path: str) -> Extent | None:
-    """Find the extent of a FLAC file whose stream information announces less than its frames hold; None for others."""
+    """Find the extent of a FLAC file whose stream information announces fewer samples than there are, or does not know.
+
+    None for others.
+    """
     found = os.stat(path)
     return _flac_extent(path, found.st_size, found.st_mtime_ns)
 
@@ -192,7 +189,7 @@ def _flac_extent(path: str, size: int, mtime_ns: int) -> Extent | None:
         packed = int.from_bytes(data[where : where + 8])
         announced = packed & _MOST_SAMPLES
         held = _flac_end(data, _behind_metadata(data, start), int.from_bytes(data[start + 10 : start + 12]))
-        if start < 0 or not 0 < announced < held <= _MOST_SAMPLES:
+        if start < 0 or not announced < held <= _MOST_SAMPLES:
             return None
         return Extent(0, size, size, 0, ((where, (packed - announced + held).to_bytes(8)),))
 

@@ -58,6 +58,11 @@ def test_what_a_header_announces(tmp_path: Path) -> None:
         ("song.au", b"a text that libsndfile would play as noise\n" * 9, "is not audio but text"),
         ("samples.raw", b"\x01\x80" + BYTES, "is samples without a header"),
         ("pointer.wav", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (
+            "flac.oga",
+            b"OggS\0\2" + bytes(20) + b"\1\x33\x7fFLAC\1\0\0\1fLaC" + BYTES,
+            "is FLAC in Ogg, which is not read",
+        ),
         ("head.wav", b"RIFF", "is damaged, cut short"),
         ("head.flac", b"fLaC" + BYTES, "is damaged, cut short"),
     ],
