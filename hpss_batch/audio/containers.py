@@ -260,7 +260,7 @@ def _is_name(name: bytes) -> bool:
 def _is_placeholder(size: int, bits: int) -> bool:
     """Whether a size is what writers into a pipe put, who cannot come back to fill in the true one."""
     if bits == 32:
-        return 0x7EFFFF00 <= size <= 0x7F000008 or 0x7FFFEF00 <= size <= 0x80000000 or size >= 0xFFFFEF00
+        return 0x7EFFF000 <= size <= 0x7F000008 or 0x7FFFEF00 <= size <= 0x80000000 or size >= 0xFFFFEF00
     return bits == 64 and (size >= 2**62 or size == 0xFFFFFFFF)
 
 

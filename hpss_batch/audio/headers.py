@@ -36,8 +36,8 @@ _CODINGS = {
 _WIDTHS = {coding: width for width, codings in _CODINGS.items() for coding in codings}
 """Bytes of a sample."""
 
-_MAT4_HEADER = 4096
-"""Bytes that may come before the samples of a MAT4 file, which libsndfile reads by the size of its matrix."""
+_LARGEST_HEADER = 4096
+"""Bytes that may come before the samples in a file of which no extent is found."""
 
 _TOLERATED = 128
 """Bytes that may stand unread behind the samples: a padding of old transfer programs, never a whole block of sound."""
@@ -88,9 +88,12 @@ def check_sizes(path: str, size: int, extent: Extent | None, file: Any) -> None:
     if reason:
         raise AudioError(reason)
     unread = extent.unexplained if extent else 0
+    held = held if extent else size - _LARGEST_HEADER
     width = _WIDTHS.get(file.subtype)
-    if width and not unread and (extent or file.format == "MAT4") and file.format != "SDS":
-        unread = (held if extent else size - _MAT4_HEADER) - frames * file.channels * width
+    if not frames and file.format != "FLAC":
+        unread = max(unread, held)
+    elif width and not unread and file.format != "SDS" and (extent or file.format == "MAT4"):
+        unread = held - frames * file.channels * width
     if unread > max(_TOLERATED, file.channels * (width or 0)):
         raise AudioError(wrong_header(file.format, unread, size, frames / rate))
 

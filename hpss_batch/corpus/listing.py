@@ -28,6 +28,7 @@ _ALIASES = {
     "NIST": "sph",
     "OGG": "oga opus",
     "RAW": "vox gsm",
+    "RF64": "bw64",
     "SVX": "8svx iff",
     "WAV": "wave bwf",
 }

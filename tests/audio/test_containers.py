@@ -204,6 +204,16 @@ def test_big_endian_wav(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path), NOISE / np.float32(2**15))
 
 
+@pytest.mark.parametrize("coding", ["GSM610", "DWVW_16"])
+def test_nothing_is_not_read_of_something(tmp_path: Path, coding: str) -> None:
+    """Of these codings, the length stands elsewhere in AIFF files than the size."""
+    path = tmp_path / "a"
+    data = write(path, NOISE, "AIFF", coding)
+    path.write_bytes(announce(data, "AIFF", 0))
+    with pytest.raises(AudioError, match=r"wrong header: it announces 0\.0 s"):
+        probe(str(path))
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 6])
 def test_aiff_of_sox_into_a_pipe(tmp_path: Path, width: int) -> None:
     """It leaves 0x7f000000, or so many whole frames as that holds."""
