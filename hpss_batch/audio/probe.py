@@ -5,8 +5,8 @@
 1. what the name leads to must be a regular file that is not empty; FIFOs and devices are never opened;
 2. libsndfile must know it; where it does not, the first bytes tell a person what it is instead;
 3. rate and channels must be sane;
-4. a header that promises more than the file can hold means a file cut short, unless its writer could not know
-   the length (a stream into a pipe) and wrote a placeholder;
+4. a header that promises more than the file holds means a file cut short, and one that promises less, a wrong
+   header; unless its writer could not know the length (a stream into a pipe): then all that follows is read;
 5. a length that no file of this size could hold is replaced by decoding and counting.
 
 What is left is an upper bound of the length. The truth is what decoding yields (`audio.Recording`).

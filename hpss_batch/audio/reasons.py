@@ -49,6 +49,15 @@ UNREADABLE = {
 REMEDY = "convert it, e.g. with ffmpeg -i FILE FILE.flac"
 """What to do with a recording that no decoder here reads."""
 
+_BARE = "say what they are and convert it, e.g. with ffmpeg -f s16le -ar 44100 -ac 2 -i FILE FILE.flac"
+_REMEDIES = {
+    ".raw": _BARE,
+    ".pcm": _BARE,
+    ".sd2": "save it as WAV with a program that reads it",
+    ".m4p": "get it without protection, which no program converts",
+}
+"""What to do where ffmpeg cannot know, by extension."""
+
 _MAGIC = (
     (4, b"ftyp", "MPEG-4 (as .m4a or .mp4)", True),
     (0, bytes.fromhex("3026b2758e66cf11"), "Windows Media (as .wma)", True),
@@ -135,6 +144,12 @@ def why_no_file(error: OSError | ValueError) -> str:
     return f"cannot be read: {os.strerror(error.errno) if error.errno else error}"
 
 
+def not_read(name: str) -> str:
+    """Say what a file is whose extension is in `UNREADABLE`, and what to do."""
+    extension = os.path.splitext(name)[1].lower()
+    return f"is {UNREADABLE[extension]}, which is not read here; {_REMEDIES.get(extension, REMEDY)}"
+
+
 def why_not_audio(path: str, said: str) -> str:
     """Say what a file is that libsndfile does not open.
 
@@ -163,7 +178,7 @@ def why_not_audio(path: str, said: str) -> str:
     if _is_text(head):
         return "is not audio but text"
     if extension in UNREADABLE:
-        return f"is {UNREADABLE[extension]}, which is not read here; {REMEDY}"
+        return not_read(path)
     return "is not audio, or of a kind that is not read here; if it is a recording, " + REMEDY
 
 
