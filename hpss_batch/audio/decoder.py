@@ -23,11 +23,11 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.audio.headers import JOINED_FLAC, is_joined_flac
+from hpss_batch.audio.headers import is_joined_flac
 from hpss_batch.audio.mp3 import mp3_count
 from hpss_batch.audio.ogg import SEVERAL, is_chained, sought_until
 from hpss_batch.audio.probe import AudioInfo, open_file, open_handle
-from hpss_batch.audio.reasons import cannot_decode, too_short, why_no_file
+from hpss_batch.audio.reasons import cannot_decode, joined, too_short, why_no_file
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]
@@ -279,7 +279,7 @@ class Decoder:
         if self.info.format.startswith("OGG"):
             return SEVERAL if is_chained(self.path) else None
         if self.info.format.startswith("FLAC"):
-            return JOINED_FLAC if is_joined_flac(self.path) else None
+            return joined("FLAC files") if is_joined_flac(self.path) else None
         if self.end is None or self.end != self.info.n_samples:
             return None
         held, rate = mp3_count(self.path), self.info.sample_rate

@@ -1,10 +1,15 @@
 """Which audio can a format of stems not hold? What libsndfile says too late, or not at all, is said here."""
 
+import math
+
 STEM_RATES: dict[str, tuple[int, ...]] = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
 """Sample rates [Hz] of the subtypes that do not take every one."""
+
+_LOWEST_IN_TENS = {"FLAC": 2**16}
+"""Rates from here on are held in tens of Hz (RFC 9639, 9.1.2)."""
 
 _HIGHEST_RATE = {"VORBIS": 200_000, "FLAC": 655_350}
 _MOST_CHANNELS = {"FLAC": 8, "ALAC_16": 8, "MPEG_LAYER_III": 2, "VORBIS": 255, "OPUS": 255}
@@ -39,9 +44,11 @@ def refusal(format: str, subtype: str, sample_rate: int, channels: int, n_sample
             f"has {sample_rate} samples a second, and {name} takes {', '.join(map(str, rates))}: set "
             f"output.stems.sample_rate={near}, or another format"
         )
-    if highest is not None and sample_rate > highest:
+    in_tens = sample_rate >= _LOWEST_IN_TENS.get(name, math.inf) and sample_rate % 10
+    if highest is not None and (sample_rate > highest or in_tens):
+        takes = f"up to {highest}" if sample_rate > highest else "above 65535 only multiples of 10"
         return (
-            f"has {sample_rate} samples a second, and {name} takes up to {highest}: set "
+            f"has {sample_rate} samples a second, and {name} takes {takes}: set "
             "output.stems.format=wav, or output.stems.sample_rate"
         )
     n_bytes = n_samples * channels * _BYTES.get(subtype, 1)

@@ -1,41 +1,52 @@
-"""What do the raw bytes of a file say of its length: do the sizes in its header agree with it, and is it one file?
+"""Is what libsndfile reads of a file all that the file holds, and is it one file?
 
-libsndfile reads what there is of a WAV or AIFF file and says nothing, or only in its log, when there should be more.
-Three cases look alike and are not: a file cut short, which is an error; a stream, whose writer could not go back to
-fill in the size and put a placeholder; and a recording whose recorder died before it filled in the size, which is 0
-then. So the chunks of these files are looked at here: id and size, then as many bytes (EBU Tech 3285, AIFF 1.3).
-NIST SPHERE files have a header in text, which says how many samples follow; libsndfile goes by the file's size alone.
-Of other kinds, what libsndfile's log says is believed.
+libsndfile reads what there is of a WAV or AIFF file and says nothing, or only in its log, when there should be more,
+and nothing at all when there is more than a header announces. So what it makes of a file is compared here with the
+extent of the samples (see `containers`). NIST SPHERE files have a header in text, which says how many samples follow;
+libsndfile goes by the file's size alone. Of kinds that are not known here, what its log says is believed.
 
 `cat a.flac b.flac` makes a file of which only the first part would be read. A FLAC file begins with a mark and a block
 of stream information, which is always the first and always 34 bytes long (RFC 9639, 8.1 and 8.2). These eight bytes
 stand nowhere else: in frames they come up once in 2**64 positions, and the metadata before the frames, where a program
 might keep anything, is skipped.
 
+Stream information may also announce less than there is. Each frame of a FLAC file begins with its number, under a
+checksum (9.1), so the last one tells how long the file really is.
+
 Long files are looked through in a mapping, and what was seen is let go of, so that it does not pile up in memory.
 """
 
-import io
 import mmap
 import os
 import re
-import struct
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from hpss_batch.audio.reasons import too_short
+from hpss_batch.audio.extent import Extent
+from hpss_batch.audio.reasons import too_short, wrong_header
 from hpss_batch.errors import AudioError
 
-_ORDER = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">", b"FORM": ">"}
-_SAMPLES = (b"data", b"SSND", b"BODY")
-_MOST_CHUNKS = 4096
+_CODINGS = {
+    1: ("PCM_S8", "PCM_U8", "ULAW", "ALAW", "DPCM_8"),
+    2: ("PCM_16", "DPCM_16"),
+    3: ("PCM_24",),
+    4: ("PCM_32", "FLOAT"),
+    8: ("DOUBLE",),
+}
+_WIDTHS = {coding: width for width, codings in _CODINGS.items() for coding in codings}
+"""Bytes of a sample."""
+
+_LARGEST_HEADER = 4096
+"""Bytes that may come before the samples in a file of which no extent is found."""
+
+_TOLERATED = 128
+"""Bytes that may stand unread behind the samples: a padding of old transfer programs, never a whole block of sound."""
 
 _LOGGED = tuple(
     re.compile(
         r"(?:^|\n)\s*" + line.replace("ANNOUNCED", r"(?P<announced>\d+)").replace("HELD", r"(?P<held>\d+)")
     )
     for line in (
-        r"(?:Data Size|riff)\s*: ANNOUNCED \(should be HELD\)",  # AU, W64
         r"Data length ANNOUNCED should be HELD",  # WVE
         r"\*\*\* File seems to be truncated\. HELD <--> ANNOUNCED",  # MAT4
     )
@@ -47,17 +58,8 @@ _SPHERE = re.compile(rb"NIST_1A\r?\n\s*(\d{1,7})\r?\n")
 _SPHERE_COUNT = re.compile(rb"^sample_count\s+-i\s+(\d{1,18})\s*$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Samples:
-    """The chunk that holds a file's samples: bytes announced, bytes there, and bytes behind that are not a chunk."""
-
-    announced: int
-    held: int
-    junk: int
-
-
-def check_sizes(path: str, size: int, log: str, frames: int, rate: int) -> None:
-    """Raise `AudioError` where sizes in a header say that a file is cut short, or that most of it is not audio.
+def check_sizes(path: str, size: int, extent: Extent | None, file: Any) -> None:
+    """Raise `AudioError` where sizes in a header say that a file is cut short, or that some of it is not read.
 
     Parameters
     ----------
@@ -65,61 +67,41 @@ def check_sizes(path: str, size: int, log: str, frames: int, rate: int) -> None:
         The file.
     size : int
         Its bytes.
-    log : str
-        What libsndfile noted on it.
-    frames, rate : int
-        What libsndfile announces.
+    extent : Extent or None
+        Its samples, as its structure has them.
+    file : soundfile.SoundFile
+        What libsndfile makes of it.
     """
-    samples = _find_samples(path, size)
-    if samples is None:
-        logged = next(filter(None, (line.search(log) for line in _LOGGED)), None)
-        samples = _Samples(int(logged["announced"]), int(logged["held"]), 0) if logged else _Samples(0, 0, 0)
-    if samples.announced > samples.held and not _is_placeholder(samples.announced):
-        if not frames:
+    frames, rate = file.frames, file.samplerate
+    announced, held = (extent.announced, extent.end - extent.begin) if extent else _logged(file.extra_info)
+    if announced > held:
+        if not frames or not held or file.subtype.startswith("ALAC"):  # whose table of packets is at the end
             raise AudioError(
-                f"is cut short: its header announces {samples.announced:,} bytes of audio, none follow; copy it again"
+                f"is cut short: its header announces {announced:,} bytes of audio, {f'{held:,}' if held else 'none'} "
+                "follow; copy it again"
             )
-        reason = too_short(frames, round(frames * samples.announced / samples.held), rate)
+        whole = frames if file.format == "SDS" else round(frames * announced / held)
+        reason = too_short(whole * held // announced, whole, rate)
         if reason:
             raise AudioError(reason)
     reason = too_short(frames, _sphere_count(path), rate)
     if reason:
         raise AudioError(reason)
-    if "Seems to be a truncated file" in log:  # VOC
-        raise AudioError(
-            f"is cut short: it holds {frames / rate:.1f} s of what its header announces; copy it again"
-        )
-    if samples.announced and samples.junk > size // 2:
-        raise AudioError(
-            f"has a wrong header: it announces {frames / rate:.1f} s of audio, but {samples.junk:,} of the file's "
-            f"{size:,} bytes lie behind their end; rewrite it, e.g. with ffmpeg -ignore_length 1"
-        )
+    unread = extent.unexplained if extent else 0
+    held = held if extent else size - _LARGEST_HEADER
+    width = _WIDTHS.get(file.subtype)
+    if not frames and file.format != "FLAC":
+        unread = max(unread, held)
+    elif width and not unread and file.format != "SDS" and (extent or file.format == "MAT4"):
+        unread = held - frames * file.channels * width
+    if unread > max(_TOLERATED, file.channels * (width or 0)):
+        raise AudioError(wrong_header(file.format, unread, size, frames / rate))
 
 
-def _find_samples(path: str, size: int) -> _Samples | None:
-    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        order = _ORDER.get(os.pread(descriptor, 4, 0))
-        at, wide = 12, None
-        for _ in range(_MOST_CHUNKS if order else 0):
-            head = os.pread(descriptor, 8, at)
-            if len(head) < 8:
-                break
-            name, announced = struct.unpack(f"{order}4sI", head)
-            at += 8
-            if name == b"ds64":  # where the sizes of RF64 files are
-                wide = struct.unpack("<8xQ", os.pread(descriptor, 16, at).ljust(16, b"\0"))[0]
-            elif name in _SAMPLES:
-                if wide is not None and announced == 0xFFFFFFFF:
-                    announced = wide
-                held = min(announced, size - at)
-                behind = os.pread(descriptor, 5, at + held)
-                junk = size - at - held if not (_is_name(behind[:4]) or _is_name(behind[1:])) else 0
-                return _Samples(announced, held, junk)
-            at += announced + announced % 2
-        return None
-    finally:
-        os.close(descriptor)
+def _logged(log: str) -> tuple[int, int]:
+    """The bytes announced and held by a file that is cut short, in libsndfile's words; zeros where it says nothing."""
+    found = next(filter(None, (line.search(log) for line in _LOGGED)), None)
+    return (int(found["announced"]), int(found["held"])) if found else (0, 0)
 
 
 def _sphere_count(path: str) -> int:
@@ -132,38 +114,6 @@ def _sphere_count(path: str) -> int:
     size = _SPHERE.match(head)
     count = _SPHERE_COUNT.search(head, 0, int(size[1])) if size else None
     return int(count[1]) if count else 0
-
-
-def _is_name(name: bytes) -> bool:
-    return all(0x20 <= byte < 0x7F for byte in name)
-
-
-def _is_placeholder(size: int) -> bool:
-    """Whether a size is what writers into a pipe put, who cannot come back to fill in the true one."""
-    return 0x7FFFEF00 <= size <= 0x80000000 or size >= 0xFFFFEF00
-
-
-def is_unfinished(path: str) -> bool:
-    """Whether a WAV file's samples have size 0, and what follows is not a chunk, and so is samples."""
-    samples = _find_samples(path, os.stat(path).st_size)
-    return samples is not None and samples.announced == 0 and samples.junk > 0
-
-
-class Unfinished(io.FileIO):
-    """A WAV file whose sizes were never filled in, saying so in the only way that libsndfile understands.
-
-    Of the sizes that recorders leave behind when they die, libsndfile reads on to the file's end where the outer one
-    is 8. This is the file with that size.
-    """
-
-    def readinto(self, buffer: Any) -> int:
-        """Read on, with the size at bytes 4 to 8 replaced."""
-        at = self.tell()
-        view = memoryview(buffer).cast("B")
-        n = super().readinto(view) or 0
-        for byte in range(max(4, at), min(8, at + n)):
-            view[byte - at] = 8 if byte == 4 else 0
-        return n
 
 
 STEP = 2**24
@@ -184,13 +134,11 @@ def let_go(data: mmap.mmap, begin: int, end: int) -> int:
     return max(begin, end)
 
 
-JOINED_FLAC = (
-    "holds several FLAC files one after the other, as joined with cat, of which only the first would be read; split "
-    "it, or join the parts again, e.g. with sox PART PART FILE.flac"
-)
-"""Why a file of several is not read."""
-
 _MARK = b"fLaC"
+_MOST_SAMPLES = 2**36 - 1
+_LONGEST_FRAMES = 2**22
+"""Bytes at the end of a FLAC file in which its last two frames are looked for."""
+
 _INFORMATION = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # with other metadata behind it, and without any
 
 
@@ -225,3 +173,79 @@ def _behind_metadata(data: mmap.mmap, at: int) -> int:
         last = data[at] & 0x80
         at += 4 + int.from_bytes(data[at + 1 : at + 4])
     return at
+
+
+def find_flac_extent(path: str) -> Extent | None:
+    """Find the extent of a FLAC file whose stream information announces fewer samples than there are, or does not know.
+
+    None for others.
+    """
+    found = os.stat(path)
+    return _flac_extent(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _flac_extent(path: str, size: int, mtime_ns: int) -> Extent | None:
+    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = _beginning(data, 0)
+        where = start + len(_MARK) + 14  # rate, channels, bits and, in 36 bits, samples
+        packed = int.from_bytes(data[where : where + 8])
+        announced = packed & _MOST_SAMPLES
+        held = _flac_end(data, _behind_metadata(data, start), int.from_bytes(data[start + 10 : start + 12]))
+        if start < 0 or not announced < held <= _MOST_SAMPLES:
+            return None
+        return Extent(0, size, size, 0, ((where, (packed - announced + held).to_bytes(8)),))
+
+
+def _flac_end(data: mmap.mmap, first: int, block: int) -> int:
+    """The sample behind the last frame, or 0 where frames are not as expected.
+
+    Eleven bytes may look like a frame's header by chance, so one is believed only if the one before it ends where it
+    begins.
+    """
+    head = _frame(data, first, block)
+    if head is None:
+        return 0
+    mark = data[first : first + 2]
+    ends: dict[int, int] = {}
+    at, lowest = len(data), max(first, len(data) - _LONGEST_FRAMES)
+    while (at := data.rfind(mark, lowest, at)) >= 0:
+        found = _frame(data, at, block)
+        if found and found[2] == head[2]:
+            begin, end, _ = found
+            if end in ends:
+                return ends[end]
+            ends[begin] = end
+    return head[1] if lowest == first else 0
+
+
+def _frame(data: mmap.mmap, at: int, block: int) -> tuple[int, int, int] | None:
+    """The samples at which a frame begins and ends, and its bits a sample as coded; None where there is no header."""
+    head = data[at : at + 16].ljust(16, b"\0")
+    coded, rate = head[2] >> 4, head[2] & 15
+    more = 8 - (~head[4] & 255).bit_length()  # leading ones: bytes of the number, as in UTF-8
+    if not coded or rate == 15 or head[3] >> 4 > 10 or head[3] & 1 or more in (1, 8):
+        return None
+    number = head[4] & (127 >> more)
+    for byte in head[5 : 4 + max(more, 1)]:
+        number = number << 6 | (byte & 63)
+    end = 4 + max(more, 1)
+    size = 192 if coded == 1 else 576 << coded - 2 if coded < 6 else 256 << coded - 8 if coded > 7 else 0
+    if coded in (6, 7):
+        size = int.from_bytes(head[end : end + coded - 5]) + 1
+        end += coded - 5
+    end += {12: 1, 13: 2, 14: 2}.get(rate, 0)
+    if _crc8(head[:end]) != head[end]:
+        return None
+    begin = number if head[1] & 1 else number * block
+    return begin, begin + size, head[3] & 15
+
+
+def _crc8(data: bytes) -> int:
+    """The checksum of a frame's header: x^8 + x^2 + x + 1."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1) ^ (0x107 if crc & 0x80 else 0)
+    return crc

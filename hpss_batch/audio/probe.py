@@ -5,8 +5,8 @@
 1. what the name leads to must be a regular file that is not empty; FIFOs and devices are never opened;
 2. libsndfile must know it; where it does not, the first bytes tell a person what it is instead;
 3. rate and channels must be sane;
-4. a header that promises more than the file can hold means a file cut short, unless its writer could not know
-   the length (a stream into a pipe) and wrote a placeholder;
+4. a header that promises more than the file holds means a file cut short, and one that promises less, a wrong
+   header; unless its writer could not know the length (a stream into a pipe): then all that follows is read;
 5. a length that no file of this size could hold is replaced by decoding and counting.
 
 What is left is an upper bound of the length. The truth is what decoding yields (`audio.Recording`).
@@ -22,7 +22,9 @@ import numpy as np
 import soundfile as sf
 
 from hpss_batch.audio import reasons
-from hpss_batch.audio.headers import Unfinished, check_sizes, is_unfinished
+from hpss_batch.audio.containers import find_extent
+from hpss_batch.audio.extent import Corrected
+from hpss_batch.audio.headers import check_sizes, find_flac_extent
 from hpss_batch.audio.mp3 import mp3_header
 from hpss_batch.audio.ogg import check_ogg
 from hpss_batch.errors import AudioError
@@ -163,11 +165,14 @@ def open_handle(path: str) -> Handle:
             f"{_LONGEST_PATH:,}; move it, or convert it, e.g. with ffmpeg -i FILE FILE.flac"
         )
     try:
-        file = _handle(name if len(name) <= _LONGEST_PATH else io.FileIO(name))
-        if not file.frames and file.format in ("WAV", "WAVEX") and is_unfinished(path):
+        extent = find_extent(path)
+        if extent is None or not extent.changes:
+            file = _handle(name if len(name) <= _LONGEST_PATH else io.FileIO(name))
+            extent = find_flac_extent(path) if file.format == "FLAC" else None
+            if extent is None:
+                return file
             file.close()
-            file = _handle(Unfinished(name))
-        return file
+        return _handle(Corrected(name, extent))
     except (sf.LibsndfileError, TypeError, OSError) as e:
         # TypeError: soundfile wants a sample rate for names in .raw
         said = _SAID.get(e.code, e.error_string) if isinstance(e, sf.LibsndfileError) else ""
@@ -244,7 +249,7 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         header = mp3_header(path, found.st_size)
         promised, more = None if header == "none" else frames, header != "whole"
     else:
-        check_sizes(path, found.st_size, file.extra_info, frames, rate)
+        check_sizes(path, found.st_size, find_extent(path), file)
         more = file.format == "FLAC"
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length

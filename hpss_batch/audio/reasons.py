@@ -49,6 +49,15 @@ UNREADABLE = {
 REMEDY = "convert it, e.g. with ffmpeg -i FILE FILE.flac"
 """What to do with a recording that no decoder here reads."""
 
+_BARE = "say what they are and convert it, e.g. with ffmpeg -f s16le -ar 44100 -ac 2 -i FILE FILE.flac"
+_REMEDIES = {
+    ".raw": _BARE,
+    ".pcm": _BARE,
+    ".sd2": "save it as WAV with a program that reads it",
+    ".m4p": "get it without protection, which no program converts",
+}
+"""What to do where ffmpeg cannot know, by extension."""
+
 _MAGIC = (
     (4, b"ftyp", "MPEG-4 (as .m4a or .mp4)", True),
     (0, bytes.fromhex("3026b2758e66cf11"), "Windows Media (as .wma)", True),
@@ -69,6 +78,8 @@ _MAGIC = (
     (0, b"\xff\xf1", "AAC", True),
     (0, b"\xff\xf9", "AAC", True),
     (0, b"ADIF", "AAC", True),
+    (28, b"\x7fFLAC", "FLAC in Ogg", True),
+    (28, b"Speex   ", "Speex in Ogg", True),
     (0, b"MThd", "MIDI, which holds notes and no sound", False),
     (0, b"\x89PNG", "a PNG image", False),
     (0, b"\xff\xd8\xff", "a JPEG image", False),
@@ -91,6 +102,7 @@ _KNOWN = (
     b"RIFF",
     b"RIFX",
     b"RF64",
+    b"BW64",
     b"FORM",
     b"fLaC",
     b"OggS",
@@ -132,6 +144,12 @@ def why_no_file(error: OSError | ValueError) -> str:
     return f"cannot be read: {os.strerror(error.errno) if error.errno else error}"
 
 
+def not_read(name: str) -> str:
+    """Say what a file is whose extension is in `UNREADABLE`, and what to do."""
+    extension = os.path.splitext(name)[1].lower()
+    return f"is {UNREADABLE[extension]}, which is not read here; {_REMEDIES.get(extension, REMEDY)}"
+
+
 def why_not_audio(path: str, said: str) -> str:
     """Say what a file is that libsndfile does not open.
 
@@ -160,7 +178,7 @@ def why_not_audio(path: str, said: str) -> str:
     if _is_text(head):
         return "is not audio but text"
     if extension in UNREADABLE:
-        return f"is {UNREADABLE[extension]}, which is not read here; {REMEDY}"
+        return not_read(path)
     return "is not audio, or of a kind that is not read here; if it is a recording, " + REMEDY
 
 
@@ -189,7 +207,7 @@ def cannot_decode(at: int | None, announced: int | None, sample_rate: int, said:
     said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
     return (
         f"is damaged or cut short: decoding stops with an error{after} (libsndfile: {said}); copy it again, or save "
-        "what can be saved with ffmpeg"
+        "what can be saved with ffmpeg -i FILE FILE.flac"
     )
 
 
@@ -204,5 +222,31 @@ def too_short(held: int, announced: int, sample_rate: int) -> str | None:
         return None
     return (
         f"is cut short or its header is wrong: it announces {announced / sample_rate:.1f} s and holds "
-        f"{held / sample_rate:.1f} s; copy it again, or rewrite it with ffmpeg to keep what is there"
+        f"{held / sample_rate:.1f} s; copy it again, or keep what is there with ffmpeg -i FILE FILE.flac"
+    )
+
+
+def joined(files: str) -> str:
+    """Say that a file is several, and so is not read."""
+    return (
+        f"holds several {files} one after the other, as joined with cat, of which only the first would be read; "
+        "split it, or join the parts again, e.g. with sox PART PART FILE.flac"
+    )
+
+
+_IGNORING = {"CAF": "", **dict.fromkeys(("WAV", "WAVEX", "RF64"), "ffmpeg -ignore_length 1 -i FILE")}
+"""What reads a file up to its end, whatever its header says, by libsndfile's name of its container."""
+
+
+def wrong_header(container: str, unread: int, size: int, seconds: float) -> str:
+    """Say that a header announces `seconds`, behind which `unread` of the file's `size` bytes lie."""
+    if container == "VOC":
+        return f"has several blocks of sound, of which only the first is read here; {REMEDY}"
+    command = _IGNORING.get(container, "sox --ignore-length FILE")
+    remedy = (
+        f"rewrite it with {command} FILE.flac" if command else "save it again with the program that wrote it"
+    )
+    return (
+        f"has a wrong header: it announces {seconds:.1f} s of audio, but {unread:,} of the file's {size:,} bytes lie "
+        f"behind their end, and are no tags; if they are audio, {remedy}"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import soundfile as sf
 
-from hpss_batch.audio.reasons import REMEDY, UNREADABLE, not_a_file, why_no_file
+from hpss_batch.audio.reasons import UNREADABLE, not_a_file, not_read, why_no_file
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
@@ -29,6 +29,7 @@ _ALIASES = {
     "NIST": "sph",
     "OGG": "oga opus",
     "RAW": "vox gsm",
+    "RF64": "bw64",
     "SVX": "8svx iff",
     "WAV": "wave bwf",
 }
@@ -177,7 +178,7 @@ class _Search:
         if kind:
             raise CorpusError(f"{path} {kind}")
         if os.path.splitext(name)[1].lower() in UNREADABLE:
-            self.listing.unreadable.append((track_id(name), _not_read(name)))
+            self.listing.unreadable.append((track_id(name), not_read(name)))
         else:
             self.listing.files.append(_found(track_id(name), os.path.abspath(path), os.stat(path)))
 
@@ -206,7 +207,7 @@ class _Search:
             self.others[extension or name] += 1
             return
         if extension in UNREADABLE:
-            self.listing.unreadable.append((track, _not_read(name)))
+            self.listing.unreadable.append((track, not_read(name)))
             return
         try:
             found = entry.stat()
@@ -240,10 +241,6 @@ class _Search:
 
 def _found(track: str, path: str, found: os.stat_result, meta: Meta | None = None) -> Found:
     return Found(track, path, found.st_size, found.st_mtime_ns, meta)
-
-
-def _not_read(name: str) -> str:
-    return f"is {UNREADABLE[os.path.splitext(name)[1].lower()]}, which is not read here; {REMEDY}"
 
 
 def _walk(

@@ -56,8 +56,17 @@ def test_what_a_header_announces(tmp_path: Path) -> None:
         ("song.wma", bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + BYTES, "Windows Media"),
         ("song.wma", b"\x01\x80" + BYTES, "is Windows Media Audio"),
         ("song.au", b"a text that libsndfile would play as noise\n" * 9, "is not audio but text"),
-        ("samples.raw", b"\x01\x80" + BYTES, "is samples without a header"),
+        (
+            "samples.raw",
+            b"\x01\x80" + BYTES,
+            "is samples without a header, which is not read here; say what they are",
+        ),
         ("pointer.wav", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (
+            "flac.oga",
+            b"OggS\0\2" + bytes(20) + b"\1\x33\x7fFLAC\1\0\0\1fLaC" + BYTES,
+            "is FLAC in Ogg, which is not read",
+        ),
         ("head.wav", b"RIFF", "is damaged, cut short"),
         ("head.flac", b"fLaC" + BYTES, "is damaged, cut short"),
     ],

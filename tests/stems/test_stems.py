@@ -355,6 +355,8 @@ def test_formats_that_cannot_hold_a_track_say_so_before_and_after(tmp_path: Path
         (("OGG", "OPUS"), (44100, 2, 10), "48000"),
         (("MP3", "MPEG_LAYER_III"), (44100, 3, 10), "up to 2"),
         (("FLAC", "PCM_24"), (1_000_000, 1, 10), "655350"),
+        (("FLAC", "PCM_16"), (65_537, 1, 10), "multiples of 10"),
+        (("FLAC", "PCM_16"), (96_001, 1, 10), "output.stems.format=wav"),
         (("WAV", "PCM_16"), (44100, 2, 2**31), "rf64"),
     ],
 )
