@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.headers import JOINED_FLAC, is_joined_flac
 from hpss_batch.audio.mixdown import check_samples, mix
-from hpss_batch.audio.mp3 import mp3_count
-from hpss_batch.audio.ogg import SEVERAL, is_chained, sought_until
+from hpss_batch.audio.mp3 import mp3_flaw
+from hpss_batch.audio.ogg import ogg_flaw
+from hpss_batch.audio.ogg_seek import sought_until
 from hpss_batch.audio.probe import AudioInfo, open_file, open_handle
 from hpss_batch.audio.reasons import cannot_decode, too_short, why_no_file
 from hpss_batch.errors import AudioError
@@ -108,8 +109,7 @@ class Decoder:
     def __init__(self, path: str, *, mono: bool) -> None:
         opened = open_file(path)
         self.path, self.info = path, opened.info
-        self._promised, self._may_hold_more = opened.promised, opened.may_hold_more
-        self._file = opened.file
+        self._file, self._promised = opened.file, opened.promised
         self._origin = -1  # the block that the handle is in; none yet
         self.channels = 1 if mono else self.info.channels
         self.end = None if self.info.n_samples else 0
@@ -268,25 +268,18 @@ class Decoder:
         rate = self.info.sample_rate
         if self._promised is not None:
             self._wrong = too_short(self.end, self._promised, rate)
-        if self._may_hold_more:
-            self._wrong = self._unread() or self._wrong
+        self._wrong = self._flaw() or self._wrong
 
-    def _unread(self) -> str | None:
-        """What stands behind the end and is audio, as a reason; None for nothing, and for tags and garbage."""
-        if self.info.format.startswith("OGG"):
-            return SEVERAL if is_chained(self.path) else None
-        if self.info.format.startswith("FLAC"):
+    def _flaw(self) -> str | None:
+        """Why decoding, which met its end, has not given all that the file holds; None where it has."""
+        container = self.info.format.partition("/")[0]
+        if container == "OGG":
+            return ogg_flaw(self.path, _ogg_rate(self.info))
+        if container == "MP3" and self.end is not None:
+            return mp3_flaw(self.path, self.end, self.info.sample_rate)
+        if container == "FLAC":
             return JOINED_FLAC if is_joined_flac(self.path) else None
-        if self.end is None or self.end != self.info.n_samples:
-            return None
-        held, rate = mp3_count(self.path), self.info.sample_rate
-        # eight frames are what gapless headers, delays and padding account for
-        if held - self.end <= 8 * 1152 or not too_short(self.end, held, rate):
-            return None
-        return (
-            f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about {held / rate:.1f} s; "
-            "rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
-        )
+        return None
 
     def _broken(self, at: int | None, said: str) -> str:
         return cannot_decode(at, self._promised, self.info.sample_rate, said)

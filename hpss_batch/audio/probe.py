@@ -17,6 +17,7 @@ import io
 import math
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -24,7 +25,9 @@ import soundfile as sf
 from hpss_batch.audio import reasons
 from hpss_batch.audio.headers import Unfinished, check_sizes, is_unfinished
 from hpss_batch.audio.mp3 import mp3_header
+from hpss_batch.audio.mp3_unheaded import Endless, samples_unannounced
 from hpss_batch.audio.ogg import check_ogg
+from hpss_batch.audio.quiet import quiet
 from hpss_batch.errors import AudioError
 
 MAX_CHANNELS = 256
@@ -75,11 +78,25 @@ class AudioInfo:
 
 
 class Handle(sf.SoundFile):  # type: ignore[misc]
-    """An open file whose reads go on where the last one ended.
+    """An open file whose reads go on where the last one ended, and that writes nothing to the terminal.
 
     soundfile follows every read of a seekable file by a seek to where it is already. That costs time, and an MP3
     decoder answers it with other last bits; `seek` itself works as ever.
     """
+
+    def __init__(self, source: bytes | io.FileIO) -> None:
+        with quiet():
+            super().__init__(source)
+
+    def read(self, *args: Any, **options: Any) -> Any:
+        """Read on."""
+        with quiet():
+            return super().read(*args, **options)
+
+    def seek(self, *args: Any, **options: Any) -> int:
+        """Go somewhere else."""
+        with quiet():
+            return int(super().seek(*args, **options))
 
     def seekable(self) -> bool:
         """Say no, so that reading never seeks."""
@@ -106,15 +123,11 @@ class Opened:
     promised : int or None
         The samples that the header promises, against which decoding is checked; None where the length is
         unknown or only estimated from the file's size, so that a shortfall means nothing.
-    may_hold_more : bool
-        Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's,
-        and any Ogg or FLAC, behind whose end another one may begin.
     """
 
     file: Handle
     info: AudioInfo
     promised: int | None
-    may_hold_more: bool = False
 
 
 def probe(path: str) -> AudioInfo:
@@ -167,6 +180,9 @@ def open_handle(path: str) -> Handle:
         if not file.frames and file.format in ("WAV", "WAVEX") and is_unfinished(path):
             file.close()
             file = _handle(Unfinished(name))
+        elif file.format == "MP3" and (held := samples_unannounced(path, file.frames)):
+            file.close()
+            file = _handle(Endless(name, held))
         return file
     except (sf.LibsndfileError, TypeError, OSError) as e:
         # TypeError: soundfile wants a sample rate for names in .raw
@@ -236,16 +252,14 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
             f"has a damaged header: it announces {channels} channels (allowed: 1 to {MAX_CHANNELS})"
         )
     promised: int | None = frames
-    more = False
     if file.format == "OGG":
         check_ogg(path, found.st_size, frames, rate)
-        more = True
     elif file.format == "MP3":
-        header = mp3_header(path, found.st_size)
-        promised, more = None if header == "none" else frames, header != "whole"
+        header = mp3_header(path)
+        frames = file.name.n_samples if isinstance(file.name, Endless) else frames
+        promised = frames if header and header.announced else None
     else:
         check_sizes(path, found.st_size, file.extra_info, frames, rate)
-        more = file.format == "FLAC"
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
         held = _count(path, found.st_size, found.st_mtime_ns, _MOST_COUNTED)
@@ -253,4 +267,4 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         if reason:
             raise AudioError(reason)
         frames, promised = held, held
-    return Opened(file, AudioInfo(frames, rate, channels, kind), promised, more)
+    return Opened(file, AudioInfo(frames, rate, channels, kind), promised)
