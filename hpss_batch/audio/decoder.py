@@ -24,7 +24,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.audio.headers import JOINED_FLAC, is_joined_flac
-from hpss_batch.audio.mixdown import check_samples, mix
+from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, mix
 from hpss_batch.audio.mp3 import mp3_flaw
 from hpss_batch.audio.ogg import ogg_flaw
 from hpss_batch.audio.ogg_seek import sought_until
@@ -114,6 +114,7 @@ class Decoder:
         self.channels = 1 if mono else self.info.channels
         self.end = None if self.info.n_samples else 0
         self._block = block_samples(self.info)
+        self._largest = LOUDEST if self.info.format.startswith(("OGG", "MP3")) else LARGEST
         piece = min(max(_PIECE // self.info.channels, 1024), max(self.info.n_samples, 1))
         held = min(max(_HELD // self.channels, 4 * piece), max(self.info.n_samples, 1))
         self._piece = np.empty((piece, self.info.channels), np.float32)
@@ -157,7 +158,7 @@ class Decoder:
                 break
             n = min(self._at - at, wanted - filled)
             chunk = self._held[:, at - self._first : at - self._first + n]
-            check_samples(chunk, at, self.info.sample_rate)
+            check_samples(chunk, at, self.info.sample_rate, self._largest)
             out[:, filled : filled + n] = chunk
             filled += n
         return filled

@@ -35,7 +35,12 @@ def mix(interleaved: Float32, out: Float32) -> None:
         np.divide(mono, np.float32(n_channels), out=mono)
 
 
-def check_samples(samples: Float32, start: int, sample_rate: int) -> None:
+LOUDEST = np.float32(16)
+"""The largest sample that is believed of MP3, Vorbis and Opus, where full scale is 1. The loudest input that there is,
+noise of full scale, comes back from the lowest bit rates with 4.1; damaged files come back with hundreds and more."""
+
+
+def check_samples(samples: Float32, start: int, sample_rate: int, largest: np.float32 = LARGEST) -> None:
     """Raise `AudioError` where samples hold what no spectrum can be computed of: NaN, infinity, absurd values.
 
     Parameters
@@ -44,16 +49,18 @@ def check_samples(samples: Float32, start: int, sample_rate: int) -> None:
         At least one sample.
     start, sample_rate : int
         Where they begin in the track, to say where the trouble is.
+    largest : float32
+        The largest sample that is believed.
     """
     # two passes over what is in the cache; comparisons with NaN are false, and so NaN fails
     with np.errstate(invalid="ignore"):
-        if samples.min() >= -LARGEST and samples.max() <= LARGEST:
+        if samples.min() >= -largest and samples.max() <= largest:
             return
-        bad = ~(np.abs(samples) <= LARGEST)
+        bad = ~(np.abs(samples) <= largest)
     at = int(np.argmax(bad.any(axis=0)))
     value = samples[:, at][bad[:, at]][0]
     what = "NaN (not a number)" if np.isnan(value) else f"a sample of {value:.3g}"
     raise AudioError(
-        f"holds {what} at {(start + at) / sample_rate:.3f} s; finite samples up to {LARGEST:.0e} are allowed; "
+        f"holds {what} at {(start + at) / sample_rate:.3f} s; finite samples up to {largest:.3g} are allowed; "
         "repair or replace the recording"
     )

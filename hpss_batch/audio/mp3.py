@@ -56,6 +56,10 @@ _ID3V1 = 128
 _REMEDY = "copy it again, or keep what is there with ffmpeg -i FILE -c copy FILE.mp3"
 
 
+_EMPTY = 4
+"""Frames that a file may have of which nothing is heard: LAME makes up to three of no samples at all."""
+
+
 def _crc_table() -> tuple[int, ...]:
     """The checksum of each byte, by x**16 + x**15 + x**2 + 1 (ISO 11172-3, 2.4.3.1)."""
     table = []
@@ -86,13 +90,16 @@ class Mp3Header:
         Whether that is known to count all frames of audio, and nothing else.
     cut : int
         Samples that are the encoder's delay and padding, and are not given.
+    is_first : bool
+        Whether nothing but zeros stands before that frame, behind tags.
     """
 
     start: int
     head: int
-    announced: int
-    exact: bool
-    cut: int
+    announced: int = 0
+    exact: bool = False
+    cut: int = 0
+    is_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ def mp3_header(path: str) -> Mp3Header | None:
     if at < 0 or _is_free(data):
         return None
     head = int.from_bytes(data[at : at + 4])
-    behind = start + at + frame_length(head)
+    behind, is_first = start + at + frame_length(head), not data[:at].strip(b"\0")
     frame = data[at : at + 200].ljust(200, b"\0")
     if (mark := max(frame.find(b"Xing", 4, 44), frame.find(b"Info", 4, 44))) >= 0:
         has_count, has_bytes, has_table, has_quality = (frame[mark + 7] >> bit & 1 for bit in range(4))
@@ -143,10 +150,11 @@ def mp3_header(path: str) -> Mp3Header | None:
             announced=int.from_bytes(frame[mark + 8 : mark + 12]) if has_count else 0,
             exact=lame.startswith((b"LAME", b"Lavc", b"Lavf")),
             cut=(cut >> 12) + (cut & 0xFFF),
+            is_first=is_first,
         )
     if (mark := frame.find(b"VBRI", 4, 44)) >= 0:
-        return Mp3Header(behind, head, int.from_bytes(frame[mark + 14 : mark + 18]), False, 0)
-    return Mp3Header(start + at, head, 0, False, 0)
+        return Mp3Header(behind, head, int.from_bytes(frame[mark + 14 : mark + 18]), is_first=is_first)
+    return Mp3Header(start + at, head, is_first=is_first)
 
 
 def mp3_flaw(path: str, heard: int, rate: int) -> str | None:
@@ -165,8 +173,8 @@ def mp3_flaw(path: str, heard: int, rate: int) -> str | None:
     frames = read_frames(path, header)
     if frames.gap is not None:
         return (
-            f"is damaged at {frames.gap * frames.samples / rate:.1f} s: its MPEG frames do not follow one another there, "
-            f"or a checksum is wrong, and decoders pass over that in silence; {_REMEDY}"
+            f"is damaged at {frames.gap * frames.samples / rate:.1f} s: its MPEG frames do not follow one another "
+            f"there, or a checksum is wrong, which decoders pass over in silence; {_REMEDY}"
         )
     held = frames.count * frames.samples
     if frames.count < header.announced - (not header.exact):
@@ -176,7 +184,8 @@ def mp3_flaw(path: str, heard: int, rate: int) -> str | None:
         )
     if frames.is_cut and not header.announced:
         return f"is cut short: its last MPEG frame is cut off inside, after {held / rate:.1f} s; {_REMEDY}"
-    if held - header.cut - heard > _SLACK:
+    cut = header.cut if heard or frames.count <= _EMPTY else 0
+    if held - cut - heard > _SLACK:
         return (
             f"is an MP3 with a wrong header or none: {heard / rate:.1f} s can be read of about {held / rate:.1f} s; "
             "rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
@@ -193,7 +202,8 @@ def read_frames(path: str, header: Mp3Header) -> Frames:
 @lru_cache(maxsize=64)
 def _read_frames(path: str, header: Mp3Header, size: int, mtime_ns: int) -> Frames:
     with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at, held, count, gap, kind = header.start, 0, 0, None, _kind(header.head)
+        at, held, count, kind = header.start, 0, 0, _kind(header.head)
+        gap = None if header.is_first else 0
         checksums = list[int]()  # frames whose checksum is wrong
         end = len(data) - (_ID3V1 if data[-_ID3V1:].startswith(b"TAG") else 0)
         is_checked, is_cut = header.head >> 16 & 7 == 0b010, False  # layer III, with checksums
@@ -219,7 +229,9 @@ def _read_frames(path: str, header: Mp3Header, size: int, mtime_ns: int) -> Fram
                 checksums.append(count)
             at += length
             count += 1
-        if checksums and 2 * len(checksums) < count:  # else the encoder does not compute them as the standard does
+        if (
+            checksums and 2 * len(checksums) < count
+        ):  # else the encoder does not compute them as the standard does
             gap = min(checksums[0], count if gap is None else gap)
         return Frames(count, _FRAMES[header.head >> 8 & 0xFFFF][1], gap, is_cut)
 

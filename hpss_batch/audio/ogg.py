@@ -121,8 +121,8 @@ def ogg_flaw(path: str, rate: int) -> str | None:
                     return SEVERAL
             elif number != expected.get(serial, number):
                 return (
-                    f"is damaged at {seconds:.1f} s: page {expected[serial]} of its Ogg stream is missing or has a wrong "
-                    f"checksum, and decoders pass over such a page in silence; {_REMEDY}"
+                    f"is damaged at {seconds:.1f} s: page {expected[serial]} of its Ogg stream is missing or has "
+                    f"a wrong checksum, which decoders pass over in silence; {_REMEDY}"
                 )
             else:
                 goes_on = True

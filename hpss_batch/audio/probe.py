@@ -24,7 +24,7 @@ import soundfile as sf
 
 from hpss_batch.audio import reasons
 from hpss_batch.audio.headers import Unfinished, check_sizes, is_unfinished
-from hpss_batch.audio.mp3 import mp3_header
+from hpss_batch.audio.mp3 import mp3_flaw, mp3_header
 from hpss_batch.audio.mp3_unheaded import Endless, samples_unannounced
 from hpss_batch.audio.ogg import check_ogg
 from hpss_batch.audio.quiet import quiet
@@ -258,6 +258,8 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         header = mp3_header(path)
         frames = file.name.n_samples if isinstance(file.name, Endless) else frames
         promised = frames if header and header.announced else None
+        if not frames and (flaw := mp3_flaw(path, 0, rate)):
+            raise AudioError(flaw)
     else:
         check_sizes(path, found.st_size, file.extra_info, frames, rate)
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
