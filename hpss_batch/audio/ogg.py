@@ -86,7 +86,7 @@ def _flaw(tail: bytes, at: int, last: _Page | None) -> tuple[str, str] | None:
         return "cut short", "the mark at the stream's end is missing"
     if _behind(tail, at) > len(tail):
         return "cut short", "its last page is cut off inside"
-    if not _is_sound(tail[at : _behind(tail, at)]):
+    if not _is_sound(tail, at, _behind(tail, at)):
         return "damaged", "its last page's checksum is wrong"
     return None
 
@@ -112,7 +112,7 @@ def ogg_flaw(path: str, rate: int) -> str | None:
                 held = let_go(data, held, at)
             page = page_at(data, at)
             behind = _behind(data, at) if page else len(data) + 1
-            if page is None or behind > len(data) or not _is_sound(data[at:behind]):
+            if page is None or behind > len(data) or not _is_sound(data, at, behind):
                 at += 4  # decoders, too, look for the next page from here
                 continue
             _, _, marks, granule, serial, number, _, lacing = page
@@ -146,8 +146,9 @@ def _behind(data: bytes | mmap.mmap, at: int) -> int:
     return body + sum(data[at + PAGE.size : body])
 
 
-def _is_sound(page: bytes) -> bool:
+def _is_sound(data: bytes | mmap.mmap, at: int, behind: int) -> bool:
     """Whether a page has the checksum that it says: zlib's, of bits in the other order, that begins and ends with 0."""
-    bare = page[:_CHECKSUM] + bytes(4) + page[_CHECKSUM + 4 :]
-    found = zlib.crc32(bare.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return found.to_bytes(4, "big").translate(_REVERSED) == page[_CHECKSUM : _CHECKSUM + 4]
+    stated, rest = at + _CHECKSUM, at + _CHECKSUM + 4
+    found = zlib.crc32(data[at:stated].translate(_REVERSED) + bytes(4), 0xFFFFFFFF)
+    found = zlib.crc32(data[rest:behind].translate(_REVERSED), found) ^ 0xFFFFFFFF
+    return found.to_bytes(4, "big").translate(_REVERSED) == data[stated:rest]

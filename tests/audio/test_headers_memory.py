@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 from helpers import music
 
-from hpss_batch.audio import headers, mp3, ogg, ogg_seek
+from hpss_batch.audio import headers, mp3, mp3_frames, ogg, ogg_seek
 from hpss_batch.audio.headers import STEP, let_go
 
 
@@ -46,8 +46,8 @@ def test_letting_go_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert header is not None
     wanted = ogg_seek.sought_until(song), ogg.ogg_flaw(song, 44100), mp3.read_frames(other, header)
     assert wanted[0] > 400_000
-    for module in (headers, ogg, ogg_seek, mp3):
+    for module in (headers, ogg, ogg_seek, mp3_frames):
         monkeypatch.setattr(module, "STEP", mmap.PAGESIZE)
     ogg_seek._sought_until.cache_clear()
-    mp3._read_frames.cache_clear()
+    mp3_frames._walk.cache_clear()
     assert (ogg_seek.sought_until(song), ogg.ogg_flaw(song, 44100), mp3.read_frames(other, header)) == wanted
