@@ -99,10 +99,13 @@ def _walk(path: str, start: int, head: int, is_first: bool, size: int, mtime_ns:
         checksums = _Checksums(kind) if kind >> 16 & 7 == 0b010 else None  # layer III that has them
         lengths = dict[bytes, int]()  # of frames of this kind, by their headers
         is_cut = False
-        while at + 4 <= end:
+        while at < end:
             if at - held >= STEP:
                 held = let_go(data, held, at)
-            four = data[at : at + 4]
+            four = data[at : min(at + 4, end)]
+            if len(four) < 4:
+                is_cut = data[start : start + 2].startswith(four[:2])
+                break
             length = lengths.get(four)
             if length is None:
                 known = _kind(int.from_bytes(four)) == kind

@@ -101,10 +101,11 @@ def test_no_header_and_a_rate_that_varies(tmp_path: Path, slope: tuple[int, int]
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
-def test_no_header_and_cut_short(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("inside", [1, 3, 200])
+def test_no_header_and_cut_short(tmp_path: Path, mode: str, inside: int) -> None:
     path = tmp_path / "a.mp3"
     data = without_header(make(path, mode))
-    path.write_bytes(data[: frames(data)[88][0] + 200])
+    path.write_bytes(data[: frames(data)[88][0] + inside])
     with pytest.raises(
         AudioError, match=r"is cut short: its last MPEG frame is cut off inside, after 2\.3 s"
     ):
