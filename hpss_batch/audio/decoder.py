@@ -13,8 +13,11 @@ MP3: mpg123's filter bank rotates a buffer, and its place in it decides the orde
 bits (2.4e-7). A seek leaves that place where the handle's history put it; a fresh handle has no history. Reading on
 in pieces of any size gives the same bits, as long as no seek comes between.
 
-Ogg: positions sought are not those that reading on counts (see `ogg`), and after a history of reads and seeks even
+Ogg: positions sought are not those that reading on counts (see `ogg_seek`), and after a history of reads and seeks even
 the samples behind a seek are wrong. On a fresh handle, in a file whose pages agree, they are right.
+
+Decoders pass over damage in silence. So where decoding ends, the file is looked through once: what it holds must have
+been heard (`ogg`, `mp3`). Of a track that is cut into units, the last one does that, and with it the track fails.
 """
 
 import contextlib
@@ -121,7 +124,7 @@ class Decoder:
         self._held = np.empty((self.channels, held), np.float32)
         self._first = self._at = 0  # the samples held; `_at` is the next that decoding gives
         self._nothing_from = self.info.n_samples  # decoding is known to give nothing from here on
-        self._wrong: str | None = None  # why the end is too early
+        self._wrong: str | None = None  # why the end is too early, or not all was heard
         self._trusted: int | None = None  # the last block of an Ogg file that may be sought
 
     def close(self) -> None:
@@ -139,8 +142,8 @@ class Decoder:
         Raises
         ------
         AudioError
-            Where decoding fails, where it ends too early and the span reaches there, and where the span holds
-            samples of which no spectrum can be computed.
+            Where decoding fails; where the span reaches the end, and that comes too early, or not all that the file
+            holds was heard; and where the span holds samples of which no spectrum can be computed.
         """
         try:
             filled = self._read(start, out)
@@ -265,6 +268,8 @@ class Decoder:
         self._at += n
 
     def _meet_end(self) -> None:
+        if self.end == self._at:
+            return
         self.end = self._at
         rate = self.info.sample_rate
         if self._promised is not None:
