@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.id3 import id3
-from hpss_batch.audio.probe import open_handle
+from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.store.directory import STEMS
 from hpss_batch.store.storage import PARTIAL, is_url, object_store, sync
@@ -142,7 +142,8 @@ class StemFile:
             self.file.close()
             if self.lead:
                 self._put_before()
-            info = sf.info(os.fsencode(self.partial))
+            with Handle(os.fsencode(self.partial)) as stem:
+                found = (stem.frames, stem.samplerate, stem.channels)
             with self.partial.open("rb") as file:
                 digest, n_bytes = 0, 0
                 while data := file.read(2**20):
@@ -150,7 +151,6 @@ class StemFile:
                 os.fsync(file.fileno())
         except (OSError, sf.SoundFileError) as error:
             raise self._trouble("finished", error) from error
-        found = (info.frames, info.samplerate, info.channels)
         if found != self.expected:
             raise self._trouble("finished", f"it holds {found} samples, Hz and channels, not {self.expected}")
         self.facts = StemFacts(self.name, n_bytes, digest)
