@@ -13,8 +13,11 @@ MP3: mpg123's filter bank rotates a buffer, and its place in it decides the orde
 bits (2.4e-7). A seek leaves that place where the handle's history put it; a fresh handle has no history. Reading on
 in pieces of any size gives the same bits, as long as no seek comes between.
 
-Ogg: positions sought are not those that reading on counts (see `ogg`), and after a history of reads and seeks even
+Ogg: positions sought are not those that reading on counts (see `ogg_seek`), and after a history of reads and seeks even
 the samples behind a seek are wrong. On a fresh handle, in a file whose pages agree, they are right.
+
+Decoders pass over damage in silence. So where decoding ends, the file is looked through once: what it holds must have
+been heard (`ogg`, `mp3`). Of a track that is cut into units, the last one does that, and with it the track fails.
 """
 
 import contextlib
@@ -24,17 +27,15 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.audio.headers import is_joined_flac
-from hpss_batch.audio.mp3 import mp3_count
-from hpss_batch.audio.ogg import SEVERAL, is_chained, sought_until
+from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, mix
+from hpss_batch.audio.mp3 import mp3_flaw
+from hpss_batch.audio.ogg import ogg_flaw
+from hpss_batch.audio.ogg_seek import sought_until
 from hpss_batch.audio.probe import AudioInfo, open_file, open_handle
 from hpss_batch.audio.reasons import cannot_decode, joined, too_short, why_no_file
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]
-
-LARGEST = np.float32(1e10)
-"""The largest sample that is believed: 32-bit integers kept as floats reach 2.1e9, and the squared magnitude of a
-million samples of this size is still a float32."""
 
 _EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")
 _INEXACT_CONTAINERS = ("OGG", "SDS", "RAW")
@@ -111,19 +112,19 @@ class Decoder:
     def __init__(self, path: str, *, mono: bool) -> None:
         opened = open_file(path)
         self.path, self.info = path, opened.info
-        self._promised, self._may_hold_more = opened.promised, opened.may_hold_more
-        self._file = opened.file
+        self._file, self._promised = opened.file, opened.promised
         self._origin = -1  # the block that the handle is in; none yet
         self.channels = 1 if mono else self.info.channels
         self.end = None if self.info.n_samples else 0
         self._block = block_samples(self.info)
+        self._largest = LOUDEST if self.info.format.startswith(("OGG", "MP3")) else LARGEST
         piece = min(max(_PIECE // self.info.channels, 1024), max(self.info.n_samples, 1))
         held = min(max(_HELD // self.channels, 4 * piece), max(self.info.n_samples, 1))
         self._piece = np.empty((piece, self.info.channels), np.float32)
         self._held = np.empty((self.channels, held), np.float32)
         self._first = self._at = 0  # the samples held; `_at` is the next that decoding gives
         self._nothing_from = self.info.n_samples  # decoding is known to give nothing from here on
-        self._wrong: str | None = None  # why the end is too early
+        self._wrong: str | None = None  # why the end is too early, or not all was heard
         self._trusted: int | None = None  # the last block of an Ogg file that may be sought
 
     def close(self) -> None:
@@ -141,8 +142,8 @@ class Decoder:
         Raises
         ------
         AudioError
-            Where decoding fails, where it ends too early and the span reaches there, and where the span holds
-            samples of which no spectrum can be computed.
+            Where decoding fails; where the span reaches the end, and that comes too early, or not all that the file
+            holds was heard; and where the span holds samples of which no spectrum can be computed.
         """
         try:
             filled = self._read(start, out)
@@ -160,7 +161,7 @@ class Decoder:
                 break
             n = min(self._at - at, wanted - filled)
             chunk = self._held[:, at - self._first : at - self._first + n]
-            check_samples(chunk, at, self.info.sample_rate)
+            check_samples(chunk, at, self.info.sample_rate, self._largest)
             out[:, filled : filled + n] = chunk
             filled += n
         return filled
@@ -267,29 +268,24 @@ class Decoder:
         self._at += n
 
     def _meet_end(self) -> None:
+        if self.end == self._at:
+            return
         self.end = self._at
         rate = self.info.sample_rate
         if self._promised is not None:
             self._wrong = too_short(self.end, self._promised, rate)
-        if self._may_hold_more:
-            self._wrong = self._unread() or self._wrong
+        self._wrong = self._flaw() or self._wrong
 
-    def _unread(self) -> str | None:
-        """What stands behind the end and is audio, as a reason; None for nothing, and for tags and garbage."""
-        if self.info.format.startswith("OGG"):
-            return SEVERAL if is_chained(self.path) else None
-        if self.info.format.startswith("FLAC"):
+    def _flaw(self) -> str | None:
+        """Why decoding, which met its end, has not given all that the file holds; None where it has."""
+        container = self.info.format.partition("/")[0]
+        if container == "OGG":
+            return ogg_flaw(self.path, _ogg_rate(self.info))
+        if container == "MP3" and self.end is not None:
+            return mp3_flaw(self.path, self.end, self.info.sample_rate)
+        if container == "FLAC":
             return joined("FLAC files") if is_joined_flac(self.path) else None
-        if self.end is None or self.end != self.info.n_samples:
-            return None
-        held, rate = mp3_count(self.path), self.info.sample_rate
-        # eight frames are what gapless headers, delays and padding account for
-        if held - self.end <= 8 * 1152 or not too_short(self.end, held, rate):
-            return None
-        return (
-            f"is an MP3 with a wrong header or none: {self.end / rate:.1f} s can be read of about {held / rate:.1f} s; "
-            "rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
-        )
+        return None
 
     def _broken(self, at: int | None, said: str) -> str:
         return cannot_decode(at, self._promised, self.info.sample_rate, said)
@@ -298,37 +294,3 @@ class Decoder:
 def _ogg_rate(info: AudioInfo) -> int:
     """The rate that an Ogg stream counts in: 48 kHz for Opus, whatever it is decoded at."""
     return 48_000 if info.format.endswith("OPUS") else info.sample_rate
-
-
-def mix(interleaved: Float32, out: Float32) -> None:
-    """Write channels as rows of samples that are (samples, channels), as decoded; to one row, their mean."""
-    n_channels = interleaved.shape[1]
-    if out.shape[0] == n_channels:
-        out[:] = interleaved.T
-        return
-    # adding columns is many times as fast as a mean along the rows, and adds in the order of channels, as NumPy does
-    with np.errstate(over="ignore", invalid="ignore"):
-        mono = out[0]
-        np.add(interleaved[:, 0], interleaved[:, 1], out=mono)
-        for channel in range(2, n_channels):
-            np.add(mono, interleaved[:, channel], out=mono)
-        np.divide(mono, np.float32(n_channels), out=mono)
-
-
-def check_samples(samples: Float32, start: int, sample_rate: int) -> None:
-    """Raise AudioError where samples, at least one, are such that no spectrum can be computed of them.
-
-    These are NaN, infinity and absurd values; `start` is where the first sample lies in the track.
-    """
-    # two passes over what is in the cache; comparisons with NaN are false, and so NaN fails
-    with np.errstate(invalid="ignore"):
-        if samples.min() >= -LARGEST and samples.max() <= LARGEST:
-            return
-        bad = ~(np.abs(samples) <= LARGEST)
-    at = int(np.argmax(bad.any(axis=0)))
-    value = samples[:, at][bad[:, at]][0]
-    what = "NaN (not a number)" if np.isnan(value) else f"a sample of {value:.3g}"
-    raise AudioError(
-        f"holds {what} at {(start + at) / sample_rate:.3f} s; finite samples up to {LARGEST:.0e} are allowed; "
-        "repair or replace the recording"
-    )

@@ -1,111 +1,131 @@
-"""Does an MP3 file say how long it is, and if not, how long is it?
+"""Is all of an MP3 file heard?
 
-An MP3 file is a row of frames (ISO 11172-3, ISO 13818-3), each with a header of four bytes that gives its size. Many
-encoders put a Xing, Info or VBRI header into the first one, with the number of frames. Without it, mpg123 divides the
-file's size by the first frame's: too much where tags hold pictures, and wrong either way where the bit rate varies.
+Many encoders put a Xing, Info or VBRI header into the first frame, with the number of frames. Where the row of frames
+is broken, decoders look for the next one and go on in silence, and what follows comes too early. So the frames are
+counted, once decoding has read them (`mp3_flaw`): they must follow one another to the last, be as many as the header
+says, and be heard.
+
+What nobody can know: that a frame has other bits behind its header, unless its encoder wrote checksums (`lame -p`), and
+those cover the first of them only; and that whole frames are missing in a file without a header.
 """
 
-import mmap
 import os
-from typing import Literal
+from dataclasses import dataclass
 
-from hpss_batch.audio.headers import STEP, let_go
+from hpss_batch.audio.mp3_frames import Frames, frame_length, next_frame, tag_length, walk
 
-# Bytes a second / 125 (that is kbit/s) by bit rate index: MPEG 1 layers I, II, III; MPEG 2 and 2.5 layers I, II + III
-_KBITS = {
-    (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (3, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (3, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (2, 3): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_KBITS[2, 1] = _KBITS[2, 2]
+_SLACK = 1152
+"""Samples that may be missing: one frame at high rates, two at low ones. mpg123 drops half of one as its own delay."""
+
+_REMEDY = "copy it again, or keep what is there with ffmpeg -i FILE -c copy FILE.mp3"
 
 
-def _mpeg_frames() -> dict[int, tuple[int, int]]:
-    """Bytes and samples of an MPEG frame by bytes 1 and 2 of its header."""
-    found = {}
-    for version, layer in ((v, la) for v in (0, 2, 3) for la in (1, 2, 3)):
-        samples = 384 if layer == 3 else 1152 if layer == 2 or version == 3 else 576
-        for index, kbits in enumerate(_KBITS[3 if version == 3 else 2, layer], 1):
-            for rate_index, base in enumerate((44100, 48000, 32000)):
-                rate = base >> {3: 0, 2: 1, 0: 2}[version]
-                for padding in (0, 1):
-                    slots = samples * kbits * 125 // rate // (4 if layer == 3 else 1) + padding
-                    for rest in range(4):  # bit 0 of byte 1: no checksum; bit 0 of byte 2: private
-                        byte1 = 0xE0 | version << 3 | layer << 1 | rest & 1
-                        byte2 = index << 4 | rate_index << 2 | padding << 1 | rest >> 1
-                        found[byte1 << 8 | byte2] = (slots * (4 if layer == 3 else 1), samples)
-    return found
+_EMPTY = 4
+"""Frames that a file may have of which nothing is heard: LAME makes up to three of no samples at all."""
 
 
-_FRAMES = _mpeg_frames()
+@dataclass(frozen=True, slots=True)
+class Mp3Header:
+    """What an MP3 file's first frame says.
 
-_ID3V1 = 128
-"""Bytes of the tag that stands behind the audio of most files."""
-
-
-def mp3_header(path: str, size: int) -> Literal["whole", "partial", "none"]:
-    """What an MP3 file's first frame says of its length: nothing, that of the whole file, or perhaps of a part only.
-
-    Two files that were joined (`cat a.mp3 b.mp3`) have the header of the first. Tags look the same from here, so that
-    `mp3_count` must tell them apart, once the file has been read.
+    Attributes
+    ----------
+    start : int
+        Where the first frame of audio begins: behind the header's, if there is one.
+    head : int
+        The four bytes at the start of the first frame.
+    announced : int
+        How many frames of audio follow; 0 where that is not said.
+    exact : bool
+        Whether that is known to count all frames of audio, and nothing else.
+    cut : int
+        Samples that are the encoder's delay and padding, and are not given.
+    is_first : bool
+        Whether nothing but zeros stands before that frame, behind tags.
     """
+
+    start: int
+    head: int
+    announced: int = 0
+    exact: bool = False
+    cut: int = 0
+    is_first: bool = True
+
+
+def mp3_header(path: str) -> Mp3Header | None:
+    """What an MP3 file's first frame says; None where its size is not given by its header (free format)."""
     descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        start = _behind_tags(os.pread(descriptor, 10, 0))
-        head = os.pread(descriptor, 8192, start)
+        start = 0
+        while tag := tag_length(os.pread(descriptor, 16, start)):
+            start += tag
+        data = os.pread(descriptor, 2**15, start)
     finally:
         os.close(descriptor)
-    at = _next_frame(head, 0)
-    frame = head[at : at + 200].ljust(200, b"\0") if at >= 0 else b""
-    announced = 0
-    if (mark := max(frame.find(b"Xing"), frame.find(b"Info"))) >= 0:
-        flags = frame[mark + 7]
-        if flags & 2:
-            announced = int.from_bytes(frame[mark + 8 + 4 * (flags & 1) :][:4])
-    elif (mark := frame.find(b"VBRI")) >= 0:
-        announced = int.from_bytes(frame[mark + 10 : mark + 14])
-    else:
-        return "none"
-    return "partial" if size - start - at > announced + _ID3V1 else "whole"
+    at = next_frame(data, 0)
+    if at < 0 or _is_free(data):
+        return None
+    head = int.from_bytes(data[at : at + 4])
+    behind, is_first = start + at + frame_length(head), not data[:at].strip(b"\0")
+    frame = data[at : at + 200].ljust(200, b"\0")
+    if (mark := max(frame.find(b"Xing", 4, 44), frame.find(b"Info", 4, 44))) >= 0:
+        has_count, has_bytes, has_table, has_quality = (frame[mark + 7] >> bit & 1 for bit in range(4))
+        lame = frame[mark + 8 + 4 * has_count + 4 * has_bytes + 100 * has_table + 4 * has_quality :]
+        cut = int.from_bytes(lame[21:24]) if lame[:4].strip(b"\0") else 0
+        return Mp3Header(
+            start=behind,
+            head=head,
+            announced=int.from_bytes(frame[mark + 8 : mark + 12]) if has_count else 0,
+            exact=lame.startswith((b"LAME", b"Lavc", b"Lavf")),
+            cut=(cut >> 12) + (cut & 0xFFF),
+            is_first=is_first,
+        )
+    if (mark := frame.find(b"VBRI", 4, 44)) >= 0:
+        return Mp3Header(behind, head, int.from_bytes(frame[mark + 14 : mark + 18]), is_first=is_first)
+    return Mp3Header(start + at, head, is_first=is_first)
 
 
-def mp3_count(path: str) -> int:
-    """Samples in all frames of an MP3 file, by its frames' headers alone."""
-    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at, held, count, size = _behind_tags(data[:10]), 0, 0, len(data)
-        while at + 4 <= size:
-            if at - held >= STEP:
-                held = let_go(data, held, at)
-            frame = _FRAMES.get(data[at + 1] << 8 | data[at + 2]) if data[at] == 0xFF else None
-            if frame is None:
-                at = _next_frame(data, at + 1)
-                if at < 0:
-                    break
-                continue
-            at += frame[0]
-            count += frame[1] if at <= size else 0
-        return count
+def mp3_flaw(path: str, heard: int, rate: int) -> str | None:
+    """Why not all audio of an MP3 file is heard, as a reason; None where all is, and where nobody can tell.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    heard, rate : int
+        Samples that decoding gave, and how many of them are a second.
+    """
+    header = mp3_header(path)
+    if header is None:
+        return None
+    frames = read_frames(path, header)
+    if frames.gap is not None:
+        return (
+            f"is damaged at {frames.gap * frames.samples / rate:.1f} s: its MPEG frames do not follow one another "
+            f"there, or a checksum is wrong, which decoders pass over in silence; {_REMEDY}"
+        )
+    held = frames.count * frames.samples
+    if frames.count < header.announced - (not header.exact):
+        return (
+            f"is cut short or its header is wrong: it announces {header.announced:,} MPEG frames and holds "
+            f"{frames.count:,} ({held / rate:.1f} s); {_REMEDY}"
+        )
+    if frames.is_cut and not header.announced:
+        return f"is cut short: its last MPEG frame is cut off inside, after {held / rate:.1f} s; {_REMEDY}"
+    cut = header.cut if heard or frames.count <= _EMPTY else 0
+    if held - cut - heard > _SLACK:
+        return (
+            f"is an MP3 with a wrong header or none: {heard / rate:.1f} s can be read of about {held / rate:.1f} s; "
+            "rewrite it with ffmpeg -i FILE -c copy FILE.mp3"
+        )
+    return None
 
 
-def _behind_tags(head: bytes) -> int:
-    """Where an ID3v2 tag at the start of a file ends; its size is in sevens of bits."""
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
+def read_frames(path: str, header: Mp3Header) -> Frames:
+    """The frames of audio of the file that has this header."""
+    return walk(path, header.start, header.head, is_first=header.is_first)
 
 
-def _next_frame(data: bytes | mmap.mmap, at: int) -> int:
-    """Where the next MPEG frame begins that another one follows, or -1."""
-    size = len(data)
-    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= size:
-        frame = _FRAMES.get(data[at + 1] << 8 | data[at + 2])
-        if frame:
-            after = at + frame[0]
-            if after + 3 > size or (
-                data[after] == 0xFF and data[after + 1] << 8 | data[after + 2] in _FRAMES
-            ):
-                return at
-        at += 1
-    return -1
+def _is_free(data: bytes) -> bool:
+    """Whether a frame of free format begins here, whose bit rate is none of the standard's."""
+    return len(data) > 3 and data[0] == 0xFF and data[1] >= 0xE2 and data[2] >> 4 == 0

@@ -17,6 +17,7 @@ import io
 import math
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -25,8 +26,10 @@ from hpss_batch.audio import reasons
 from hpss_batch.audio.containers import find_extent
 from hpss_batch.audio.extent import Corrected
 from hpss_batch.audio.headers import check_sizes, find_flac_extent
-from hpss_batch.audio.mp3 import mp3_header
+from hpss_batch.audio.mp3 import mp3_flaw, mp3_header
+from hpss_batch.audio.mp3_unheaded import Endless, samples_unannounced
 from hpss_batch.audio.ogg import check_ogg
+from hpss_batch.audio.quiet import quiet
 from hpss_batch.errors import AudioError
 
 MAX_CHANNELS = 256
@@ -77,11 +80,25 @@ class AudioInfo:
 
 
 class Handle(sf.SoundFile):  # type: ignore[misc]
-    """An open file whose reads go on where the last one ended.
+    """An open file whose reads go on where the last one ended, and that writes nothing to the terminal.
 
     soundfile follows every read of a seekable file by a seek to where it is already. That costs time, and an MP3
     decoder answers it with other last bits; `seek` itself works as ever.
     """
+
+    def __init__(self, source: bytes | io.FileIO) -> None:
+        with quiet():
+            super().__init__(source)
+
+    def read(self, *args: Any, **options: Any) -> Any:
+        """Read on."""
+        with quiet():
+            return super().read(*args, **options)
+
+    def seek(self, *args: Any, **options: Any) -> int:
+        """Go somewhere else."""
+        with quiet():
+            return int(super().seek(*args, **options))
 
     def seekable(self) -> bool:
         """Say no, so that reading never seeks."""
@@ -108,15 +125,11 @@ class Opened:
     promised : int or None
         The samples that the header promises, against which decoding is checked; None where the length is
         unknown or only estimated from the file's size, so that a shortfall means nothing.
-    may_hold_more : bool
-        Whether there may be samples that libsndfile does not read: an MP3 without a header, or with another's,
-        and any Ogg or FLAC, behind whose end another one may begin.
     """
 
     file: Handle
     info: AudioInfo
     promised: int | None
-    may_hold_more: bool = False
 
 
 def probe(path: str) -> AudioInfo:
@@ -168,6 +181,9 @@ def open_handle(path: str) -> Handle:
         extent = find_extent(path)
         if extent is None or not extent.changes:
             file = _handle(name if len(name) <= _LONGEST_PATH else io.FileIO(name))
+            if file.format == "MP3" and (held := samples_unannounced(path, file.frames)):
+                file.close()
+                return _handle(Endless(name, held))
             extent = find_flac_extent(path) if file.format == "FLAC" else None
             if extent is None:
                 return file
@@ -241,16 +257,16 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
             f"has a damaged header: it announces {channels} channels (allowed: 1 to {MAX_CHANNELS})"
         )
     promised: int | None = frames
-    more = False
     if file.format == "OGG":
         check_ogg(path, found.st_size, frames, rate)
-        more = True
     elif file.format == "MP3":
-        header = mp3_header(path, found.st_size)
-        promised, more = None if header == "none" else frames, header != "whole"
+        header = mp3_header(path)
+        frames = file.name.n_samples if isinstance(file.name, Endless) else frames
+        promised = frames if header and header.announced else None
+        if not frames and (flaw := mp3_flaw(path, 0, rate)):
+            raise AudioError(flaw)
     else:
         check_sizes(path, found.st_size, find_extent(path), file)
-        more = file.format == "FLAC"
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
         held = _count(path, found.st_size, found.st_mtime_ns, _MOST_COUNTED)
@@ -258,4 +274,4 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         if reason:
             raise AudioError(reason)
         frames, promised = held, held
-    return Opened(file, AudioInfo(frames, rate, channels, kind), promised, more)
+    return Opened(file, AudioInfo(frames, rate, channels, kind), promised)

@@ -61,6 +61,8 @@ _REMEDIES = {
 _MAGIC = (
     (4, b"ftyp", "MPEG-4 (as .m4a or .mp4)", True),
     (0, bytes.fromhex("3026b2758e66cf11"), "Windows Media (as .wma)", True),
+    (28, b"\x7fFLAC", "FLAC in Ogg", True),
+    (28, b"Speex   ", "Speex in Ogg", True),
     (0, b"\x1a\x45\xdf\xa3", "Matroska or WebM", True),
     (0, b"MAC ", "Monkey's Audio", True),
     (0, b"wvpk", "WavPack", True),

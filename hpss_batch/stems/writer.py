@@ -11,6 +11,7 @@ placing it uploads it.
 
 import contextlib
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,8 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.audio.probe import open_handle
+from hpss_batch.audio.id3 import id3
+from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.store.directory import STEMS
 from hpss_batch.store.storage import PARTIAL, is_url, object_store, sync
@@ -113,11 +115,12 @@ class StemFile:
             )
         except (OSError, sf.SoundFileError) as error:
             raise self._trouble("made", error) from error
+        self.lead = b""  # bytes that the file gets before all others
+        if encoding.format == "MP3" and not "".join(tags.values()).isascii():
+            self.lead, tags = id3(tags), {}
         for tag, text in tags.items():
-            # libsndfile hands UTF-8 to LAME as if it were Latin-1
-            if encoding.format != "MP3" or text.isascii():
-                with contextlib.suppress(sf.SoundFileError):  # the format has no such tag
-                    setattr(self.file, tag, text)
+            with contextlib.suppress(sf.SoundFileError):  # the format has no such tag
+                setattr(self.file, tag, text)
 
     def write(self, block: NDArray[Any]) -> None:
         """Append samples of the encoding's `file_dtype`, shape (samples, channels)."""
@@ -137,7 +140,10 @@ class StemFile:
         """Close the file; when this returns, it is whole and on disk, under its temporary name."""
         try:
             self.file.close()
-            info = sf.info(os.fsencode(self.partial))
+            if self.lead:
+                self._put_before()
+            with Handle(os.fsencode(self.partial)) as stem:
+                found = (stem.frames, stem.samplerate, stem.channels)
             with self.partial.open("rb") as file:
                 digest, n_bytes = 0, 0
                 while data := file.read(2**20):
@@ -145,11 +151,22 @@ class StemFile:
                 os.fsync(file.fileno())
         except (OSError, sf.SoundFileError) as error:
             raise self._trouble("finished", error) from error
-        found = (info.frames, info.samplerate, info.channels)
         if found != self.expected:
             raise self._trouble("finished", f"it holds {found} samples, Hz and channels, not {self.expected}")
         self.facts = StemFacts(self.name, n_bytes, digest)
         return self.facts
+
+    def _put_before(self) -> None:
+        """Write the file again, behind its first bytes."""
+        longer = self.partial.with_name(f"{self.partial.name}{PARTIAL}")
+        try:
+            with self.partial.open("rb") as file, longer.open("xb") as out:
+                out.write(self.lead)
+                shutil.copyfileobj(file, out, READ_BYTES)
+            os.replace(longer, self.partial)
+        except BaseException:
+            longer.unlink(missing_ok=True)
+            raise
 
     def place(self) -> None:
         """Give the finished file its name."""

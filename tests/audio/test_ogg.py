@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.audio.ogg import sought_until
+from hpss_batch.audio.ogg_seek import sought_until
 from hpss_batch.audio.recording import Recording, probe
 from hpss_batch.errors import AudioError
 
@@ -141,6 +141,88 @@ def test_one_stream_after_the_other_of_one_serial_number(ogg: Path, second: str)
         Recording(str(ogg)) as recording,
     ):
         recording.read(0, recording.bound)
+
+
+def test_one_bit_anywhere(ogg: Path) -> None:
+    """A page whose checksum is wrong is dropped by decoders in silence, and everything behind it comes too early."""
+    data = ogg.read_bytes()
+    begins = pages(data)
+    middle = begins[len(begins) // 2]
+    for at in (
+        middle,
+        middle + 4,
+        middle + 5,
+        middle + 6,
+        middle + 18,
+        middle + 22,
+        middle + 26,
+        middle + 28,
+        middle + 999,
+    ):
+        ogg.write_bytes(data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :])
+        with (
+            pytest.raises(AudioError, match=r"is damaged at [345]\.\d s: page \d+ of its Ogg stream"),
+            Recording(str(ogg)) as recording,
+        ):
+            recording.read(0, recording.bound)
+
+
+def test_a_page_is_missing_or_zeros(ogg: Path) -> None:
+    data = ogg.read_bytes()
+    begins = pages(data)
+    for number in (len(begins) // 2, len(begins) - 2):
+        begin, end = begins[number], begins[number + 1]
+        for between in (b"", bytes(end - begin), bytes(100)):
+            ogg.write_bytes(data[:begin] + between + data[end:])
+            with (
+                pytest.raises(AudioError, match=rf"is damaged at [3-8]\.\d s: page {number} of its"),
+                Recording(str(ogg)) as recording,
+            ):
+                recording.read(0, recording.bound)
+
+
+def test_a_span_before_the_damage_is_read(ogg: Path) -> None:
+    """Whole tracks are refused where their end is met."""
+    data = ogg.read_bytes()
+    with Recording(str(ogg)) as recording:
+        expected = recording.read(0, 48_000)
+    at = pages(data)[len(pages(data)) // 2] + 50
+    ogg.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    with Recording(str(ogg)) as recording:
+        np.testing.assert_array_equal(recording.read(0, 48_000), expected)
+        with pytest.raises(AudioError, match="is damaged at"):
+            recording.read(recording.bound - 1, recording.bound)
+
+
+def test_what_may_stand_between_pages(ogg: Path) -> None:
+    """What no decoder takes for a page, and with which none is lost."""
+    expected, _ = sf.read(ogg, dtype="float32")
+    data = ogg.read_bytes()
+    at = pages(data)[len(pages(data)) // 2]
+    for between in (bytes(500), b"OggS" + bytes(40)):
+        ogg.write_bytes(data[:at] + between + data[at:])
+        with Recording(str(ogg), channels="all") as recording:
+            np.testing.assert_array_equal(recording.read(0, recording.bound), expected.T)
+
+
+def test_far_beyond_full_scale(tmp_path: Path) -> None:
+    path = tmp_path / "loud.ogg"
+    tone = np.sin(np.arange(96_000) / 50)
+    for scale, subtype in ((4, "VORBIS"), (4, "OPUS"), (12, "VORBIS")):
+        sf.write(path, scale * tone, 48_000, subtype=subtype)
+        with Recording(str(path)) as recording:
+            assert abs(recording.read(0, 96_000)).max() > scale / 2
+    sf.write(path, 400 * tone, 48_000, subtype="VORBIS")
+    with pytest.raises(AudioError, match="holds a sample of"), Recording(str(path)) as recording:
+        recording.read(0, 96_000)
+
+
+@pytest.mark.parametrize(("kind", "head"), [("FLAC", b"\x7fFLAC\x01\0\0\1fLaC"), ("Speex", b"Speex   1.2.0")])
+def test_ogg_of_another_kind(tmp_path: Path, kind: str, head: bytes) -> None:
+    page = struct.pack("<4sBBqIIIBB", b"OggS", 0, 2, 0, 1, 0, 0, 1, 80) + head.ljust(80, b"\0")
+    (tmp_path / "a.oga").write_bytes(page[:22] + checksum(page) + page[26:])
+    with pytest.raises(AudioError, match=f"is {kind} in Ogg, which is not read here; convert it"):
+        probe(str(tmp_path / "a.oga"))
 
 
 @pytest.mark.parametrize(
