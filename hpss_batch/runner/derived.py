@@ -73,7 +73,7 @@ def prepare(planned: Plan) -> None:
     with directory.writing():
         write_arrays(planned)
         write_track_variables(planned, planned.catalog)
-        directory.folder.replace(JOB, planned.job.to_yaml().encode())
+        directory.folder.replace(JOB, planned.job.absolute().to_yaml().encode())
         if planned.stems is not None:
             directory.declare_stems(planned.job.stem_settings())
         if not is_url(directory.url):

@@ -13,6 +13,7 @@ from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
+from hpss_batch.store.storage import absolute
 
 _RESAMPLER_BYTES = 2**20 * 8
 """Blocks of a channel that is resampled: four of 2**17 samples and soxr's own copies."""
@@ -75,7 +76,7 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
         return None
     encoding = Encoding(*stems.encoding)
     recipe = StemRecipe(
-        url=job.output.path,
+        url=absolute(job.output.path),
         key=key,
         stft=job.stft,
         hpss=job.hpss,

@@ -50,7 +50,7 @@ class RunDirectory:
     folder : Folder
         Its files.
     url : str
-        Its location.
+        Its location: a URL, or an absolute path.
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
@@ -221,11 +221,15 @@ class RunDirectory:
         import zarr
         import zarr.storage
 
-        place: Any = f"{self.url.rstrip('/')}/{GROUP}"
-        if is_url(self.url):
-            place = zarr.storage.ObjectStore(object_store(place), read_only=mode == "r")
+        # a store, since zarr takes a text for a URL, of which `#`, `?` and `%` are no part of the path
+        place, read_only = f"{self.url.rstrip('/')}/{GROUP}", mode == "r"
+        store: Any = (
+            zarr.storage.ObjectStore(object_store(place), read_only=read_only)
+            if is_url(place)
+            else zarr.storage.LocalStore(place, read_only=read_only)
+        )
         try:
-            return zarr.open_group(place, mode=mode, use_consolidated=False, zarr_format=3)
+            return zarr.open_group(store, mode=mode, use_consolidated=False, zarr_format=3)
         except FileNotFoundError as error:
             raise StoreError(
                 f"{self.url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "
