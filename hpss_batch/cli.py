@@ -4,7 +4,6 @@ Commands are thin: each reads its arguments, calls the same functions that the P
 print. Whatever takes long to import is imported by the command that needs it.
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpss_batch import __version__
-from hpss_batch.errors import HpssBatchError
+from hpss_batch.console.group import Group
 
 if TYPE_CHECKING:
     from hpss_batch.config.job import Job
@@ -21,21 +20,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-class _Group(click.Group):
-    """Turns errors of ours into a message and exit status 2; an interrupt into advice."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HpssBatchError as error:
-            click.secho(f"hpss-batch: {error}", fg="red", err=True)
-            ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo("\nStopped. What is committed is safe: the same command goes on from there.", err=True)
-            ctx.exit(130)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="hpss-batch")
 def main() -> None:
     """Split every track of an audio corpus into harmonic and percussive parts.
@@ -100,6 +85,7 @@ def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> 
 def init(path: str, corpus: str, output: str) -> None:
     """Write a commented job to PATH, every key with its default."""
     from hpss_batch.config.job import template
+    from hpss_batch.console.streams import say
 
     try:
         with Path(path).open("x", encoding="utf-8") as file:
@@ -110,7 +96,7 @@ def init(path: str, corpus: str, output: str) -> None:
         ) from None
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
-    click.echo(f"Wrote {path}. Next: hpss-batch plan {path}")
+    say(f"Wrote {path}. Next: hpss-batch plan {path}")
 
 
 @main.command()
@@ -128,6 +114,7 @@ def plan(
 ) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
     from hpss_batch.console.output import print_plan
+    from hpss_batch.console.streams import print_json
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.runner.estimate import plan_figures
     from hpss_batch.runner.plan import plan as make_plan
@@ -136,7 +123,7 @@ def plan(
     with ProgressBar() as bar:
         planned = make_plan(job, retry_failed=retry_failed, progress=bar)
     if as_json:
-        click.echo(json.dumps(plan_figures(planned), indent=1))
+        print_json(plan_figures(planned))
     else:
         print_plan(planned)
 
@@ -171,10 +158,10 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
 def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
     """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
     from hpss_batch.console.output import print_rendered
+    from hpss_batch.console.streams import err
     from hpss_batch.runner.render import render as do_render
-    from hpss_batch.text import printable
 
-    records = do_render(out, tracks, overrides, say=lambda text: click.echo(printable(text), err=True))
+    records = do_render(out, tracks, overrides, say=err.say)
     print_rendered(out, records)
     n_done = sum(record.status == "done" for record in records.values())
     sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
@@ -186,11 +173,12 @@ def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
 def status(out: str, as_json: bool) -> None:
     """Say what is done, pending and failed in a run directory, and why."""
     from hpss_batch.console.output import print_status
+    from hpss_batch.console.streams import print_json
     from hpss_batch.runner.status import status as read_status
 
     found = read_status(out)
     if as_json:
-        click.echo(json.dumps(found.figures(), indent=1))
+        print_json(found.figures())
     else:
         print_status(found)
     sys.exit(found.exit_status)
@@ -217,13 +205,14 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     nothing could be verified.
     """
     from hpss_batch.console.output import print_verification
+    from hpss_batch.console.streams import print_json
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.verification.verify import verify as do_verify
 
     with ProgressBar("checking units") as bar:
         found = do_verify(out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=bar)
     if as_json:
-        click.echo(json.dumps(found.figures(), indent=1))
+        print_json(found.figures())
     else:
         print_verification(found)
     sys.exit(found.exit_status)
@@ -250,12 +239,13 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
 )
 def report(out: str, output: str | None, tracks: int, sample: int) -> None:
     """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
+    from hpss_batch.console.streams import say
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.products.report.report import report as do_report
 
     with ProgressBar("looking at tracks") as bar:
         place = do_report(out, output, tracks=tracks, sample=sample, progress=bar)
-    click.echo(f"Wrote {place}")
+    say(f"Wrote {place}")
 
 
 @main.command()
@@ -306,6 +296,7 @@ def evaluate(
 ) -> None:
     """Score separation against known stems: SI-SDR, SDR, SIR, SAR, beside an ideal mask's."""
     from hpss_batch.console.scores import print_scores
+    from hpss_batch.console.streams import say
     from hpss_batch.products.evaluation import evaluate as evaluation
     from hpss_batch.products.evaluation.truth import find_pieces
 
@@ -316,7 +307,7 @@ def evaluate(
     scores = evaluation.evaluate(find_pieces(truth, pattern), settings)
     print_scores(scores, settings)
     evaluation.save(scores, settings, output)
-    click.echo(f"\nSaved {output}")
+    say(f"\nSaved {output}")
 
 
 @main.command()
@@ -329,7 +320,8 @@ def evaluate(
 @click.option("--duration", type=float, help="Seconds to show; to the end by default.")
 def show(out: str, track: str, output: str | None, start: float, duration: float | None) -> None:
     """Draw a track's spectrograms: full, harmonic, percussive, and residual where there is one."""
+    from hpss_batch.console.streams import say
     from hpss_batch.products.plots.plot import plot_track, save
 
     figure = plot_track(out, track, start=start, duration=duration)
-    click.echo(f"Wrote {save(figure, output or f'{Path(track).stem}.png')}")
+    say(f"Wrote {save(figure, output or f'{Path(track).stem}.png')}")

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from hpss_batch.console.streams import Terminal, shown
 from hpss_batch.products.evaluation.evaluate import ESTIMATES, Score, Settings, gains, medians
 from hpss_batch.products.evaluation.scores import NAMES
 from hpss_batch.products.evaluation.truth import COMPONENTS
@@ -19,7 +19,7 @@ HEADINGS = {"si_sdr": "SI-SDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
 
 def print_scores(scores: Sequence[Score], settings: Settings, console: Console | None = None) -> None:
     """Print medians over pieces, with the gain over the mixture, and a line for each piece."""
-    out = console or Console(highlight=False, soft_wrap=True)
+    out = console or Terminal("stdout", soft_wrap=True)
     out.width = max(out.width, _WIDTH)
     minutes, seconds = divmod(round(sum(score.seconds for score in scores)), 60)
     stft, hpss = settings.stft, settings.hpss
@@ -60,7 +60,7 @@ def _pieces(scores: Sequence[Score]) -> Table:
         for component in COMPONENTS:
             before, after, best = (score.ratios[component, e].si_sdr for e in ESTIMATES)
             cells.append(f"{_decibel(before)} → {_decibel(after)} [dim]of {_decibel(best)}[/]")
-        table.add_row(escape(score.track), *cells)
+        table.add_row(shown(score.track), *cells)
     return table
 
 

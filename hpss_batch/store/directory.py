@@ -2,6 +2,7 @@
 
     out/
       job.yaml            the job as it was run last
+      skipped.json        what it did not take for tracks, and why        `skipped`
       corpus.zarr/        the arrays                                     `group`
       layout/             which track lies where, a file a generation    `generations`, `place`
       commits/            what became of each unit                       `commits`
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # which takes long to import
 
 JOB = "job.yaml"
 GROUP = "corpus.zarr"
+SKIPPED = "skipped.json"
 STEMS = "stems"
 
 BROKEN = (KeyError, ValueError, TypeError, AttributeError)
@@ -209,6 +211,13 @@ class RunDirectory:
             If it is damaged.
         """
         return StemRecord.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+
+    def skipped(self) -> dict[str, str]:
+        """Files and folders of the corpus that the last run skipped, by name, and why; none where that is not known."""
+        try:
+            return dict(json.loads(self.folder.read(SKIPPED) or b"{}"))
+        except (ValueError, TypeError):  # the next run writes it again
+            return {}
 
     def group(self, mode: Literal["r", "r+", "a"] = "r") -> "zarr.Group":
         """The arrays, with their metadata as they are now, not consolidated.
