@@ -32,6 +32,7 @@ def main() -> None:
 
 
 def _job_options(command: Command) -> Command:
+    """The arguments of `_job`."""
     for option in (
         click.argument("source", metavar="JOB.yaml|CORPUS"),
         click.option("-o", "--output", metavar="DIR", help="The run directory (output.path)."),
@@ -41,6 +42,16 @@ def _job_options(command: Command) -> Command:
             multiple=True,
             metavar="KEY=VALUE",
             help="Set any key of the job, such as --set hpss.margin=3. May be repeated.",
+        ),
+        click.option(
+            "--stems", is_flag=True, help="Render harmonic and percussive audio files (output.stems)."
+        ),
+        click.option("--features", is_flag=True, help="Compute mel bands and more (output.features)."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Start N workers; one a core by default.",
         ),
     )[::-1]:
         command = option(command)
@@ -52,20 +63,21 @@ _retry = click.option(
 )
 
 
-_stems = click.option(
-    "--stems",
-    is_flag=True,
-    help="Render harmonic and percussive audio files, and no arrays but those that OUT has or the job names.",
-)
+def _job(
+    source: str,
+    output: str | None,
+    overrides: Sequence[str],
+    stems: bool = False,
+    features: bool = False,
+    workers: int | None = None,
+) -> "Job":
+    from hpss_batch.runner.cluster import with_workers
+    from hpss_batch.stems.plan import with_results
 
-
-def _job(source: str, output: str | None, overrides: Sequence[str], stems: bool = False) -> "Job":
     job = _job_as_given(source, output, overrides)
-    if stems:
-        from hpss_batch.stems.plan import with_stems
-
-        job = with_stems(job)
-    return job
+    wanted = [name for name, asked in (("stems", stems), ("features", features)) if asked]
+    job = with_results(job, wanted) if wanted else job
+    return with_workers(job, workers) if workers else job
 
 
 def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> "Job":
@@ -76,6 +88,31 @@ def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> 
     if output is None:
         raise click.UsageError(f"{source} is a corpus, not a job's YAML: say where results go, with -o DIR")
     return Job.from_command_line(source, output, overrides)
+
+
+@main.command()
+@click.option(
+    "-o", "--output", default="hpss-batch-demo", show_default=True, metavar="DIR", help="Where to put it."
+)
+def demo(output: str) -> None:
+    """Make a small corpus of music, run the real job on it, and say how well it did."""
+    from hpss_batch.config.job import Job
+    from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
+    from hpss_batch.console.output import print_result
+    from hpss_batch.console.terminal import ProgressBar
+    from hpss_batch.products import demo as show
+    from hpss_batch.runner.run import run as do_run
+    from hpss_batch.store.corpus import open_corpus
+
+    music, out = Path(output, "music"), Path(output, "out")
+    truth = show.make_corpus(music)
+    print_demo_corpus(music, out)
+    with ProgressBar() as bar:
+        result = do_run(Job.from_command_line(music, out), reporter=bar)
+    print_result(result, bar)
+    corpus = open_corpus(out)
+    print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
+    print_demo_end(out)
 
 
 @main.command()
@@ -102,16 +139,8 @@ def init(path: str, corpus: str, output: str) -> None:
 @main.command()
 @_job_options
 @_retry
-@_stems
 @click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
-def plan(
-    source: str,
-    output: str | None,
-    overrides: Sequence[str],
-    retry_failed: bool,
-    stems: bool,
-    as_json: bool,
-) -> None:
+def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
     from hpss_batch.console.output import print_plan
     from hpss_batch.console.streams import print_json
@@ -119,7 +148,7 @@ def plan(
     from hpss_batch.runner.estimate import plan_figures
     from hpss_batch.runner.plan import plan as make_plan
 
-    job = _job(source, output, overrides, stems)
+    job = _job(**words)
     with ProgressBar() as bar:
         planned = make_plan(job, retry_failed=retry_failed, progress=bar)
     if as_json:
@@ -131,40 +160,22 @@ def plan(
 @main.command()
 @_job_options
 @_retry
-@_stems
-def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool) -> None:
-    """Do what is not done yet. Run it again after anything: it goes on where it was."""
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+def run(retry_failed: bool, quiet: bool, **words: Any) -> None:
+    """Do what is not done yet. Run it again after anything: it goes on where it was.
+
+    With --stems or --features, the only arrays are those that the run directory has or the job names.
+    """
     from hpss_batch.console.output import print_result
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.runner.run import run as do_run
 
-    job = _job(source, output, overrides, stems)
+    job = _job(**words)
     with ProgressBar() as bar:
-        result = do_run(job, retry_failed=retry_failed, reporter=bar)
-    print_result(result, bar)
+        result = do_run(job, retry_failed=retry_failed, reporter=None if quiet else bar)
+    if result.exit_status or not quiet:
+        print_result(result, None if quiet else bar)
     sys.exit(result.exit_status)
-
-
-@main.command()
-@click.argument("out", metavar="OUT")
-@click.argument("tracks", nargs=-1, required=True, metavar="TRACK...")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Such as --set output.stems.format=wav, or output.stems.components=[residual].",
-)
-def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
-    """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
-    from hpss_batch.console.output import print_rendered
-    from hpss_batch.console.streams import err
-    from hpss_batch.runner.render import render as do_render
-
-    records = do_render(out, tracks, overrides, say=err.say)
-    print_rendered(out, records)
-    n_done = sum(record.status == "done" for record in records.values())
-    sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
 
 
 @main.command()
@@ -249,28 +260,25 @@ def report(out: str, output: str | None, tracks: int, sample: int) -> None:
 
 
 @main.command()
+@click.argument("out", metavar="OUT")
+@click.argument("tracks", nargs=-1, required=True, metavar="TRACK...")
 @click.option(
-    "-o", "--output", default="hpss-batch-demo", show_default=True, metavar="DIR", help="Where to put it."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Such as --set output.stems.format=wav, or output.stems.components=[residual].",
 )
-def demo(output: str) -> None:
-    """Make a small corpus of music, run the real job on it, and say how well it did."""
-    from hpss_batch.config.job import Job
-    from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_scores
-    from hpss_batch.console.output import print_result
-    from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.products import demo as show
-    from hpss_batch.runner.run import run as do_run
-    from hpss_batch.store.corpus import open_corpus
+def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
+    """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
+    from hpss_batch.console.output import print_rendered
+    from hpss_batch.console.streams import err
+    from hpss_batch.runner.render import render as do_render
 
-    music, out = Path(output, "music"), Path(output, "out")
-    truth = show.make_corpus(music)
-    print_demo_corpus(music, out)
-    with ProgressBar() as bar:
-        result = do_run(Job.from_command_line(music, out), reporter=bar)
-    print_result(result, bar)
-    corpus = open_corpus(out)
-    print_scores({piece.name: show.score(corpus, piece, truth[piece.name]) for piece in show.PIECES})
-    print_demo_end(out)
+    records = do_render(out, tracks, overrides, say=err.say)
+    print_rendered(out, records)
+    n_done = sum(record.status == "done" for record in records.values())
+    sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
 
 
 @main.command()

@@ -180,3 +180,37 @@ def odd_corpus(tmp_path: Path) -> Path:
     (corpus / "dead.flac").symlink_to("nowhere")
     os.mkfifo(corpus / "pipe.wav")
     return corpus
+
+
+def test_commands_are_listed_in_the_order_of_use() -> None:
+    lines = command("--help").output.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines][:7] == [
+        "demo", "init", "plan", "run", "status", "verify", "report",
+    ]  # fmt: skip
+
+
+def test_words_of_a_job_on_the_command_line(corpus_folder: Path, tmp_path: Path) -> None:
+    words = ("plan", str(corpus_folder), "-o", str(tmp_path / "out"), "--json")
+    both = json.loads(command(*words, "--stems", "--features", "--workers", "3").output)
+    assert both["cluster"] == "distributed.LocalCluster(n_workers=3)"
+    assert both["stems"]["files"] == 14
+    assert "log_mel_harmonic" in both["array_bytes"]
+    assert "harmonic_mask" not in both["array_bytes"]
+    queue = ("--set", "cluster.class=dask_jobqueue.SLURMCluster", "--set", "cluster.adapt={maximum: 9}")
+    assert (
+        json.loads(command(*words, *queue, "--workers", "3").output)["cluster"]
+        == "dask_jobqueue.SLURMCluster(), scaled to 3"
+    )
+    there = command(*words, "--set", "cluster.connect=tcp://here:8786", "--workers", "3")
+    assert there.exit_code == 2
+    assert "has its workers" in there.output
+
+
+def test_a_quiet_run_says_what_is_wrong_and_nothing_else(tmp_path: Path, odd_corpus: Path) -> None:
+    words = ("run", str(odd_corpus), "-o", str(tmp_path / "out"), *SETS, "--quiet")
+    said = command(*words)
+    assert said.exit_code == 1
+    assert "🥁.wav" in said.output
+    assert "real time" not in said.output
+    (odd_corpus / "🥁.wav").unlink()
+    assert command(*words[:3], str(tmp_path / "again"), *words[4:]).output == ""

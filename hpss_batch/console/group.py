@@ -61,6 +61,10 @@ class Group(click.Group):
             vars(error)["message"] = printable(error.message, "\n")
             raise
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands, in the order of use."""
+        return list(self.commands)
+
     def _say(self, text: str, style: str = "") -> None:
         from hpss_batch.console.streams import err
 

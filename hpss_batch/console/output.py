@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from hpss_batch.verification.findings import Finding, Verification
 
 
-def print_result(result: Result, bar: ProgressBar) -> None:
-    """How a run ended, and what to do next."""
+def print_result(result: Result, bar: ProgressBar | None) -> None:
+    """How a run ended, and what to do next; how fast it was, if a bar watched it."""
     url = result.plan.job.output.path
-    if bar.n_tasks:
+    if bar and bar.n_tasks:
         seconds = time.monotonic() - bar.began
         out.print(f"{clock(bar.done)} of audio in {clock(seconds)}: {pace(bar.done, seconds)}.")
-    nothing = "" if bar.n_tasks or result.broken else "Nothing to do: "
+    nothing = "Nothing to do: " if bar and not bar.n_tasks and not result.broken else ""
     out.print(f"{nothing}{result.catalog.summary()}. Results: {shown(url)}")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)

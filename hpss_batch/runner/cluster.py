@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
+from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
 
@@ -199,6 +200,13 @@ def _start(cluster: Cluster) -> Any:
             "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
         )
     return started
+
+
+def with_workers(job: Job, n: int) -> Job:
+    """A job on so many workers of its cluster."""
+    local = job.cluster.class_name == LOCAL
+    asked = {"cluster.kwargs.n_workers": n, "cluster.scale": None} if local else {"cluster.scale": n}
+    return job.replace({"cluster.adapt": None} | asked)
 
 
 def describe(cluster: Cluster) -> str:
