@@ -74,10 +74,16 @@ def open_folder(location: str | os.PathLike[str]) -> Folder:
 def expanded(location: str | os.PathLike[str]) -> str:
     """A location with the home folder for `~`, and the values of environment variables for `$NAME` and `${NAME}`.
 
-    Where a file or folder has that very name, `A$AP Rocky` say, it is meant. What is not known stays as it is.
+    Where a file or folder has that very name, `A$AP Rocky` say, it is meant. What is not known, or empty, stays as it
+    is: `$SCRATCH/out` shall not become `/out`.
     """
     place = os.path.expanduser(os.fspath(location))
-    return place if os.path.lexists(place) else os.path.expandvars(place)
+    if os.path.lexists(place):
+        return place
+    return _VARIABLE.sub(lambda found: os.environ.get(found[1].strip("{}")) or found[0], place)
+
+
+_VARIABLE = re.compile(r"\$([A-Za-z_]\w*|{[A-Za-z_]\w*})")
 
 
 def absolute(location: str | os.PathLike[str]) -> str:
@@ -96,7 +102,7 @@ def check_place(location: str) -> None:
             there = there.parent
         missing = place[len(str(there)) :]
     home = re.match("~[^/]*", expanded(location))  # of nobody, as one that is known has been replaced
-    unknown = re.search(r"\$(\w+|{[^}]*})", missing) or (home if home and home[0] in missing else None)
+    unknown = _VARIABLE.search(missing) or (home if home and home[0] in missing else None)
     if unknown:
         raise StoreError(
             f"{location} cannot be a run directory: nothing is known that {unknown[0]} stands for. Set it, or give the "

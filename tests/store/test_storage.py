@@ -92,11 +92,13 @@ def test_variables_are_replaced_unless_a_folder_is_called_so(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCRATCH", "/scratch/me")
     monkeypatch.setenv("AP", "ap")
+    monkeypatch.setenv("EMPTY", "")
     monkeypatch.delenv("NOBODY", raising=False)
     (tmp_path / "A$AP").mkdir()
     assert absolute("$SCRATCH/out") == absolute("${SCRATCH}/out") == "/scratch/me/out"
     assert absolute("s3://$AP/out") == "s3://ap/out"
     assert absolute("A$AP") == f"{tmp_path}/A$AP"
+    assert absolute("$EMPTY/out") == f"{tmp_path}/$EMPTY/out"
     assert absolute("$NOBODY/$1 and $") == f"{tmp_path}/$NOBODY/$1 and $"
 
 
