@@ -4,7 +4,6 @@ Commands are thin: each reads its arguments, calls the same functions that the P
 print. Whatever takes long to import is imported by the command that needs it.
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpss_batch import __version__
-from hpss_batch.errors import HpssBatchError
+from hpss_batch.console.group import Group
 
 if TYPE_CHECKING:
     from hpss_batch.config.job import Job
@@ -21,21 +20,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-class _Group(click.Group):
-    """Turns errors of ours into a message and exit status 2; an interrupt into advice."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HpssBatchError as error:
-            click.secho(f"hpss-batch: {error}", fg="red", err=True)
-            ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo("\nStopped. What is committed is safe: the same command goes on from there.", err=True)
-            ctx.exit(130)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="hpss-batch")
 def main() -> None:
     """Split every track of an audio corpus into harmonic and percussive parts.
@@ -47,6 +32,7 @@ def main() -> None:
 
 
 def _job_options(command: Command) -> Command:
+    """The arguments of `_job`."""
     for option in (
         click.argument("source", metavar="JOB.yaml|CORPUS"),
         click.option("-o", "--output", metavar="DIR", help="The run directory (output.path)."),
@@ -56,6 +42,16 @@ def _job_options(command: Command) -> Command:
             multiple=True,
             metavar="KEY=VALUE",
             help="Set any key of the job, such as --set hpss.margin=3. May be repeated.",
+        ),
+        click.option(
+            "--stems", is_flag=True, help="Render harmonic and percussive audio files (output.stems)."
+        ),
+        click.option("--features", is_flag=True, help="Compute mel bands and more (output.features)."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Start N workers; one a core by default.",
         ),
     )[::-1]:
         command = option(command)
@@ -67,20 +63,21 @@ _retry = click.option(
 )
 
 
-_stems = click.option(
-    "--stems",
-    is_flag=True,
-    help="Render harmonic and percussive audio files, and no arrays but those that OUT has or the job names.",
-)
+def _job(
+    source: str,
+    output: str | None,
+    overrides: Sequence[str],
+    stems: bool = False,
+    features: bool = False,
+    workers: int | None = None,
+) -> "Job":
+    from hpss_batch.runner.cluster import with_workers
+    from hpss_batch.stems.plan import with_results
 
-
-def _job(source: str, output: str | None, overrides: Sequence[str], stems: bool = False) -> "Job":
     job = _job_as_given(source, output, overrides)
-    if stems:
-        from hpss_batch.stems.plan import with_stems
-
-        job = with_stems(job)
-    return job
+    wanted = [name for name, asked in (("stems", stems), ("features", features)) if asked]
+    job = with_results(job, wanted) if wanted else job
+    return with_workers(job, workers) if workers else job
 
 
 def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> "Job":
@@ -91,171 +88,6 @@ def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> 
     if output is None:
         raise click.UsageError(f"{source} is a corpus, not a job's YAML: say where results go, with -o DIR")
     return Job.from_command_line(source, output, overrides)
-
-
-@main.command()
-@click.argument("path", default="job.yaml", type=click.Path(dir_okay=False))
-@click.option("--corpus", default="music/", show_default=True, help="corpus.path of the job.")
-@click.option("-o", "--output", default="out/", show_default=True, help="output.path of the job.")
-def init(path: str, corpus: str, output: str) -> None:
-    """Write a commented job to PATH, every key with its default."""
-    from hpss_batch.config.job import template
-
-    try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(template(corpus, output))
-    except FileExistsError:
-        raise click.ClickException(
-            f"{path} is there already; nothing was written. Give another name"
-        ) from None
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
-    click.echo(f"Wrote {path}. Next: hpss-batch plan {path}")
-
-
-@main.command()
-@_job_options
-@_retry
-@_stems
-@click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
-def plan(
-    source: str,
-    output: str | None,
-    overrides: Sequence[str],
-    retry_failed: bool,
-    stems: bool,
-    as_json: bool,
-) -> None:
-    """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
-    from hpss_batch.console.output import print_plan
-    from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.runner.estimate import plan_figures
-    from hpss_batch.runner.plan import plan as make_plan
-
-    job = _job(source, output, overrides, stems)
-    with ProgressBar() as bar:
-        planned = make_plan(job, retry_failed=retry_failed, progress=bar)
-    if as_json:
-        click.echo(json.dumps(plan_figures(planned), indent=1))
-    else:
-        print_plan(planned)
-
-
-@main.command()
-@_job_options
-@_retry
-@_stems
-def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool) -> None:
-    """Do what is not done yet. Run it again after anything: it goes on where it was."""
-    from hpss_batch.console.output import print_result
-    from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.runner.run import run as do_run
-
-    job = _job(source, output, overrides, stems)
-    with ProgressBar() as bar:
-        result = do_run(job, retry_failed=retry_failed, reporter=bar)
-    print_result(result, bar)
-    sys.exit(result.exit_status)
-
-
-@main.command()
-@click.argument("out", metavar="OUT")
-@click.argument("tracks", nargs=-1, required=True, metavar="TRACK...")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Such as --set output.stems.format=wav, or output.stems.components=[residual].",
-)
-def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
-    """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
-    from hpss_batch.console.output import print_rendered
-    from hpss_batch.runner.render import render as do_render
-    from hpss_batch.text import printable
-
-    records = do_render(out, tracks, overrides, say=lambda text: click.echo(printable(text), err=True))
-    print_rendered(out, records)
-    n_done = sum(record.status == "done" for record in records.values())
-    sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
-
-
-@main.command()
-@click.argument("out", metavar="OUT")
-@click.option("--json", "as_json", is_flag=True, help="Print every track for programs.")
-def status(out: str, as_json: bool) -> None:
-    """Say what is done, pending and failed in a run directory, and why."""
-    from hpss_batch.console.output import print_status
-    from hpss_batch.runner.status import status as read_status
-
-    found = read_status(out)
-    if as_json:
-        click.echo(json.dumps(found.figures(), indent=1))
-    else:
-        print_status(found)
-    sys.exit(found.exit_status)
-
-
-@main.command()
-@click.argument("out", metavar="OUT")
-@click.option(
-    "--sample",
-    type=click.IntRange(min=0),
-    default=4,
-    show_default=True,
-    metavar="N",
-    help="Compute N units again, drawn at random, from their source and compare bits.",
-)
-@click.option("--all", "everything", is_flag=True, help="Compute all units again.")
-@click.option("--heal", is_flag=True, help="Write what is wrong again, where that gives what was committed.")
-@click.option("--corpus", metavar="PATH", help="Where the audio is now, if it was moved.")
-@click.option("--json", "as_json", is_flag=True, help="Print every finding for programs.")
-def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | None, as_json: bool) -> None:
-    """Prove that a run directory is what its commits say, and that its source gives the same bits.
-
-    Exit status: 0 what was checked is sound now (healed included), 1 something is wrong or could not be proven, 2
-    nothing could be verified.
-    """
-    from hpss_batch.console.output import print_verification
-    from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.verification.verify import verify as do_verify
-
-    with ProgressBar("checking units") as bar:
-        found = do_verify(out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=bar)
-    if as_json:
-        click.echo(json.dumps(found.figures(), indent=1))
-    else:
-        print_verification(found)
-    sys.exit(found.exit_status)
-
-
-@main.command()
-@click.argument("out", metavar="OUT")
-@click.option("-o", "--output", metavar="FILE", help="The file to write.  [default: OUT/report.html]")
-@click.option(
-    "--tracks",
-    type=click.IntRange(min=0),
-    default=4,
-    show_default=True,
-    metavar="N",
-    help="Show N tracks with pictures and sounds.",
-)
-@click.option(
-    "--sample",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Take figures from N tracks at most, drawn at random.",
-)
-def report(out: str, output: str | None, tracks: int, sample: int) -> None:
-    """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
-    from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.products.report.report import report as do_report
-
-    with ProgressBar("looking at tracks") as bar:
-        place = do_report(out, output, tracks=tracks, sample=sample, progress=bar)
-    click.echo(f"Wrote {place}")
 
 
 @main.command()
@@ -282,6 +114,172 @@ def demo(output: str) -> None:
 
 
 @main.command()
+@click.argument("path", default="job.yaml", type=click.Path(dir_okay=False))
+@click.option("--corpus", default="music/", show_default=True, help="corpus.path of the job.")
+@click.option("-o", "--output", default="out/", show_default=True, help="output.path of the job.")
+def init(path: str, corpus: str, output: str) -> None:
+    """Write a commented job to PATH, every key with its default."""
+    from hpss_batch.config.job import template
+    from hpss_batch.console.streams import say
+
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(template(corpus, output))
+    except FileExistsError:
+        raise click.ClickException(
+            f"{path} is there already; nothing was written. Give another name"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+    say(f"Wrote {path}. Next: hpss-batch plan {path}")
+
+
+@main.command()
+@_job_options
+@_retry
+@click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
+def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
+    """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
+    from hpss_batch.console.output import print_plan
+    from hpss_batch.console.streams import print_json
+    from hpss_batch.console.terminal import ProgressBar
+    from hpss_batch.runner.estimate import plan_figures
+    from hpss_batch.runner.plan import plan as make_plan
+
+    job = _job(**words)
+    with ProgressBar() as bar:
+        planned = make_plan(job, retry_failed=retry_failed, progress=bar)
+    if as_json:
+        print_json(plan_figures(planned))
+    else:
+        print_plan(planned)
+
+
+@main.command()
+@_job_options
+@_retry
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+def run(retry_failed: bool, quiet: bool, **words: Any) -> None:
+    """Do what is not done yet. Run it again after anything: it goes on where it was.
+
+    With --stems or --features, the only arrays are those that the run directory has or the job names.
+    """
+    from hpss_batch.console.output import print_result
+    from hpss_batch.console.terminal import ProgressBar
+    from hpss_batch.runner.run import run as do_run
+
+    job = _job(**words)
+    with ProgressBar() as bar:
+        result = do_run(job, retry_failed=retry_failed, reporter=None if quiet else bar)
+    if result.exit_status or not quiet:
+        print_result(result, None if quiet else bar)
+    sys.exit(result.exit_status)
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.option("--json", "as_json", is_flag=True, help="Print every track for programs.")
+def status(out: str, as_json: bool) -> None:
+    """Say what is done, pending and failed in a run directory, and why."""
+    from hpss_batch.console.output import print_status
+    from hpss_batch.console.streams import print_json
+    from hpss_batch.runner.status import status as read_status
+
+    found = read_status(out)
+    if as_json:
+        print_json(found.figures())
+    else:
+        print_status(found)
+    sys.exit(found.exit_status)
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Compute N units again, drawn at random, from their source and compare bits.",
+)
+@click.option("--all", "everything", is_flag=True, help="Compute all units again.")
+@click.option("--heal", is_flag=True, help="Write what is wrong again, where that gives what was committed.")
+@click.option("--corpus", metavar="PATH", help="Where the audio is now, if it was moved.")
+@click.option("--json", "as_json", is_flag=True, help="Print every finding for programs.")
+def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | None, as_json: bool) -> None:
+    """Prove that a run directory is what its commits say, and that its source gives the same bits.
+
+    Exit status: 0 what was checked is sound now (healed included), 1 something is wrong or could not be proven, 2
+    nothing could be verified.
+    """
+    from hpss_batch.console.output import print_verification
+    from hpss_batch.console.streams import print_json
+    from hpss_batch.console.terminal import ProgressBar
+    from hpss_batch.verification.verify import verify as do_verify
+
+    with ProgressBar("checking units") as bar:
+        found = do_verify(out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=bar)
+    if as_json:
+        print_json(found.figures())
+    else:
+        print_verification(found)
+    sys.exit(found.exit_status)
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.option("-o", "--output", metavar="FILE", help="The file to write.  [default: OUT/report.html]")
+@click.option(
+    "--tracks",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Show N tracks with pictures and sounds.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Take figures from N tracks at most, drawn at random.",
+)
+def report(out: str, output: str | None, tracks: int, sample: int) -> None:
+    """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
+    from hpss_batch.console.streams import say
+    from hpss_batch.console.terminal import ProgressBar
+    from hpss_batch.products.report.report import report as do_report
+
+    with ProgressBar("looking at tracks") as bar:
+        place = do_report(out, output, tracks=tracks, sample=sample, progress=bar)
+    say(f"Wrote {place}")
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.argument("tracks", nargs=-1, required=True, metavar="TRACK...")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Such as --set output.stems.format=wav, or output.stems.components=[residual].",
+)
+def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
+    """Make stems of some tracks of a run directory: from their audio, or else from what is stored."""
+    from hpss_batch.console.output import print_rendered
+    from hpss_batch.console.streams import err
+    from hpss_batch.runner.render import render as do_render
+
+    records = do_render(out, tracks, overrides, say=err.say)
+    print_rendered(out, records)
+    n_done = sum(record.status == "done" for record in records.values())
+    sys.exit(0 if n_done == len(records) else 1 if n_done else 2)
+
+
+@main.command()
 @click.argument("truth", nargs=-1, required=True, metavar="TRUTH...")
 @click.option(
     "--pattern",
@@ -304,6 +302,7 @@ def evaluate(
 ) -> None:
     """Score separation against known stems: SI-SDR, SDR, SIR, SAR, beside an ideal mask's."""
     from hpss_batch.console.scores import print_scores
+    from hpss_batch.console.streams import say
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.products.evaluation import evaluate as evaluation
 
@@ -314,7 +313,7 @@ def evaluate(
         found = evaluation.evaluate(truth, job, pattern=pattern, progress=bar)
     print_scores(found)
     found.save(output)
-    click.echo(f"\nSaved {output}")
+    say(f"\nSaved {output}")
     sys.exit(1 if found.failed else 0)
 
 
@@ -328,7 +327,8 @@ def evaluate(
 @click.option("--duration", type=float, help="Seconds to show; to the end by default.")
 def show(out: str, track: str, output: str | None, start: float, duration: float | None) -> None:
     """Draw a track's spectrograms: full, harmonic, percussive, and residual where there is one."""
+    from hpss_batch.console.streams import say
     from hpss_batch.products.plots.plot import plot_track, save
 
     figure = plot_track(out, track, start=start, duration=duration)
-    click.echo(f"Wrote {save(figure, output or f'{Path(track).stem}.png')}")
+    say(f"Wrote {save(figure, output or f'{Path(track).stem}.png')}")

@@ -1,13 +1,16 @@
 """The command line as a person uses it."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import soundfile as sf
 from click.testing import CliRunner, Result
-from helpers import settings
+from helpers import music, settings
 
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
@@ -105,3 +108,110 @@ def test_the_demo_works_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         gains = [float(word) for word in done.stdout.split() if word[0] == "+" and word[1:2].isdigit()]
         assert len(gains) == 6
         assert min(gains) > 3
+
+
+ODD = {"cluster.kwargs": "{processes: false, n_workers: 1}", "corpus.sample_rate": "22050"}
+SETS = [word for key, value in ODD.items() for word in ("--set", f"{key}={value}")]
+
+
+def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    ours = {"HPSS": f"{sys.executable} -m hpss_batch", "SETS": shlex.join(SETS)}
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env=os.environ | ours | environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+
+
+def test_a_run_does_not_need_anybody_who_reads_what_it_says(tmp_path: Path, odd_corpus: Path) -> None:
+    line = f"(eval $HPSS run {odd_corpus} -o out $SETS; echo $? >status) 2>&1 | true"
+    assert shell(line, tmp_path).stderr == ""
+    assert (tmp_path / "status").read_text() == "1\n"  # for one of its tracks
+    assert json.loads(command("status", str(tmp_path / "out"), "--json").output)["counts"] == {
+        "done": 1,
+        "failed": 1,
+    }
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "ascii:strict"])
+def test_a_run_speaks_any_encoding(encoding: str, tmp_path: Path, odd_corpus: Path) -> None:
+    done = shell(f"eval $HPSS run {odd_corpus} -o out $SETS", tmp_path, PYTHONIOENCODING=encoding)
+    assert done.stderr == ""
+    assert "1 done, 1 failed. Results: out" in done.stdout
+    assert "\\U0001f941.wav: " in done.stdout
+
+
+def test_what_was_skipped_is_named_by_run_status_and_report(tmp_path: Path, odd_corpus: Path) -> None:
+    skipped = {
+        "dead.flac": "link that leads nowhere",
+        "pipe.wav": "named pipe",
+        "evil\\x1b[2J\\n.m4a": "AAC or ALAC",
+    }
+    out = str(tmp_path / "out")
+    for words in (("run", str(odd_corpus), "-o", out, *SETS), ("status", out)):
+        said = command(*words).output
+        assert "\x1b" not in said
+        assert "3 skipped:" in said
+        for name, why in skipped.items():
+            assert any(name in line and why in line for line in said.splitlines())
+    assert command("report", out).exit_code == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "3 files of the corpus are no\ntracks, and skipped" in page
+    assert all(name in page for name in skipped)
+    found = json.loads(command("status", out, "--json").output)["skipped"]
+    assert len(found) == 3
+    (odd_corpus / "dead.flac").unlink()
+    command("run", str(odd_corpus), "-o", out, *SETS)
+    assert list(json.loads(command("status", out, "--json").output)["skipped"]) == [
+        name for name in found if name != "dead.flac"
+    ]
+
+
+@pytest.fixture
+def odd_corpus(tmp_path: Path) -> Path:
+    """A track, one that cannot be read, and what is none."""
+    corpus = tmp_path / "odd"
+    corpus.mkdir()
+    sf.write(corpus / "track.wav", music(2.0, 22050), 22050)
+    (corpus / "🥁.wav").write_text("no audio")
+    (corpus / "evil\x1b[2J\n.m4a").touch()
+    (corpus / "dead.flac").symlink_to("nowhere")
+    os.mkfifo(corpus / "pipe.wav")
+    return corpus
+
+
+def test_commands_are_listed_in_the_order_of_use() -> None:
+    lines = command("--help").output.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines][:7] == [
+        "demo", "init", "plan", "run", "status", "verify", "report",
+    ]  # fmt: skip
+
+
+def test_words_of_a_job_on_the_command_line(corpus_folder: Path, tmp_path: Path) -> None:
+    words = ("plan", str(corpus_folder), "-o", str(tmp_path / "out"), "--json")
+    both = json.loads(command(*words, "--stems", "--features", "--workers", "3").output)
+    assert both["cluster"] == "distributed.LocalCluster(n_workers=3)"
+    assert both["stems"]["files"] == 14
+    assert "log_mel_harmonic" in both["array_bytes"]
+    assert "harmonic_mask" not in both["array_bytes"]
+    queue = ("--set", "cluster.class=dask_jobqueue.SLURMCluster", "--set", "cluster.adapt={maximum: 9}")
+    assert (
+        json.loads(command(*words, *queue, "--workers", "3").output)["cluster"]
+        == "dask_jobqueue.SLURMCluster(), scaled to 3"
+    )
+    there = command(*words, "--set", "cluster.connect=tcp://here:8786", "--workers", "3")
+    assert there.exit_code == 2
+    assert "has its workers" in there.output
+
+
+def test_a_quiet_run_says_what_is_wrong_and_nothing_else(tmp_path: Path, odd_corpus: Path) -> None:
+    words = ("run", str(odd_corpus), "-o", str(tmp_path / "out"), *SETS, "--quiet")
+    said = command(*words)
+    assert said.exit_code == 1
+    assert "🥁.wav" in said.output
+    assert "real time" not in said.output
+    (odd_corpus / "🥁.wav").unlink()
+    assert command(*words[:3], str(tmp_path / "again"), *words[4:]).output == ""

@@ -38,6 +38,8 @@ def undisturbed(long_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return dict(shards(out))
 
 
+STOPPED = "\nStopped. What is committed is safe: the same command goes on from there.\n"
+
 HEARING = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which ends with exec, and leaves the system's default
@@ -90,6 +92,49 @@ def test_kill_9_of_the_driver_at_random_moments(
 
 
 @pytest.mark.parametrize("when", ["workers start", "workers work"])
+def test_a_signal_ends_a_run_in_good_order(when: str, long_corpus: Path, tmp_path: Path) -> None:
+    """SIGTERM, as batch systems and `timeout` send it to the driver."""
+    out, job = tmp_path / "out", tmp_path / "job.yaml"
+    cluster = {"cluster": {"kwargs": {"n_workers": 2}}}
+    job.write_text(Job.parse(settings(long_corpus, out) | cluster).to_yaml())
+    command = [sys.executable, "-m", "hpss_batch", "run", str(job)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (workers_of(process.pid) if when == "workers start" else commits(out)):
+        time.sleep(0.002)
+    process.terminate()
+    assert process.communicate(timeout=60)[1] == STOPPED
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not workers_of(process.pid)
+
+
+JOBQUEUE = """
+import signal, sys
+from distributed import LocalCluster as Cluster
+signal.signal(signal.SIGINT, lambda *_: sys.exit())
+"""
+"""What importing dask-jobqueue 0.9.0 does."""
+
+
+def test_ctrl_c_is_no_success_where_the_cluster_s_package_wants_it_to_be(
+    long_corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "rude_cluster.py").write_text(JOBQUEUE)
+    out, job = tmp_path / "out", tmp_path / "job.yaml"
+    cluster = {"cluster": {"class": "rude_cluster.Cluster", "kwargs": {"n_workers": 1}}}
+    job.write_text(Job.parse(settings(long_corpus, out) | cluster).to_yaml())
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEARING, "run", str(job)],
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    while not commits(out):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    assert STOPPED in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("when", ["workers start", "workers work"])
 def test_ctrl_c_ends_a_run_without_a_word_too_many(when: str, long_corpus: Path, tmp_path: Path) -> None:
     """A terminal sends it to every process: the driver, and workers as they start and as they work."""
     out, job = tmp_path / "out", tmp_path / "job.yaml"
@@ -102,7 +147,7 @@ def test_ctrl_c_ends_a_run_without_a_word_too_many(when: str, long_corpus: Path,
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode in (130, -signal.SIGINT)  # to a shell, both are 130
-    assert said == "\nStopped. What is committed is safe: the same command goes on from there.\n"
+    assert said == STOPPED
 
 
 def commits_needed(files: dict[str, bytes]) -> int:

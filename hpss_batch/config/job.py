@@ -5,7 +5,7 @@ A `Job` comes from a YAML file (`Job.load`), from Python values or a text (`Job.
 with it is in one `ConfigError`, a line each. `Job.fingerprint` stands for all settings that change a number.
 
 Paths are relative to the folder in which a command runs, as on the command line, and not to the YAML file; `~` is
-the home folder. `Job.absolute` makes a job that means the same from every folder.
+the home folder, and `$NAME` an environment variable. `Job.absolute` makes a job that means the same from every folder.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from hpss_batch.dsp.checks import Parameters
 from hpss_batch.dsp.params import HpssParams, StftParams
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
 from hpss_batch.store.stem_records import settings_key
-from hpss_batch.store.storage import is_url
+from hpss_batch.store.storage import absolute
 
 if TYPE_CHECKING:
     from hpss_batch.store.directory import RunDirectory
@@ -155,7 +155,7 @@ class Job(Section):
         return self
 
     def _same_place(self) -> Iterable[tuple[str, str]]:
-        source, target = (_absolute(path).rstrip("/") for path in (self.corpus.path, self.output.path))
+        source, target = (absolute(path).rstrip("/") for path in (self.corpus.path, self.output.path))
         if source == target:
             yield (
                 "output.path",
@@ -207,9 +207,9 @@ class Job(Section):
 
     def absolute(self) -> Self:
         """The same job with absolute paths, so that it means the same wherever it is read again."""
-        paths = {"corpus.path": _absolute(self.corpus.path), "output.path": _absolute(self.output.path)}
+        paths = {"corpus.path": absolute(self.corpus.path), "output.path": absolute(self.output.path)}
         if self.cluster.scheduler_file is not None:
-            paths["cluster.connect"] = _absolute(self.cluster.scheduler_file)
+            paths["cluster.connect"] = absolute(self.cluster.scheduler_file)
         return self.replace(paths)
 
     def to_yaml(self) -> str:
@@ -283,7 +283,7 @@ def template(corpus: str = "music/", output: str = "out/") -> str:
     lines = [
         "# A job of hpss-batch: `hpss-batch plan job.yaml` says what it will do, `hpss-batch run job.yaml` does it.",
         "# Every key but the two paths may be left out; `--set hpss.margin=3` changes one for a run.",
-        "# Paths are relative to the folder in which you run it.",
+        "# Paths are relative to the folder in which you run it; ~ and $VARIABLES are replaced.",
     ]
     for name, info in keys(Job).items():
         block = block_of(info)
@@ -294,10 +294,6 @@ def template(corpus: str = "music/", output: str = "out/") -> str:
         for inner, declared in keys(block).items():
             lines += [f"  # {declared.description}", f"  {inner}: {inline(values[name][inner])}"]
     return "\n".join(lines) + "\n"
-
-
-def _absolute(path: str) -> str:
-    return path if is_url(path) else os.path.abspath(path)
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from hpss_batch.config.document import flatten
 from hpss_batch.dsp.checks import Check, whole
-from hpss_batch.store.storage import is_url
+from hpss_batch.store.storage import expanded
 
 
 def _listed(value: Any) -> Any:
@@ -46,7 +46,7 @@ def _location(value: Any) -> str:
     path = os.fspath(value)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
         raise ValueError
-    return path if is_url(path) else os.path.expanduser(path)
+    return expanded(path)
 
 
 def _plain(value: Any) -> Any:
@@ -72,7 +72,7 @@ def _settings(value: Any) -> Any:
 Positive = Annotated[int, PlainValidator(lambda value: whole(1)(value, {}))]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Location = Annotated[str, PlainValidator(_location)]
-"""A path, `~` expanded, or a URL."""
+"""A path or a URL; see `expanded`."""
 
 Listed = BeforeValidator(_listed)
 """A single text stands for a list of one."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from hpss_batch.console.terminal import out
+from hpss_batch.console.streams import out, shown
 from hpss_batch.products.demonstration.demo import DAMAGED, SONGS
 from hpss_batch.products.evaluation.evaluate import Evaluation
 from hpss_batch.products.evaluation.truth import COMPONENTS
@@ -12,10 +12,10 @@ from hpss_batch.products.evaluation.truth import COMPONENTS
 
 def print_demo_corpus(music: Path, run_directory: Path) -> None:
     """What the demonstration made, and what it runs."""
-    out.print(f"Made {music}/: chords and drums, mixed from known stems, in three formats")
+    out.print(f"Made {shown(music)}/: chords and drums, mixed from known stems, in three formats")
     out.print("  " + ", ".join(f"{s.name} ({_layout(s.channels)}, {s.sample_rate:,} Hz)" for s in SONGS))
     out.print(f"  and {DAMAGED}, of which two thirds are missing.")
-    out.print(f"\n[bold]$ hpss-batch run {music} -o {run_directory}")
+    out.print(f"\n[bold]$ hpss-batch run {shown(music)} -o {shown(run_directory)}")
 
 
 def _layout(channels: int) -> str:
@@ -38,10 +38,10 @@ def print_demo_scores(found: Evaluation) -> None:
 def print_demo_end(run_directory: Path) -> None:
     """What to type next."""
     out.print("\nNext:")
-    out.print(f"  hpss-batch status {run_directory}")
-    out.print(f"  hpss-batch evaluate {run_directory.with_name('truth')}")
+    out.print(f"  hpss-batch status {shown(run_directory)}")
+    out.print(f"  hpss-batch evaluate {shown(run_directory.with_name('truth'))}")
     out.print("  hpss-batch run YOUR_MUSIC/ -o out/")
     out.print("  python")
     out.print("  >>> import hpss_batch")
-    out.print(f'  >>> corpus = hpss_batch.open_corpus("{run_directory}")')
+    out.print(f'  >>> corpus = hpss_batch.open_corpus("{shown(run_directory)}")')
     out.print(f'  >>> corpus["{SONGS[0].name}"].harmonic_mask')

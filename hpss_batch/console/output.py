@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
-from hpss_batch.console.terminal import SHOWN, ProgressBar, out, print_reasons
-from hpss_batch.text import clock, counted, pace, printable, size
+from hpss_batch.console.streams import out, shown
+from hpss_batch.console.terminal import SHOWN, ProgressBar, print_reasons
+from hpss_batch.text import clock, counted, pace, size
 
 if TYPE_CHECKING:
     from hpss_batch.runner.plan import Plan
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from hpss_batch.verification.findings import Finding, Verification
 
 
-def print_result(result: Result, bar: ProgressBar) -> None:
-    """How a run ended, and what to do next."""
+def print_result(result: Result, bar: ProgressBar | None) -> None:
+    """How a run ended, and what to do next; how fast it was, if a bar watched it."""
     url = result.plan.job.output.path
-    if bar.n_tasks:
+    if bar and bar.n_tasks:
         seconds = time.monotonic() - bar.began
         out.print(f"{clock(bar.done)} of audio in {clock(seconds)}: {pace(bar.done, seconds)}.")
-    nothing = "" if bar.n_tasks or result.broken else "Nothing to do: "
-    out.print(f"{nothing}{result.catalog.summary()}. Results: {escape(url)}")
+    nothing = "Nothing to do: " if bar and not bar.n_tasks and not result.broken else ""
+    out.print(f"{nothing}{result.catalog.summary()}. Results: {shown(url)}")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)
     print_reasons("with clipped stems", result.clipped)
@@ -35,7 +35,7 @@ def print_result(result: Result, bar: ProgressBar) -> None:
     if result.broken:
         out.print("Run the same command again to try these again.")
     elif result.plan.waiting:
-        source = escape(result.plan.job.corpus.path)
+        source = shown(result.plan.job.corpus.path)
         out.print(
             f"What is pending waits for its spectrograms in {source}: go on there, then run this again."
         )
@@ -43,6 +43,7 @@ def print_result(result: Result, bar: ProgressBar) -> None:
         out.print("Run the same command again, which does what is pending.")
     elif result.failed:
         out.print("Run again with --retry-failed once their files are repaired.")
+    print_reasons("skipped", result.plan.skipped)
 
 
 def print_rendered(url: str, records: Mapping[str, StemRecord]) -> None:
@@ -51,7 +52,7 @@ def print_rendered(url: str, records: Mapping[str, StemRecord]) -> None:
     for record in records.values():
         for stem in record.stems.values():
             words = f", {stem.clipped:,} samples clipped (peak {stem.peak:.2f})" if stem.clipped else ""
-            out.print(f"{escape(printable(f'{folder}/{stem.name}'))}  {size(stem.n_bytes)}{words}")
+            out.print(f"{shown(f'{folder}/{stem.name}')}  {size(stem.n_bytes)}{words}")
     failed = {track: record.error or "" for track, record in records.items() if record.status != "done"}
     print_reasons("failed", failed)
 
@@ -74,6 +75,7 @@ def print_status(status: RunStatus) -> None:
         )
     print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
     print_reasons("without stems", status.catalog.stemless)
+    print_reasons("skipped", status.skipped)
 
 
 def print_plan(plan: Plan) -> None:
@@ -82,33 +84,30 @@ def print_plan(plan: Plan) -> None:
     from hpss_batch.runner.estimate import plan_figures
 
     figures = plan_figures(plan)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    rows = figures["tracks"]
-    table.add_row("corpus", escape(plan.job.corpus.path))
-    table.add_row("run directory", escape(plan.job.output.path))
-    words = f"{sum(rows.values()):,}, {clock(figures['audio_seconds'])} of audio"
-    table.add_row("tracks", words + "".join(f"; {n:,} {status}" for status, n in sorted(rows.items())))
+    tracks = figures["tracks"]
+    words = f"{sum(tracks.values()):,}, {clock(figures['audio_seconds'])} of audio"
+    words += "".join(f"; {n:,} {status}" for status, n in sorted(tracks.items()))
+    rows = {"corpus": plan.job.corpus.path, "run directory": plan.job.output.path, "tracks": words}
     if plan.catalog.has_units:
         units = figures["units"]
         words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"
         words += f", {units['waiting']:,} wait for the source" if units["waiting"] else ""
-        table.add_row("units", words)
+        rows["units"] = words
     for name, n_bytes in figures["array_bytes"].items():
-        table.add_row(name, f"{plan.shape.dtype(name)}, {size(n_bytes)} before compression")
+        rows[name] = f"{plan.shape.dtype(name)}, {size(n_bytes)} before compression"
     if plan.stems is not None:
         stems = figures["stems"]
         words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
-        table.add_row("stems", words + (f", {stems['done']:,} tracks done" if stems["done"] else ""))
-    table.add_row("memory", f"at most {size(figures['task_bytes'])} for each worker thread")
-    table.add_row("cluster", escape(describe(plan.job.cluster)))
+        rows["stems"] = words + (f", {stems['done']:,} tracks done" if stems["done"] else "")
+    rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
+    rows["cluster"] = describe(plan.job.cluster)
     if plan.is_done:
-        table.add_row("time", "none: there is nothing to do")
+        rows["time"] = "none: there is nothing to do"
     else:
         basis = {"earlier": "from what earlier units took", "typical": "from what is typical"}
-        table.add_row("time", f"about {clock(figures['seconds'])}, {basis[figures['seconds_basis']]}")
-    out.print(table)
+        rows["time"] = f"about {clock(figures['seconds'])}, {basis[figures['seconds_basis']]}"
+    for name, words in rows.items():
+        out.print(f"[bold]{name:{max(map(len, rows))}}[/]  {shown(words)}")
     if plan.listing is not None:
         for heading, found in (
             ("not read here", plan.listing.unreadable),
@@ -129,16 +128,16 @@ def print_verification(found: Verification) -> None:
     hidden = sum(max(len(group) - SHOWN, 0) for group in (standing, others))
     if hidden:
         out.print(f"… and {hidden:,} more: --json has all")
-    out.print(escape(printable(found.summary())))
+    out.print(shown(found.summary()))
 
 
 def _print_finding(finding: Finding) -> None:
     colour = "green" if finding.healed else {"wrong": "red", "unproven": "yellow"}.get(finding.level, "dim")
     word = "healed" if finding.healed else finding.level
-    out.print(f"[{colour}]{word}[/] [bold]{escape(finding.place)}[/]: {escape(printable(finding.what))}")
+    out.print(f"[{colour}]{word}[/] [bold]{shown(finding.place)}[/]: {shown(finding.what)}")
     rows = {"means": finding.means, "heal" if not finding.healed else "done": finding.cure}
     if finding.tracks:
         more = f" and {len(finding.tracks) - 3:,} more" if len(finding.tracks) > 3 else ""
         rows = {"tracks": ", ".join(finding.tracks[:3]) + more} | rows
     for name, text in rows.items():
-        out.print(f"  {name:7}{escape(printable(text))}")
+        out.print(f"  {name:7}{shown(text)}")

@@ -3,9 +3,9 @@
 import math
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from hpss_batch.console.streams import Terminal, shown
 from hpss_batch.console.terminal import print_reasons
 from hpss_batch.products.evaluation.evaluate import ESTIMATES, Evaluation
 from hpss_batch.products.evaluation.scores import NAMES
@@ -19,7 +19,7 @@ HEADINGS = {"si_sdr": "SI-SDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
 
 def print_scores(found: Evaluation, console: Console | None = None) -> None:
     """Print medians over recordings, with the gain over the mixture, and a line for each recording."""
-    out = console or Console(highlight=False, soft_wrap=True)
+    out = console or Terminal("stdout", soft_wrap=True)
     out.width = max(out.width, _WIDTH)
     scores, stft, hpss = found.scores, found.settings.stft, found.settings.hpss
     minutes, seconds = divmod(round(sum(score.seconds for score in scores)), 60)
@@ -62,7 +62,7 @@ def _pieces(found: Evaluation) -> Table:
         for component in COMPONENTS:
             before, after, best = (score.ratios[component, e].si_sdr for e in ESTIMATES)
             cells.append(f"{_decibel(before)} → {_decibel(after)} [dim]of {_decibel(best)}[/]")
-        table.add_row(escape(score.track), *cells)
+        table.add_row(shown(score.track), *cells)
     return table
 
 

@@ -1,18 +1,20 @@
-"""Where do words go, and what does a command say while it is at work?"""
+"""What does a command say while it is at work, and of tracks of which there is something to say?"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
-from hpss_batch.text import clock, counted, pace, printable
+from hpss_batch.console.streams import err, out, shown
+from hpss_batch.text import clock, counted, pace
 
 if TYPE_CHECKING:
     from hpss_batch.runner.plan import Plan
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Failed tracks that are listed; `status --json` has all."""
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
-
 
 def print_reasons(heading: str, reasons: Mapping[str, str]) -> None:
     """A list of tracks and why, as far as a person reads it; nothing where there is none."""
@@ -31,7 +30,7 @@ def print_reasons(heading: str, reasons: Mapping[str, str]) -> None:
         return
     out.print(f"[bold]{len(reasons):,} {heading}:")
     for track, reason in list(reasons.items())[:SHOWN]:
-        out.print(f"  [red]{escape(printable(track))}[/]: {escape(printable(reason))}")
+        out.print(f"  [red]{shown(track)}[/]: {shown(reason)}")
     if len(reasons) > SHOWN:
         out.print(f"  … and {len(reasons) - SHOWN:,} more")
 
@@ -45,22 +44,49 @@ def _can_draw(console: Console) -> bool:
     return console.is_terminal and not (console.is_jupyter and find_spec("ipywidgets") is None)
 
 
-def _counter(words: str) -> Progress:
-    """A bar for things that are done one by one, gone when it stops."""
-    columns = TextColumn(words), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, console=err, transient=True, disable=not _can_draw(err))
+class _Line(Progress):
+    """Columns in a line as wide as the terminal; see `_bar` and `_whole`."""
+
+    def __init__(self, *columns: ProgressColumn, transient: bool = False) -> None:
+        super().__init__(*columns, console=err, transient=transient, expand=True, disable=not _can_draw(err))
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The line, less room for the `^C^C` that terminals write behind it: at their edge that begins another line."""
+        yield Constrain(self.make_tasks_table(self.tasks), err.width - 4)
+
+
+def _bar() -> BarColumn:
+    """A bar that takes the width which words leave."""
+    return BarColumn(None, table_column=Column(ratio=1))
+
+
+def _whole() -> Column:
+    """Words that are not broken into lines."""
+    return Column(no_wrap=True)
 
 
 class _Pace(ProgressColumn):
-    """Audio done and to do, how many times real time, and the time left."""
+    """Audio done and to do, how many times real time, the time left, and tracks that failed: as much as fits."""
 
     def render(self, task: Task) -> Text:
-        elapsed = task.elapsed or 0.0
-        words = f"{clock(task.completed)} of {clock(task.total or 0)} of audio"
-        if elapsed and task.completed:
-            left = ((task.total or 0) - task.completed) * elapsed / task.completed
-            words += f", {pace(task.completed, elapsed)}, {clock(left)} left"
-        return Text(words)
+        elapsed, done, total = task.elapsed or 0.0, task.completed, task.total or 0.0
+        audio, failed = f"{clock(done)} of {clock(total)}", task.fields["failed"]
+        ways = [f"{audio} of audio", audio]
+        if elapsed and done:
+            left, fast = f"{clock((total - done) * elapsed / done)} left", pace(done, elapsed)
+            ways = [
+                f"{audio} of audio, {fast}, {left}",
+                f"{audio}, {fast}, {left}",
+                f"{audio}, {left}",
+                audio,
+            ]
+        ways = [f"{words}, {failed}" if failed else words for words in ways]
+        fitting = (words for words in ways if len(words) <= err.width - _SHORTEST)
+        return Text(next(fitting, ways[-1]))
+
+
+_SHORTEST = 12
+"""Columns that are left for a bar, and for what terminals write behind it."""
 
 
 class ProgressBar:
@@ -82,10 +108,11 @@ class ProgressBar:
     """
 
     def __init__(self, words: str = "opening tracks") -> None:
-        self.counter = _counter(words)
+        self.counter = _Line(
+            TextColumn(words), _bar(), MofNCompleteColumn(table_column=_whole()), transient=True
+        )
         self.draws = _can_draw(err)
-        columns = BarColumn(), _Pace(), TextColumn("{task.fields[failed]}")
-        self.bar = Progress(*columns, console=err, disable=not self.draws)
+        self.bar = _Line(_bar(), _Pace(table_column=_whole()))
         self.total = self.done = 0.0
         self.failed = self.n_tasks = 0
         self.began = self.spoke = time.monotonic()
@@ -111,7 +138,7 @@ class ProgressBar:
         """See `hpss_batch.runner.execution.Reporter`."""
         self(opened, total)
 
-    def started(self, plan: Plan, work: Sequence[Work], dashboard: str) -> None:
+    def started(self, plan: Plan, work: Sequence[Work], dashboard: str | None) -> None:
         """Say what begins, and where to watch it."""
         self.counter.stop()
         self.total = sum(task.seconds for task in work)
@@ -124,7 +151,7 @@ class ProgressBar:
         words = f"{' and '.join(filter(None, (units, stems)))}, {clock(self.total)} of audio" + (
             f"; {counted(done, 'unit')} done" if done else ""
         )
-        out.print(f"{words}. Dashboard: {dashboard}")
+        out.say(f"{words}." + (f" Dashboard: {dashboard}" if dashboard else ""))
         if self.draws:
             self.bar.start()
             self.task = self.bar.add_task("", total=self.total, failed="")
@@ -144,4 +171,4 @@ class ProgressBar:
 
     def message(self, text: str) -> None:
         """Print a line above the bar."""
-        (self.bar.console if self.task is not None else err).print(f"[yellow]{escape(text)}")
+        err.say(text, "yellow")

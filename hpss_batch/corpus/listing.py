@@ -18,6 +18,7 @@ from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
 from hpss_batch.errors import CorpusError
 from hpss_batch.store.records import FIRST, LAYOUT
+from hpss_batch.store.storage import expanded, is_url
 
 Meta = Mapping[str, str | int | float]
 
@@ -112,8 +113,8 @@ def find(
     CorpusError
         If there is nothing at `path` or nothing to read in it, or two tracks have one id.
     """
-    place = os.path.expanduser(os.fspath(path))
-    if "://" in place:
+    place = expanded(path)
+    if is_url(place):
         raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
     search = _Search(include, exclude)
     if os.path.lexists(place):

@@ -10,6 +10,10 @@ at once, one bin after another. Most weights of mel bands are zero, so it is not
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +67,7 @@ def filter_banks(params: FeatureParams, stft: StftParams, sample_rate: float) ->
         If librosa is not installed, or the bands do not fit the sample rate.
     """
     try:
-        import librosa
+        librosa = _librosa()
     except ImportError as error:
         raise ParameterError(
             f"features need librosa's filter banks, and librosa cannot be imported ({error}): "
@@ -85,6 +89,26 @@ def filter_banks(params: FeatureParams, stft: StftParams, sample_rate: float) ->
         energy_weights(stft),
         librosa.mel_frequencies(n_mels=n_mels + 2, fmin=fmin, fmax=highest)[1:-1],
     )
+
+
+def _librosa() -> Any:
+    """librosa, which Numba does not let import where it can keep nothing: then in a folder that goes with the process.
+
+    A container may run as a user that has no home folder, with packages that belong to another.
+    """
+    place = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        if not os.path.isabs(place):
+            raise FileNotFoundError(place)
+        os.makedirs(place, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError:
+        place = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        os.environ.setdefault("NUMBA_CACHE_DIR", place)
+    import librosa
+
+    return librosa
 
 
 def empty_bands(params: FeatureParams, banks: FilterBanks) -> int:

@@ -4,14 +4,20 @@ Any cluster class of the Dask family is taken by name, or a scheduler that is th
 LocalCluster have one thread a process, so that one that hangs or dies takes nothing else along.
 """
 
+import ast
 import importlib
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
+from importlib.util import find_spec
+from multiprocessing import resource_tracker, spawn
+from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
+from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
 
@@ -69,6 +75,8 @@ def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"
                 ) from error
             yield stack.enter_context(client)
             return
+        if cluster.class_name == LOCAL and cluster.kwargs.get("processes", True):
+            _check_main()
         with _deaf_to_interrupts():
             started = stack.enter_context(_start(cluster))
         if cluster.scale is not None:
@@ -83,14 +91,69 @@ def _deaf_to_interrupts() -> Iterator[None]:
     """Have Ctrl-C, which a terminal sends to all processes, reach this thread and none that begin in here.
 
     Threads and processes take over what is blocked; workers that a nanny starts later do, too. This thread ends them
-    in good order, and is told what came in the meantime when it is out of here.
+    in good order, and is told what came in the meantime when it is out of here: a cluster that is half there cannot be
+    closed. SIGTERM waits as well, but is not blocked, since it is what ends workers. Handlers are then as they were:
+    importing dask-jobqueue makes Ctrl-C an end with exit status 0.
     """
     resource_tracker.ensure_running()  # whoever starts it, as every first process does, is deaf no more
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    came = list[int]()
+    for number, handler in handlers.items():
+        if number != signal.SIGINT and callable(handler) and current_thread() is main_thread():
+            signal.signal(number, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for late in came:
+            signal.raise_signal(late)
+
+
+GUARD = (
+    "Workers of this machine import what started them: put the program into a file, and what it does below "
+    '`if __name__ == "__main__":`, or set cluster.kwargs.processes to false'
+)
+
+
+def _check_main() -> None:
+    """Refuse a program that worker processes, which begin with running it once more, could not run.
+
+    Python has all processes that multiprocessing spawns import the main module, so that what it defines is there.
+    """
+    try:
+        main = spawn.get_preparation_data("")
+    except RuntimeError:  # this is such a process, and its parent says what is wrong
+        sys.exit(1)
+    path = main.get("init_main_from_path")
+    if not main.get("init_main_from_name", "__main__").endswith("__main__"):
+        path = getattr(sys.modules["__main__"], "__file__", None)
+    if path is None:
+        return
+    try:
+        lines = ast.parse(Path(path).read_bytes()).body
+    except OSError:
+        raise ClusterError(f"the program that started the run is not in a file. {GUARD}") from None
+    except (ValueError, SyntaxError):
+        return
+    if not any(isinstance(line, ast.If) and "__name__" in ast.dump(line.test) for line in lines):
+        raise ClusterError(f"{path} starts the run whenever it is imported. {GUARD}")
+
+
+def dashboard(client: "Client") -> str | None:
+    """Where to watch a cluster; None where that needs bokeh, which is not here, or a link cannot be made.
+
+    Its template may name environment variables (distributed.dashboard.link, as JupyterHub sets it) that are not set.
+    """
+    if find_spec("bokeh") is None:
+        return None
+    try:
+        return client.dashboard_link or None
+    except (LookupError, AttributeError, ValueError):
+        return None
 
 
 def _call(method: Any, argument: Any, key: str) -> None:
@@ -126,16 +189,24 @@ def _start(cluster: Cluster) -> Any:
         cause: BaseException = error
         while cause.__cause__ is not None:  # a nanny says no more than that its worker did not start
             cause = cause.__cause__
+        hint = f". {GUARD}" if "Nanny failed" in str(cause) else ""
         raise ClusterError(
             f"{cluster.class_name} could not be started with cluster.kwargs={cluster.kwargs}: "
-            f"{type(cause).__name__}: {cause}"
-        ) from error
+            f"{type(cause).__name__}: {cause}{hint}"
+        ) from (None if hint else error)
     if not hasattr(started, "scheduler_address"):
         raise ClusterError(
             f"cluster.class is {cluster.class_name}, which is not a Dask cluster; allowed is a class such as "
             "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
         )
     return started
+
+
+def with_workers(job: Job, n: int) -> Job:
+    """A job on so many workers of its cluster."""
+    local = job.cluster.class_name == LOCAL
+    asked = {"cluster.kwargs.n_workers": n, "cluster.scale": None} if local else {"cluster.scale": n}
+    return job.replace({"cluster.adapt": None} | asked)
 
 
 def describe(cluster: Cluster) -> str:

@@ -1,8 +1,10 @@
 """What in a run directory follows from its records, and is written again from them?
 
-The arrays' shapes and attributes, coordinates, the variables on `track`, `job.yaml`. Anyone may write them at any time.
+The arrays' shapes and attributes, coordinates, the variables on `track`, `job.yaml`; and what was skipped of the
+corpus follows from that. Anyone may write them at any time.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterable
@@ -12,7 +14,7 @@ from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.directory import GROUP, JOB, STEMS
+from hpss_batch.store.directory import GROUP, JOB, SKIPPED, STEMS
 from hpss_batch.store.records import Commit
 from hpss_batch.store.stem_records import PLACE, StemRecord
 from hpss_batch.store.storage import PARTIAL, is_url
@@ -46,11 +48,19 @@ def prepare(planned: Plan) -> None:
         group = directory.group("a")
         write_arrays(group, planned.shape, planned.catalog, planned.coordinates)
         write_tracks(directory.folder, group, planned.shape, planned.catalog)
-        directory.folder.replace(JOB, planned.job.to_yaml().encode())
+        directory.folder.replace(JOB, planned.job.absolute().to_yaml().encode())
         if planned.stems is not None:
             directory.declare_stems(planned.job.stem_settings())
         if not is_url(directory.url):
             _sweep(Path(directory.url))
+
+
+def note_skipped(planned: Plan) -> None:
+    """Write down what was skipped of the corpus, where that is not what was skipped the last time."""
+    directory = planned.directory
+    if planned.skipped != directory.skipped():
+        with directory.writing():
+            directory.folder.replace(SKIPPED, json.dumps(planned.skipped, indent=1).encode() + b"\n")
 
 
 def _sweep(root: Path) -> None:

@@ -25,8 +25,8 @@ class Reporter(Protocol):
     def placing(self, opened: int, total: int) -> None:
         """So many tracks of those that are new were opened."""
 
-    def started(self, plan: Plan, work: Sequence[Work], dashboard: str) -> None:
-        """The cluster is there."""
+    def started(self, plan: Plan, work: Sequence[Work], dashboard: str | None) -> None:
+        """The cluster is there, and perhaps a page to watch it."""
 
     def finished(self, work: Work, failed: int | None) -> None:
         """A task was committed, in which so many tracks failed, or (None) could not be done now."""
@@ -41,7 +41,7 @@ class Silent:
     def placing(self, opened: int, total: int) -> None:
         """See `Reporter`."""
 
-    def started(self, plan: Plan, work: Sequence[Work], dashboard: str) -> None:
+    def started(self, plan: Plan, work: Sequence[Work], dashboard: str | None) -> None:
         """See `Reporter`."""
 
     def finished(self, work: Work, failed: int | None) -> None:

@@ -21,6 +21,7 @@ from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit
 from hpss_batch.store.schema import Shape
+from hpss_batch.store.storage import absolute
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
@@ -127,8 +128,8 @@ class Plan(Survey):
     def recipe(self) -> Recipe:
         """What each task needs to know."""
         return Recipe(
-            url=self.job.output.path,
-            source=self.job.corpus.path if self.source is not None else None,
+            url=self.directory.url,
+            source=absolute(self.job.corpus.path) if self.source is not None else None,
             stft=self.stft,
             hpss=self.job.hpss,
             shape=self.shape,

@@ -12,8 +12,8 @@ done, and the next run does the rest.
 from dataclasses import dataclass, field
 
 from hpss_batch.config.job import Job
-from hpss_batch.runner.cluster import open_client
-from hpss_batch.runner.derived import is_behind, prepare, refresh
+from hpss_batch.runner.cluster import dashboard, open_client
+from hpss_batch.runner.derived import is_behind, note_skipped, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
 from hpss_batch.runner.status import RunStatus
@@ -94,11 +94,12 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
     planned = _place(job, retry_failed, reporter.placing)
     if planned.new or is_behind(planned):
         prepare(planned)
+    note_skipped(planned)
     if planned.is_done:
         return Result(planned, planned.catalog)
     with open_client(planned.job.cluster, planned.job.dask) as client:
         work = all_work(planned)
-        reporter.started(planned, work, client.dashboard_link)
+        reporter.started(planned, work, dashboard(client))
         execution = Execution(client, reporter, planned.job.cluster.stalled_after)
         execution.run(work)
     return Result(planned, refresh(planned, execution.records), execution.broken)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,11 +24,14 @@ class RunStatus:
         Its tracks, units, commits and stems.
     wants_stems : bool
         Whether the last job that was run there wanted stems.
+    skipped : dict of str to str
+        Files and folders of the corpus that the last run did not take for tracks, and why.
     """
 
     url: str
     catalog: Catalog
     wants_stems: bool = False
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counter[str]:
@@ -93,6 +96,7 @@ class RunStatus:
             "stems": self.stems,
             "counts": dict(self.counts),
             "seconds": {status: round(value, 3) for status, value in self.seconds.items()},
+            "skipped": self.skipped,
             "tracks": [
                 {
                     "track": track,
@@ -129,4 +133,5 @@ def status(path: str | os.PathLike[str]) -> RunStatus:
     if job is None:  # stopped before anything was submitted
         return RunStatus(directory.url, catalog)
     stems = directory.stem_records(job.stems_key)
-    return RunStatus(directory.url, catalog.with_stems(stems), job.output.stems is not None)
+    wants_stems = job.output.stems is not None
+    return RunStatus(directory.url, catalog.with_stems(stems), wants_stems, directory.skipped())

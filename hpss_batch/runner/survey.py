@@ -60,6 +60,11 @@ class Survey:
     listing: Listing | None = None
     source: Catalog | None = None
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Files and folders of the corpus that are not taken for tracks, and why."""
+        return dict([*self.listing.unreadable, *self.listing.skipped]) if self.listing else {}
+
 
 def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Survey:
     """Compare a job's corpus with its run directory.

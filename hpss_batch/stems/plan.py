@@ -1,6 +1,6 @@
 """Which stems will a run make, under which names, and in how much memory? Computed before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
+from hpss_batch.store.storage import absolute
 
 _RESAMPLER_BYTES = 2**20 * 8
 """Blocks of a channel that is resampled: four of 2**17 samples and soxr's own copies."""
@@ -75,7 +76,7 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
         return None
     encoding = Encoding(*stems.encoding)
     recipe = StemRecipe(
-        url=job.output.path,
+        url=absolute(job.output.path),
         key=key,
         stft=job.stft,
         hpss=job.hpss,
@@ -110,12 +111,12 @@ def task_of(catalog: Catalog, names: Mapping[str, str], row: int) -> StemTask:
     return StemTask(row, track, names[track.id], 0 if record is None else record.attempt + 1)
 
 
-def with_stems(job: Job) -> Job:
-    """A job that makes stems, and besides them only arrays that it names, or that its run directory has.
+def with_results(job: Job, wanted: Iterable[str]) -> Job:
+    """A job that makes "stems" or "features", and besides only arrays that it names, or that its run directory has.
 
     `hpss-batch run music/ -o out/ --stems` makes stems alone; where out/ was run before, it adds them.
     """
-    changes: dict[str, Any] = {} if job.output.stems else {"output.stems": True}
+    changes: dict[str, Any] = {f"output.{name}": True for name in wanted if not getattr(job.output, name)}
     if not job.given("output.arrays"):
         existing = RunDirectory(job.output.path).catalog_or_none()
         theirs = existing.settings["numerics"]["output"]["arrays"] if existing else []

@@ -2,6 +2,7 @@
 
     out/
       job.yaml            the job as it was run last
+      skipped.json        what it did not take for tracks, and why        `skipped`
       corpus.zarr/        the arrays                                     `group`
       layout/             which track lies where, a file a generation    `generations`, `place`
       commits/            what became of each unit                       `commits`
@@ -36,6 +37,7 @@ PATIENCE_SECONDS = 90.0
 
 JOB = "job.yaml"
 GROUP = "corpus.zarr"
+SKIPPED = "skipped.json"
 STEMS = "stems"
 
 BROKEN = (KeyError, ValueError, TypeError, AttributeError)
@@ -55,7 +57,7 @@ class RunDirectory:
     folder : Folder
         Its files.
     url : str
-        Its location.
+        Its location: a URL, or an absolute path.
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
@@ -234,6 +236,13 @@ class RunDirectory:
         """
         return StemRecord.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
 
+    def skipped(self) -> dict[str, str]:
+        """Files and folders of the corpus that the last run skipped, by name, and why; none where that is not known."""
+        try:
+            return dict(json.loads(self.folder.read(SKIPPED) or b"{}"))
+        except (ValueError, TypeError):  # the next run writes it again
+            return {}
+
     def group(self, mode: Literal["r", "r+", "a"] = "r") -> "zarr.Group":
         """The arrays, with their metadata as they are now, not consolidated.
 
@@ -245,11 +254,15 @@ class RunDirectory:
         import zarr
         import zarr.storage
 
-        place: Any = f"{self.url.rstrip('/')}/{GROUP}"
-        if is_url(self.url):
-            place = zarr.storage.ObjectStore(object_store(place), read_only=mode == "r")
+        # a store, since zarr takes a text for a URL, of which `#`, `?` and `%` are not part of the path
+        place, read_only = f"{self.url.rstrip('/')}/{GROUP}", mode == "r"
+        store: Any = (
+            zarr.storage.ObjectStore(object_store(place), read_only=read_only)
+            if is_url(place)
+            else zarr.storage.LocalStore(place, read_only=read_only)
+        )
         try:
-            return zarr.open_group(place, mode=mode, use_consolidated=False, zarr_format=3)
+            return zarr.open_group(store, mode=mode, use_consolidated=False, zarr_format=3)
         except FileNotFoundError as error:
             raise StoreError(
                 f"{self.url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "

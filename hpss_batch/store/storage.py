@@ -7,6 +7,7 @@ on disk when it returns, or says that somebody was first; no reader ever sees ha
 
 import contextlib
 import os
+import re
 import tempfile
 import uuid
 from pathlib import Path
@@ -65,20 +66,48 @@ class Folder(Protocol):
 
 
 def open_folder(location: str | os.PathLike[str]) -> Folder:
-    """The folder at a local path (`~` is home), or at a URL that obstore knows (`s3://…`, `gs://…`, `memory://`)."""
-    place = os.fspath(location)
-    if is_url(place):
-        return ObjectFolder(place)
-    return LocalFolder(Path(place).expanduser())
+    """The folder at a local path, or at a URL that obstore knows (`s3://…`, `gs://…`, `memory://`)."""
+    place = absolute(location)
+    return ObjectFolder(place) if is_url(place) else LocalFolder(Path(place))
+
+
+def expanded(location: str | os.PathLike[str]) -> str:
+    """A location with the home folder for `~`, and the values of environment variables for `$NAME` and `${NAME}`.
+
+    Where a file or folder has that very name, `A$AP Rocky` say, it is meant. What is not known, or empty, stays as it
+    is: `$SCRATCH/out` shall not become `/out`.
+    """
+    place = os.path.expanduser(os.fspath(location))
+    if os.path.lexists(place):
+        return place
+    return _VARIABLE.sub(lambda found: os.environ.get(found[1].strip("{}")) or found[0], place)
+
+
+_VARIABLE = re.compile(r"\$([A-Za-z_]\w*|{[A-Za-z_]\w*})")
+
+
+def absolute(location: str | os.PathLike[str]) -> str:
+    """The same place for a process that was started in another folder: a URL, or an absolute path."""
+    place = expanded(location)
+    return place if is_url(place) else os.path.abspath(place)
 
 
 def check_place(location: str) -> None:
-    """Raise `StoreError` if a local path is not a folder, and none can be made there. Makes nothing."""
-    if is_url(location):
-        return
-    there = Path(os.path.abspath(location))
-    while not os.path.lexists(there):
-        there = there.parent
+    """Raise `StoreError` if there is no run directory, and none can be made there. Makes nothing."""
+    place = absolute(location)
+    missing, there = place, Path("/")
+    if not is_url(place):
+        there = Path(place)
+        while not os.path.lexists(there):
+            there = there.parent
+        missing = place[len(str(there)) :]
+    home = re.match("~[^/]*", expanded(location))  # of nobody, as one that is known has been replaced
+    unknown = _VARIABLE.search(missing) or (home if home and home[0] in missing else None)
+    if unknown:
+        raise StoreError(
+            f"{location} cannot be a run directory: nothing is known that {unknown[0]} stands for. Set it, or give the "
+            "path in full; if a folder is to be called so, make it first (in a URL, write %24 for $)"
+        )
     if not there.is_dir():
         what = "a link to nothing" if there.is_symlink() and not there.exists() else "a file"
     elif not os.access(there, os.W_OK | os.X_OK):
@@ -92,7 +121,7 @@ def check_place(location: str) -> None:
 
 def is_url(location: str) -> bool:
     """Whether a location names an object store rather than a local path."""
-    return "://" in location
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", location) is not None
 
 
 def sync(path: Path) -> None:
@@ -311,12 +340,15 @@ class ObjectFile:
 
 
 def object_store(url: str) -> "ObjectStore":
-    """An obstore store whose root is the URL; credentials come from the environment, as obstore reads them."""
+    """An obstore store whose root is the URL; credentials come from the environment, as obstore reads them.
+
+    A store has neither queries nor fragments: `#` and `?` are characters of a name, as in a path.
+    """
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
     try:
-        return from_url(url)
+        return from_url(url.replace("#", "%23").replace("?", "%3F"))
     except (BaseError, ValueError) as error:
         raise StoreError(
             f"{url!r} is not a place that can be written: {error}. "

@@ -114,8 +114,11 @@ def test_order_of_arrays_does_not_matter():
     assert job("output.arrays=residual").output.arrays == ("residual",)
 
 
-def test_home_is_expanded_and_nothing_else(monkeypatch):
+def test_home_and_variables_are_expanded_and_nothing_else(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("WORK", "/work")
+    assert job("corpus.path=$HOME/music", "output.path=${WORK}/out").absolute().output.path == "/work/out"
+    assert job("corpus.path=$HOME/music").corpus.path == "/home/me/music"
     made = job("corpus.path=~/music", "output.path=s3://bucket/~x")
     assert (made.corpus.path, made.output.path) == ("/home/me/music", "s3://bucket/~x")
     assert job().corpus.path == "music/"

@@ -1,5 +1,10 @@
 """Features are librosa's of the same component, and the same however a track is cut."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import librosa
 import numpy as np
 import pytest
@@ -161,3 +166,22 @@ def test_no_frames_have_no_mean():
     found = summarise(np.zeros((0, 3), np.float32))
     assert list(found) == ["mean", "deviation", "p5", "p25", "p50", "p75", "p95"]
     assert all(value.shape == (3,) and np.isnan(value).all() for value in found.values())
+
+
+def test_filter_banks_need_no_home_folder(tmp_path: Path) -> None:
+    """As of a container's user, of whom nobody knows anything, with packages that are not its own."""
+    code = (
+        "import os, sys, tempfile; os.path.expanduser = lambda path: path\n"
+        "from hpss_batch.dsp.filterbanks import filter_banks\n"
+        "from hpss_batch.dsp.params import FeatureParams, StftParams\n"
+        "filter_banks(FeatureParams(), StftParams(), 22050)\n"
+        "print(os.environ['NUMBA_CACHE_DIR'])"
+    )
+    hidden = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=environment | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert os.listdir(tmp_path) == []

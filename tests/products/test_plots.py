@@ -1,5 +1,7 @@
 """Pictures: what is drawn, from what, and where it stands."""
 
+import io
+import pickle
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 from helpers import music
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.image import imread
 
 import hpss_batch
 from hpss_batch import open_corpus, separate, stft
@@ -226,6 +229,7 @@ def test_what_cannot_be_drawn_is_said() -> None:
 
 def test_without_matplotlib_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "hpss_batch.products.plots.figure", raising=False)
     with pytest.raises(HpssBatchError, match=r"pip install 'hpss-batch\[plot\]'"):
         plot(separate(spectrogram()))
 
@@ -249,3 +253,11 @@ def test_the_command(track: Callable[..., Path], tmp_path: Path, monkeypatch: py
     assert CliRunner().invoke(main, ["show", str(out), "nothing"]).exit_code == 2
     with pytest.raises(TrackError):
         plot_track(out, "nothing")
+
+
+def test_a_notebook_shows_a_figure() -> None:
+    """IPython asks the value of a cell for what it looks like; no pyplot has to be there, or be told."""
+    figure: Any = pickle.loads(pickle.dumps(plot(separate(spectrogram()))))
+    picture = imread(io.BytesIO(figure._repr_png_()), format="png")
+    assert picture.shape[:2] == tuple(round(150 * inches) for inches in figure.get_size_inches()[::-1])
+    assert np.ptp(picture[..., :3]) > 0.5

@@ -417,3 +417,47 @@ def test_a_listing_that_is_behind_costs_nothing(
     )
     assert result.catalog.counts["pending"] == 0
     assert result.exit_status == (1 if result.failed else 0)
+
+
+@pytest.mark.parametrize("name", ["C# major", "who?", "100%23", "a&b=c;d", "A$AP [live]"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_any_character_of_a_path_is_a_character(
+    scheme: str, name: str, tmp_path: Path, run_job: RunJob
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    sf.write(folder / "t#1?.wav", music(1.0, 22050), 22050)
+    written = name.replace("%", "%25").replace("$", "%24") if scheme else name  # as in every URL
+    out = f"{scheme}{tmp_path / written}/out"
+    (folder / "out" / "corpus.zarr").mkdir(parents=True)
+    run_job(folder, Path("out"), output__path=out, output__stems={"components": ["harmonic"]})
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "commits", "corpus.zarr", "job.yaml", "layout", "stems",
+    ]  # fmt: skip
+    assert os.listdir(tmp_path) == [name]
+    assert len(shards(folder / "out")) > 3
+    assert open_corpus(out)["t#1?.wav"].harmonic_mask.load().notnull().all()
+    assert (folder / "out" / "stems" / "t#1?.harmonic.flac").exists()
+
+
+def test_workers_in_another_folder_write_where_the_driver_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_job: RunJob
+) -> None:
+    from distributed import LocalCluster
+
+    for name in ("here/music", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+    sf.write(tmp_path / "here" / "music" / "a.wav", music(1.0, 22050), 22050)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        monkeypatch.chdir(tmp_path / "here")
+        job = settings(Path("music"), Path("out"), output__stems=True)
+        job["cluster"] = {"connect": cluster.scheduler_address}
+        assert run(Job.parse(job)).exit_status == 0
+        again = settings(Path("out"), Path("again"), hpss__margin=2) | {"cluster": job["cluster"]}
+        assert run(Job.parse(again)).exit_status == 0
+        assert os.listdir(tmp_path / "elsewhere") == []
+        monkeypatch.chdir(tmp_path)
+        assert len(shards(Path("here/out"))) == len(shards(Path("here/again"))) > 3
+    written = Job.load("here/out/job.yaml")
+    assert (written.corpus.path, written.output.path) == (f"{tmp_path}/here/music", f"{tmp_path}/here/out")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.storage import PARTIAL, Folder, LocalFolder, open_folder
+from hpss_batch.store.storage import PARTIAL, Folder, LocalFolder, absolute, check_place, open_folder
 
 
 @pytest.fixture(params=["local", "object store"])
@@ -84,6 +84,48 @@ def test_a_tilde_is_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     open_folder("~/out").create("job.yaml", b"1")
     assert open_folder(tmp_path / "out").read("job.yaml") == b"1"
     assert open_folder("~/out").url == f"{tmp_path}/out"
+
+
+def test_variables_are_replaced_unless_a_folder_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCRATCH", "/scratch/me")
+    monkeypatch.setenv("AP", "ap")
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.delenv("NOBODY", raising=False)
+    (tmp_path / "A$AP").mkdir()
+    assert absolute("$SCRATCH/out") == absolute("${SCRATCH}/out") == "/scratch/me/out"
+    assert absolute("s3://$AP/out") == "s3://ap/out"
+    assert absolute("A$AP") == f"{tmp_path}/A$AP"
+    assert absolute("$EMPTY/out") == f"{tmp_path}/$EMPTY/out"
+    assert absolute("$NOBODY/$1 and $") == f"{tmp_path}/$NOBODY/$1 and $"
+
+
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("$NOBODY/out", r"nothing is known that \$NOBODY stands for"),
+        ("new/${NOBODY}/out", r"\$\{NOBODY\} stands"),
+        ("s3://$NOBODY/out", r"\$NOBODY stands"),
+        ("~no-such-user/out", "that ~no-such-user stands for"),
+    ],
+)
+def test_a_run_directory_whose_name_was_not_replaced_is_refused(
+    location: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NOBODY", raising=False)
+    with pytest.raises(StoreError, match=named):
+        check_place(location)
+    if "://" not in location:
+        (tmp_path / location).parent.mkdir(parents=True)
+        check_place(location)
+
+
+def test_a_colon_and_slashes_in_a_path_make_no_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_folder("mixes/a://b").url == f"{tmp_path}/mixes/a:/b"
 
 
 def test_a_url_that_no_store_knows_is_named() -> None:

@@ -115,25 +115,28 @@ def address(compiled: Any) -> int:
     return ctypes.cast(compiled, ctypes.c_void_p).value or 0
 
 
-def cache_folder() -> Path:
-    """Where object files are kept between processes."""
+def cache_folder() -> Path | None:
+    """Where object files are kept between processes; None where nobody knows a home folder, as in some containers."""
     if own := os.environ.get("HPSS_BATCH_CACHE_DIR"):
         return Path(own)
     shared = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(shared)) / "hpss_batch"
+    place = Path(os.path.expanduser(shared))
+    return None if place.parts[0] == "~" else place / "hpss_batch"
 
 
 def _cached(name: str, build: Callable[[Machine], str]) -> bytes:
-    path = cache_folder() / f"{_digest(_origin(), name.encode())}.o"
+    folder = cache_folder()
+    path = folder and folder / f"{_digest(_origin(), name.encode())}.o"
     with contextlib.suppress(OSError):
-        stored = path.read_bytes()
+        stored = path.read_bytes() if path else b""
         head, code = stored[: len(MAGIC) + 32], stored[len(MAGIC) + 32 :]
         if head == MAGIC + hashlib.sha256(code).digest():
             return code
     module = llvm.parse_assembly(build(machine()))
     module.triple = llvm.get_process_triple()
     code = bytes(_target_machine().emit_object(module))
-    _keep(path, MAGIC + hashlib.sha256(code).digest() + code)
+    if path:
+        _keep(path, MAGIC + hashlib.sha256(code).digest() + code)
     return code
 
 

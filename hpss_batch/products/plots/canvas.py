@@ -136,14 +136,15 @@ class Canvas:
 def _empty(n_panels: int) -> tuple["Figure", list["Axes"]]:
     """A figure of panels that share their axes, without frames around them."""
     try:
-        from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        from hpss_batch.products.plots.figure import Picture
     except ModuleNotFoundError as error:
         raise HpssBatchError(
             "pictures need matplotlib, which is not installed: pip install 'hpss-batch[plot]'"
         ) from error
     size = (WIDTH, MARGINS + PANEL_HEIGHT * n_panels)
-    figure = Figure(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.07))
+    figure = Picture(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.07))
     axes = figure.subplots(n_panels, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for ax in axes:
         ax.tick_params(labelsize=10, colors=GREY, length=3, labelbottom=ax is axes[-1])

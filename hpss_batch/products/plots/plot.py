@@ -2,7 +2,7 @@
 
 `plot` takes any labelled dataset: a track of a corpus, or what `separate` returns. `plot_track` takes a track of a run
 directory, and goes back to its audio where only masks are stored. Both return a matplotlib figure that belongs to
-nobody else: ``figure.savefig("song.png")``.
+nobody else: a notebook shows it, ``figure.savefig("song.png")`` writes it.
 """
 
 import os

@@ -49,6 +49,8 @@ class Findings:
         The tracks that are shown.
     stems : dict of int to StemRecord
         What became of the stems of each row.
+    skipped : dict of str to str
+        See `RunDirectory.skipped`.
     stored_bytes : int or None
         Bytes of arrays and stems on disk; None where counting them would take long.
     written : datetime
@@ -62,6 +64,7 @@ class Findings:
     outliers: list[Outlier]
     portraits: list[Portrait]
     stems: dict[int, StemRecord]
+    skipped: dict[str, str]
     stored_bytes: int | None
     written: datetime
 
@@ -98,6 +101,7 @@ def gather(directory: RunDirectory, tracks: int, sample: int, progress: Progress
         outliers(measured),
         portraits,
         stems,
+        directory.skipped(),
         None
         if is_url(directory.url)
         else sum(_bytes_below(Path(directory.url, name)) for name in (GROUP, "stems")),

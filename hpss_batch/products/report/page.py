@@ -80,7 +80,7 @@ def render(found: Findings) -> str:
 
 
 def _missing(found: Findings) -> dict[str, Any]:
-    """Id, status and reason of the tracks that are not done, and of those that are, but for their stems."""
+    """Name, status and reason of tracks that are not done, or have no stems, and of files that are no tracks."""
     catalog = found.plan.catalog
     states = dict(zip(catalog.ids, catalog.states, strict=True))
     bad = [(track, status, error) for track, (status, error) in catalog.reasons.items()]
@@ -90,7 +90,8 @@ def _missing(found: Findings) -> dict[str, Any]:
         for track, error in catalog.stemless.items()
         if states[track].status == "done"
     ]
-    return {"bad": bad, "stemless": stemless}
+    skipped = [(file, "skipped", reason) for file, reason in found.skipped.items()]
+    return {"bad": bad, "stemless": stemless, "skipped": skipped}
 
 
 def _distributions(found: Findings) -> dict[str, Any]:

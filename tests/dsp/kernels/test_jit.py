@@ -111,6 +111,13 @@ def test_bits_are_the_same_on_lesser_processors(
 def test_the_folder_is_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("HPSS_BATCH_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(
+        os.path, "expanduser", lambda path: path
+    )  # no HOME, and no such user, as in a container
+    assert jit.cache_folder() is None
+    monkeypatch.undo()
+    for name in ("HPSS_BATCH_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert jit.cache_folder() == tmp_path / ".cache" / "hpss_batch"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
