@@ -25,6 +25,7 @@ LAYERS = [
     ["labelled"],
     ["chunked"],
     ["audio"],
+    ["audio.containers"],
     ["dsp"],
     ["dsp.kernels"],
     ["text", "errors"],

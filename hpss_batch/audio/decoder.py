@@ -26,13 +26,13 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.audio.headers import is_joined_flac
+from hpss_batch.audio.containers.headers import is_joined_flac
+from hpss_batch.audio.containers.mp3 import mp3_flaw
+from hpss_batch.audio.containers.ogg import ogg_flaw
+from hpss_batch.audio.containers.ogg_seek import sought_until
+from hpss_batch.audio.containers.reasons import cannot_decode, joined, too_short, why_no_file
 from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, mix
-from hpss_batch.audio.mp3 import mp3_flaw
-from hpss_batch.audio.ogg import ogg_flaw
-from hpss_batch.audio.ogg_seek import sought_until
 from hpss_batch.audio.probe import AudioInfo, open_file, open_handle
-from hpss_batch.audio.reasons import cannot_decode, joined, too_short, why_no_file
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]

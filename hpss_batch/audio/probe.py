@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
-from hpss_batch.audio import reasons
-from hpss_batch.audio.containers import find_extent
-from hpss_batch.audio.extent import Corrected
-from hpss_batch.audio.headers import check_sizes, find_flac_extent
-from hpss_batch.audio.mp3 import mp3_flaw, mp3_header
-from hpss_batch.audio.mp3_unheaded import Endless, samples_unannounced
-from hpss_batch.audio.ogg import check_ogg
+from hpss_batch.audio.containers import reasons
+from hpss_batch.audio.containers.chunks import find_extent
+from hpss_batch.audio.containers.extent import Corrected
+from hpss_batch.audio.containers.headers import check_sizes, find_flac_extent
+from hpss_batch.audio.containers.mp3 import mp3_flaw, mp3_header
+from hpss_batch.audio.containers.mp3_unheaded import Endless, samples_unannounced
+from hpss_batch.audio.containers.ogg import check_ogg
 from hpss_batch.audio.quiet import quiet
 from hpss_batch.errors import AudioError
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import soundfile as sf
 
-from hpss_batch.audio.reasons import UNREADABLE, not_a_file, not_read, why_no_file
+from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, why_no_file
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob

@@ -23,8 +23,8 @@ import google_crc32c
 import soundfile as sf
 from numpy.typing import NDArray
 
+from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.audio.id3 import id3
 from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.store.directory import STEMS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.audio.ogg_seek import sought_until
+from hpss_batch.audio.containers.ogg_seek import sought_until
 from hpss_batch.audio.recording import Recording, probe
 from hpss_batch.errors import AudioError
 

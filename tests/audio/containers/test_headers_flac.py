@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.audio import headers
-from hpss_batch.audio.headers import find_flac_extent, is_joined_flac
+from hpss_batch.audio.containers import headers
+from hpss_batch.audio.containers.headers import find_flac_extent, is_joined_flac
 from hpss_batch.audio.recording import Recording, probe
 from hpss_batch.errors import AudioError
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.audio.reasons import cannot_decode, too_short, why_no_file
+from hpss_batch.audio.containers.reasons import cannot_decode, too_short, why_no_file
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.audio.containers import find_extent
+from hpss_batch.audio.containers.chunks import find_extent
 from hpss_batch.audio.recording import Recording, probe
 from hpss_batch.errors import AudioError
 

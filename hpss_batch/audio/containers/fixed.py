@@ -9,7 +9,7 @@ Sources: libsndfile's avr.c, mpc2k.c, xi.c, sds.c, mat5.c and voc.c, which quote
 import struct
 from collections.abc import Callable
 
-from hpss_batch.audio.extent import Extent
+from hpss_batch.audio.containers.extent import Extent
 
 Read = Callable[[int, int], bytes]
 """Bytes of a file: from where, and how many."""

@@ -14,7 +14,7 @@ import os
 import struct
 import zlib
 
-from hpss_batch.audio.headers import STEP, let_go
+from hpss_batch.audio.containers.headers import STEP, let_go
 from hpss_batch.errors import AudioError
 
 PAGE = struct.Struct("<4sBBqIIIB")

@@ -22,8 +22,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from hpss_batch.audio.extent import Extent
-from hpss_batch.audio.reasons import too_short, wrong_header
+from hpss_batch.audio.containers.extent import Extent
+from hpss_batch.audio.containers.reasons import too_short, wrong_header
 from hpss_batch.errors import AudioError
 
 _CODINGS = {

@@ -1,6 +1,6 @@
 """The tag at the start of an MP3 file, taken apart by its standard's rules (id3.org/id3v2.4.0-structure)."""
 
-from hpss_batch.audio.id3 import id3
+from hpss_batch.audio.containers.id3 import id3
 
 
 def parsed(tag: bytes) -> dict[str, bytes]:

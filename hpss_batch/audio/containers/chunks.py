@@ -29,9 +29,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from hpss_batch.audio.extent import Changes, Extent
-from hpss_batch.audio.fixed import find_fixed
-from hpss_batch.audio.reasons import joined
+from hpss_batch.audio.containers.extent import Changes, Extent
+from hpss_batch.audio.containers.fixed import find_fixed
+from hpss_batch.audio.containers.reasons import joined
 from hpss_batch.errors import AudioError
 
 _MOST_CHUNKS = 4096

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.audio.headers import STEP, let_go
+from hpss_batch.audio.containers.headers import STEP, let_go
 
 # Bytes a second / 125 (that is kbit/s) by bit rate index: MPEG 1 layers I, II, III; MPEG 2 and 2.5 layers I, II + III
 _KBITS = {

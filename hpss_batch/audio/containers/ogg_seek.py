@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 
-from hpss_batch.audio.headers import STEP, let_go
-from hpss_batch.audio.ogg import LAST, PAGE, page_at
+from hpss_batch.audio.containers.headers import STEP, let_go
+from hpss_batch.audio.containers.ogg import LAST, PAGE, page_at
 
 _MARGIN = 2**14
 """Samples before the last pages that are not sought either: more than two of the largest blocks."""

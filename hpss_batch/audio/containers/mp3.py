@@ -12,7 +12,7 @@ those cover the first of them only; and that whole frames are missing in a file 
 import os
 from dataclasses import dataclass
 
-from hpss_batch.audio.mp3_frames import Frames, frame_length, next_frame, tag_length, walk
+from hpss_batch.audio.containers.mp3_frames import Frames, frame_length, next_frame, tag_length, walk
 
 _SLACK = 1152
 """Samples that may be missing: one frame at high rates, two at low ones. mpg123 drops half of one as its own delay."""

@@ -11,8 +11,8 @@ import io
 import os
 from typing import Any
 
-from hpss_batch.audio.mp3 import Mp3Header, mp3_header, read_frames
-from hpss_batch.audio.mp3_frames import frame_length, next_frame
+from hpss_batch.audio.containers.mp3 import Mp3Header, mp3_header, read_frames
+from hpss_batch.audio.containers.mp3_frames import frame_length, next_frame
 
 _LOOKS = 16
 _LOOK = 2**13

@@ -8,8 +8,8 @@ import pytest
 import soundfile as sf
 from helpers import music
 
-from hpss_batch.audio import headers, mp3, mp3_frames, ogg, ogg_seek
-from hpss_batch.audio.headers import STEP, let_go
+from hpss_batch.audio.containers import headers, mp3, mp3_frames, ogg, ogg_seek
+from hpss_batch.audio.containers.headers import STEP, let_go
 
 
 def held(path: Path) -> int:

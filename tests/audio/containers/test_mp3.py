@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from hpss_batch.audio.mp3 import mp3_header, read_frames
-from hpss_batch.audio.mp3_frames import Frames, frame_length, next_frame
+from hpss_batch.audio.containers.mp3 import mp3_header, read_frames
+from hpss_batch.audio.containers.mp3_frames import Frames, frame_length, next_frame
 from hpss_batch.audio.recording import Recording, probe
 from hpss_batch.errors import AudioError
 
