@@ -28,6 +28,8 @@ def print_result(result: Result, bar: ProgressBar) -> None:
         out.print(f"{clock(bar.done)} of audio in {clock(seconds)}: {pace(bar.done, seconds)}.")
     nothing = "" if bar.n_tasks or result.broken else "Nothing to do: "
     out.print(f"{nothing}{result.catalog.summary()}. Results: {escape(url)}")
+    if result.plan.n_relabelled:
+        out.print(f"New values of the manifest's columns: {counted(result.plan.n_relabelled, 'track')}.")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)
     print_reasons("with clipped stems", result.clipped)
@@ -83,6 +85,9 @@ def print_plan(plan: Plan) -> None:
     table.add_row("run directory", escape(plan.job.output.path))
     words = f"{sum(rows.values()):,}, {clock(figures['audio_seconds'])} of audio"
     table.add_row("tracks", words + "".join(f"; {n:,} {status}" for status, n in sorted(rows.items())))
+    if plan.n_relabelled:
+        words = f"new values of its columns for {counted(plan.n_relabelled, 'track')}"
+        table.add_row("manifest", words)
     if plan.catalog.has_units:
         units = figures["units"]
         words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"

@@ -18,7 +18,7 @@ from hpss_batch.corpus.ids import glob_matcher, is_glob, matcher, natural_key, s
 from hpss_batch.errors import CorpusError
 from hpss_batch.store.records import FIRST, LAYOUT
 
-Meta = Mapping[str, str | int | float]
+Meta = Mapping[str, str]
 
 _ALIASES = {
     "AIFF": "aif aifc",
@@ -54,7 +54,7 @@ class Found:
     size, mtime_ns : int
         Bytes, and nanoseconds since the epoch; 0 for a file that a manifest names and that is not there.
     meta : mapping or None
-        Further columns of the manifest.
+        Further columns of the manifest, as text.
     """
 
     id: str

@@ -9,7 +9,7 @@ A survey compares what is found now with the rows that count:
     yes         vanished                            placed again
     yes         failed or quarantined, and asked    placed again
     no          not done, and its file is gone      vanished
-    else                                            left alone
+    else                                            left alone; the manifest's columns are taken over
 
 Only what is placed needs to be opened: a second look at a large corpus costs a listing. Nothing is written here.
 """
@@ -28,6 +28,7 @@ from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.labels import Labels
 from hpss_batch.store.layout import Placed, channels_kept, default_unit_frames, end_of, place, round_up
 from hpss_batch.store.records import Generation
 from hpss_batch.store.storage import check_place, is_url
@@ -58,6 +59,11 @@ class Survey:
     new: list[Generation] = field(default_factory=list)
     listing: Listing | None = None
     source: Catalog | None = None
+
+    @property
+    def n_relabelled(self) -> int:
+        """Of how many tracks, placed before, the manifest says something else by now."""
+        return sum(len(generation.labels) for generation in self.new)
 
 
 def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Survey:
@@ -120,11 +126,12 @@ def _survey_audio(
     tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
     settings = _settings(job, tracks, existing)
     gone = _gone(listing.files, existing)
+    labels = _mended(listing.files, {found.id for found in fresh}, existing)
     new = list[Generation]()
-    if tracks or gone or existing is None:
+    if tracks or gone or labels or existing is None:
         number = len(existing.generations) if existing else 0
         start = round_up(end_of(existing.rows), existing.unit_frames) if existing else 0
-        new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone)))
+        new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone), labels))
     catalog = _with_paths(
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
@@ -179,6 +186,18 @@ def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
         and existing.states[index].status in ("pending", "failed", "quarantined")
         and not os.path.lexists(existing.rows[index].path)
     ]
+
+
+def _mended(files: Iterable[Found], fresh: set[str], existing: Catalog | None) -> dict[str, Labels]:
+    """What a manifest says by now of tracks that stay as they are, where that is something else than before."""
+    return {
+        found.id: found.meta
+        for found in files
+        if existing is not None
+        and found.meta is not None
+        and found.id not in fresh
+        and found.meta != existing.labels[existing.current[found.id]]
+    }
 
 
 def _with_paths(catalog: Catalog, listing: Listing) -> Catalog:

@@ -15,9 +15,10 @@ sees arrays of different lengths.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import zarr
@@ -44,6 +45,8 @@ _COORDINATES = {
     "mel": {"units": "Hz", "long_name": "centre frequency of the mel band"},
     "chroma": {"units": "1", "long_name": "pitch class, in semitones above C"},
 }
+
+Written = TypeVar("Written")
 
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
@@ -195,12 +198,31 @@ def write_tracks(
     """
     group, variables = directory.group("r+"), track_variables(catalog)
     for name, (values, described) in variables.items():
-        dtype: Any = str if values.dtype == object else values.dtype
-        fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
-        array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
-        array[: len(values)] = values
+        _or_made_again(group, name, partial(_write_track_variable, group, name, values, described))
     names = [*shape.names, *_COORDINATES, *variables, *_summaries(group, shape, catalog)]
     consolidate(directory, names, _group_attributes() | dict(attributes) | {"refreshed": list(mark)})
+
+
+def _or_made_again(group: zarr.Group, name: str, write: Callable[[], Written]) -> Written:
+    """Write a variable that is derived; from nothing where what is there of it is of another type, or damaged."""
+    try:
+        return write()
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # codecs tell damage in their own ways
+        del group[name]
+        return write()
+
+
+def _write_track_variable(
+    group: zarr.Group, name: str, values: NDArray[Any], described: Mapping[str, Any]
+) -> None:
+    dtype: Any = str if values.dtype == object else values.dtype
+    fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
+    array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
+    if (array.dtype.kind in "OTU") != (dtype is str) or (dtype is not str and array.dtype != dtype):
+        raise TypeError(f"{name} is {array.dtype}, not {dtype}")
+    array[: len(values)] = values
 
 
 def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
@@ -214,7 +236,13 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
         chunks = (max(1, TRACK_CHUNK // max(1, *feature.shape, 1)), *feature.shape)
         described = attributes(feature, statistic)
         dims = ("track", *feature.dims)
-        return _array(group, name, size, dims, np.dtype("f4"), np.nan, described, chunks=chunks)
+
+        def write() -> zarr.Array[Any]:
+            array = _array(group, name, size, dims, np.dtype("f4"), np.nan, described, chunks=chunks)
+            np.asarray(array[:])
+            return array
+
+        return _or_made_again(group, name, write)
 
     with zarr_settings():
         return write_summaries(group, shape, catalog, create)

@@ -16,11 +16,12 @@ placed before, from a fresh border on. Nothing that was placed ever moves.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from hpss_batch.errors import AudioError, ParameterError
+from hpss_batch.store.labels import Labels
 
 Channels = Literal["mono", "all"]
 """Which channels of a track are kept: their mean, or each of them."""
@@ -69,7 +70,7 @@ class Placed:
     error : str or None
         Why nothing can be computed of it, if that was known when it was placed.
     meta : mapping or None
-        Further columns of the manifest.
+        Further columns of the manifest, as they were when the track was placed; see `Catalog.labels`.
     """
 
     id: str
@@ -83,7 +84,7 @@ class Placed:
     source_size: int
     source_mtime: int
     error: str | None = None
-    meta: Mapping[str, str | int | float] | None = None
+    meta: Labels | None = None
 
     def n_channels(self, kept: Channels) -> int:
         """How many of its channels arrays or stems hold."""

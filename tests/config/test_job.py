@@ -419,7 +419,10 @@ def test_values_that_dsp_refuses_are_told_at_once():
             "x: !!python/name:os.system",
             "job.yaml, line 1, column 4 is not YAML: could not determine a constructor",
         ),
-        ("a: 1\nb: !!int x", "job.yaml, line 2, column 4 is not YAML: a value that is not of type int, or too long"),
+        (
+            "a: 1\nb: !!int x",
+            "job.yaml, line 2, column 4 is not YAML: a value that is not of type int, or too long",
+        ),
         (
             "a: " + "9" * 5000,
             "job.yaml, line 1, column 4 is not YAML: a value that is not of type int, or too long for it",
