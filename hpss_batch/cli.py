@@ -4,6 +4,7 @@ Commands are thin: each reads its arguments, calls the same functions that the P
 print. Whatever takes long to import is imported by the command that needs it.
 """
 
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,9 @@ def main() -> None:
     hpss-batch demo                     see it work on a small corpus that it makes
     hpss-batch run music/ -o out/       run it on yours
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows ASCII alone is no reason to stop
+            stream.reconfigure(errors="replace")
 
 
 def _job_options(command: Command) -> Command:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from hpss_batch.corpus.ids import track_id
 from hpss_batch.errors import CorpusError
+from hpss_batch.text import file_name, name_text
 
 Meta = dict[str, str]
 
@@ -57,7 +58,7 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
     at = header.index("path")
     ids = [row[header.index("id")].strip() for _, row in rows] if "id" in header else [""] * len(rows)
     kept = [(name, index) for index, name in enumerate(header) if name not in ("path", "id", "")]
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = name_text(os.path.dirname(os.path.abspath(path)))
     seen: dict[str, tuple[int, str]] = {}
     for number, (line, row) in enumerate(rows):
         place = row[at].strip()
@@ -73,7 +74,7 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
         seen[track] = line, place
         full = os.path.normpath(os.path.join(folder, place))
         for column, cell in zip(header, row, strict=True):
-            if not cell.isascii() and (column != "path" or not os.path.lexists(full)):
+            if not cell.isascii() and (column != "path" or not os.path.lexists(file_name(full))):
                 _check_utf8(path, line, column, cell)
         yield track, full, {name: row[index].strip() for name, index in kept} or None
 

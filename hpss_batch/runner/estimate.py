@@ -64,7 +64,7 @@ def _stem_seconds(stems: StemPlan) -> float:
     for task in stems.tasks[:3]:
         try:
             with Recording(
-                task.track.path, sample_rate=recipe.sample_rate, channels=recipe.channels
+                task.track.file, sample_rate=recipe.sample_rate, channels=recipe.channels
             ) as recording:
                 blocks = iter(Stream(recording, recipe.stft, recipe.hpss, recipe.components, recipe.encoding))
                 next(blocks, None)  # which compiles the kernels
@@ -114,7 +114,7 @@ def _reading(plan: Plan) -> float:
         for piece in unit.pieces[:3]:
             try:
                 with Recording(
-                    piece.track.path, sample_rate=rate, channels=plan.job.corpus.channels
+                    piece.track.file, sample_rate=rate, channels=plan.job.corpus.channels
                 ) as recording:
                     started = perf_counter()
                     samples = recording.read(0, int(SAMPLED_SECONDS * rate))

@@ -184,7 +184,7 @@ def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
         for track, index in existing.current.items()
         if track not in here
         and existing.states[index].status in ("pending", "failed", "quarantined")
-        and not os.path.lexists(existing.rows[index].path)
+        and not os.path.lexists(existing.rows[index].file)
     ]
 
 

@@ -19,6 +19,8 @@ from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.records import STATUSES
 from hpss_batch.store.resynthesis import component_samples
 from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES, dequantise
+from hpss_batch.store.storage import is_url
+from hpss_batch.text import file_name
 
 DONE = STATUSES.index("done")
 
@@ -192,7 +194,10 @@ class Corpus(Mapping[str, xr.Dataset]):
         for kind, names in self._stems:
             if row in names and all(_alike(kind.get(key), value) for key, value in settings.items()):
                 record = self._directory.stem_record(names[row])
-                files |= {name: f"{self.path}/{STEMS}/{stem.name}" for name, stem in record.stems.items()}
+                files |= {
+                    name: f"{self.path}/{STEMS}/{stem.name if is_url(self.path) else file_name(stem.name)}"
+                    for name, stem in record.stems.items()
+                }
                 # stems that differ in nothing but their components belong together
                 if record.status == "done":
                     kinds[str(kind | {"components": None})] = kind

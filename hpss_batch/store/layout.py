@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from hpss_batch.errors import AudioError, ParameterError
 from hpss_batch.store.labels import Labels
+from hpss_batch.text import file_name
 
 Channels = Literal["mono", "all"]
 """Which channels of a track are kept: their mean, or each of them."""
@@ -58,7 +59,7 @@ class Placed:
     id : str
         The track's id.
     path : str
-        Where its audio is (bytes that are not UTF-8 as lone surrogates); its id, where frames come from a store.
+        Where its audio is, in UTF-8 (other bytes as lone surrogates); its id, where frames come from a store.
     frame_start : int
         Its first frame on the frame axis.
     n_frames : int
@@ -86,6 +87,11 @@ class Placed:
     error: str | None = None
     meta: Labels | None = None
 
+    @property
+    def file(self) -> str:
+        """Its path as the locale of this process has it."""
+        return file_name(self.path)
+
     def n_channels(self, kept: Channels) -> int:
         """How many of its channels arrays or stems hold."""
         return channels_kept(kept, self.source_channels)
@@ -96,7 +102,7 @@ class Placed:
 
     def check_file(self) -> None:
         """Raise `AudioError` if its file is not what was placed, `OSError` if it is not there."""
-        found = os.stat(self.path)
+        found = os.stat(self.file)
         if self.has_changed(found.st_size, found.st_mtime_ns):
             raise AudioError("changed after it was listed; run again to list it as it is now")
 
