@@ -149,7 +149,19 @@ def plan(
 @_job_options
 @_retry
 @_stems
-def run(source: str, output: str | None, overrides: Sequence[str], retry_failed: bool, stems: bool) -> None:
+@click.option(
+    "--allow-cluster-class",
+    is_flag=True,
+    help="Take cluster.class from any package, whose code then runs here.",
+)
+def run(
+    source: str,
+    output: str | None,
+    overrides: Sequence[str],
+    retry_failed: bool,
+    stems: bool,
+    allow_cluster_class: bool,
+) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was."""
     from hpss_batch.console.output import print_result
     from hpss_batch.console.terminal import ProgressBar
@@ -157,7 +169,7 @@ def run(source: str, output: str | None, overrides: Sequence[str], retry_failed:
 
     job = _job(source, output, overrides, stems)
     with ProgressBar() as bar:
-        result = do_run(job, retry_failed=retry_failed, reporter=bar)
+        result = do_run(job, retry_failed=retry_failed, reporter=bar, allow_cluster_class=allow_cluster_class)
     print_result(result, bar)
     sys.exit(result.exit_status)
 

@@ -28,8 +28,15 @@ from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.labels import Labels
-from hpss_batch.store.layout import Placed, channels_kept, default_unit_frames, end_of, place, round_up
+from hpss_batch.store.layout import (
+    Labels,
+    Placed,
+    channels_kept,
+    default_unit_frames,
+    end_of,
+    place,
+    round_up,
+)
 from hpss_batch.store.records import Generation
 from hpss_batch.store.storage import check_place, is_url
 
@@ -52,6 +59,8 @@ class Survey:
         What was found in the corpus; None where that is a run directory.
     source : Catalog or None
         The run directory whose spectrograms are read.
+    replaces : bool
+        Whether what another job placed, of which nothing is committed, makes room.
     """
 
     job: Job
@@ -59,6 +68,7 @@ class Survey:
     new: list[Generation] = field(default_factory=list)
     listing: Listing | None = None
     source: Catalog | None = None
+    replaces: bool = False
 
     @property
     def n_relabelled(self) -> int:
@@ -83,19 +93,29 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     CorpusError
         If there is nothing to work on.
     StoreError
-        If the run directory was made by another job, whose differing settings are named.
+        If another job committed something in the run directory; its differing settings are named.
     """
     check_place(job.output.path)
     directory = source_of(job)
     source = directory.catalog() if directory is not None else None
     if source is not None:
         job = _as_source(job, source, retry_failed)
-    existing = RunDirectory(job.output.path).catalog_or_none(job.stems_key)
-    if existing is not None:
-        check_same(job, existing)
-    if source is not None:
-        return _survey_store(job, existing, source)
-    return _survey_audio(job, existing, retry_failed, progress)
+    target = RunDirectory(job.output.path)
+    existing = target.catalog_or_none(job.stems_key)
+
+    def against(existing: Catalog | None) -> Survey:
+        if existing is not None:
+            check_same(job, existing)
+        if source is not None:
+            return _survey_store(job, existing, source)
+        return _survey_audio(job, existing, retry_failed, progress)
+
+    try:
+        return against(existing)
+    except StoreError:
+        if existing is None or target.has_commits:
+            raise
+        return replace(against(None), replaces=True)
 
 
 def source_of(job: Job) -> RunDirectory | None:

@@ -89,7 +89,8 @@ def extend(group: zarr.Group, shape: Shape, catalog: Catalog) -> None:
     n_channels = int(catalog.settings["n_channels"])
     for name in shape.names:
         _frame_array(group, name, shape, n_channels, n_frames)
-    axis = {"chunks": (CHUNK_FRAMES,), "shards": (shape.unit_frames,)}
+    # whole shards: a Dask chunk for each 512 frames of a number would take longer than reading them all
+    axis = {"chunks": (shape.unit_frames,), "shards": (shape.unit_frames,)}
     for name, (dtype, fill) in AXES.items():
         _array(group, name, (n_frames,), ("frame",), dtype, fill, _COORDINATES[name], **axis)
 

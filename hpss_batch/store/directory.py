@@ -125,6 +125,17 @@ class RunDirectory:
             "Remove it, and run again"
         )
 
+    def clear(self) -> None:
+        """Make room for another job, where nothing is committed: no arrays, then no layout."""
+        self.group("w")
+        for name in reversed(self.folder.names(LAYOUT)):
+            self.folder.delete(f"{LAYOUT}/{name}")
+
+    @property
+    def has_commits(self) -> bool:
+        """Whether anything was ever finished: a unit, or a track's stems."""
+        return bool(self.committed()) or any(map(self.stem_record_names, self.stem_keys()))
+
     def committed(self) -> set[int]:
         """Numbers of the units that are done."""
         return set(self._numbers("commits", 8, ".json"))
@@ -210,7 +221,7 @@ class RunDirectory:
         """
         return StemRecord.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
 
-    def group(self, mode: Literal["r", "r+", "a"] = "r") -> "zarr.Group":
+    def group(self, mode: Literal["r", "r+", "a", "w"] = "r") -> "zarr.Group":
         """The arrays, with their metadata as they are now, not consolidated.
 
         Raises

@@ -12,14 +12,11 @@ so that the next run may add a value of another kind, and ids keep every digit.
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Labels = Mapping[str, str | int | float]
-"""What a manifest says of a track, by column: text. Layouts of earlier versions hold numbers, too."""
 
 _ENCODED = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})")
 _DIGITS = "(0|[1-9][0-9]*)"  # 007 is a name

@@ -16,16 +16,18 @@ placed before, from a fresh border on. Nothing that was placed ever moves.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from hpss_batch.errors import AudioError, ParameterError
-from hpss_batch.store.labels import Labels
 from hpss_batch.text import file_name
 
 Channels = Literal["mono", "all"]
 """Which channels of a track are kept: their mean, or each of them."""
+
+Labels = Mapping[str, str | int | float]
+"""What a manifest says of a track, by column: text. Layouts of earlier versions hold numbers, too."""
 
 CHUNK_FRAMES = 512
 """Frames in a chunk, Zarr's unit of reading."""

@@ -22,8 +22,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.labels import Labels
-from hpss_batch.store.layout import COLUMNS, Placed, from_rows
+from hpss_batch.store.layout import COLUMNS, Labels, Placed, from_rows
 
 FORMAT = 1
 """Version of these files' format."""

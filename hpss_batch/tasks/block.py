@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError
-from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, fill_value, quantise
+from hpss_batch.store.schema import COMPONENTS, MASKS, fill_value, quantise
 from hpss_batch.store.shard import ShardWriter
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 from hpss_batch.tasks.windows import Window
@@ -41,8 +41,6 @@ class Bench:
         Over the frames of each channel, with room for a block, its lead and halos.
     shards : dict of (str, int) to ShardWriter
         By array, features included, and channel.
-    axes : dict of str to ShardWriter
-        The coordinates along frames.
     seconds : dict of str to float
         Spent on each step of the unit under way; `fill` adds to "features" and "write".
     """
@@ -62,7 +60,6 @@ class Bench:
             for name in shape.names
             for channel in channels
         }
-        self.axes = {name: shard(dtype, (), fill) for name, (dtype, fill) in AXES.items()}
         block = (rows, shape.n_bins)
         self.masks = [np.empty(block, np.float32) for _ in MASKS]
         self.scratch = np.empty(block, np.float32)
@@ -123,7 +120,7 @@ class Bench:
 
     def abandon(self) -> None:
         """Leave no trace of shards that were begun and not finished."""
-        for writer in (*self.shards.values(), *self.axes.values()):
+        for writer in self.shards.values():
             writer.abandon()
 
     def _masks(self, magnitude: Float32, begin: int, stop: int, out: Rows, lead: int) -> list[Float32]:

@@ -14,6 +14,7 @@ A piece that cannot be read fails alone: its frames hold the fill value, its tra
 other tracks are done.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from time import perf_counter
@@ -26,9 +27,9 @@ from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.schema import AXES
-from hpss_batch.store.shard import shard_key
-from hpss_batch.store.storage import open_folder
-from hpss_batch.tasks.block import Bench, bench
+from hpss_batch.store.shard import ShardWriter, shard_key
+from hpss_batch.store.storage import Folder, open_folder
+from hpss_batch.tasks.block import bench
 from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
@@ -75,15 +76,31 @@ def separate_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], *
     return work.commit()
 
 
-def write_axes(bench: Bench, unit: Unit, names: Iterable[str]) -> None:
+def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
     """Write a unit's frames of coordinates; when it returns, they are on disk."""
-    folder, values = open_folder(bench.recipe.url), bench.recipe.axis_values(unit)
+    folder, values, unit_frames = open_folder(recipe.url), recipe.axis_values(unit), recipe.shape.unit_frames
     for name in names:
-        writer = bench.axes[name]
-        writer.begin(partial(folder.begin, f"{GROUP}/{name}/{shard_key(unit.number, None, 0)}"))
-        for piece in unit.pieces:
-            writer.write(piece.offset, values[name][piece.offset : piece.offset + piece.n_frames])
-        writer.finish()
+        dtype, fill = AXES[name]
+        writer = ShardWriter(dtype, (), unit_frames, fill, _chunk_frames(folder, name))
+        try:
+            writer.begin(partial(folder.begin, f"{GROUP}/{name}/{shard_key(unit.number, None, 0)}"))
+            for piece in unit.pieces:
+                writer.write(piece.offset, values[name][piece.offset : piece.offset + piece.n_frames])
+            writer.finish()
+        finally:
+            writer.abandon()
+
+
+def _chunk_frames(folder: Folder, axis: str) -> int:
+    """Frames of a chunk of a coordinate: a whole shard's, but 512 in stores of earlier versions."""
+    place = f"{GROUP}/{axis}/zarr.json"
+    try:
+        metadata = json.loads(folder.read(place) or b"")
+        return int(metadata["codecs"][0]["configuration"]["chunk_shape"][0])
+    except (ValueError, LookupError, TypeError) as error:
+        raise StoreError(
+            f"{folder.url}/{place} is missing or damaged. `hpss-batch verify --heal {folder.url}` writes it again"
+        ) from error
 
 
 class _Work:
@@ -109,7 +126,7 @@ class _Work:
             started = perf_counter()
             for shard in self.bench.shards.values():
                 shard.finish()
-            write_axes(self.bench, self.unit, AXES)
+            write_axes(self.recipe, self.unit, AXES)
             self.seconds["write"] += perf_counter() - started
 
     def _separate_or_fail(self, piece: Piece) -> Outcome:

@@ -115,7 +115,8 @@ def _difference(
         return "is missing, or its metadata cannot be read"
     if array.ndim != len(size) or array.dtype != dtype:
         return f"has {array.ndim} dimensions of {array.dtype}, not {len(size)} of {dtype}"
-    if (array.shards or array.chunks) != shard or CHUNK_FRAMES not in array.chunks:
+    chunks = {CHUNK_FRAMES, *(shard if len(shard) == 1 else ())}
+    if (array.shards or array.chunks) != shard or chunks.isdisjoint(array.chunks):
         return f"is cut into shards of {array.shards}, not {shard}"
     if any(have < need for have, need in zip(array.shape, size, strict=True)):
         return f"is too small: {array.shape}, where the layout needs {size}"

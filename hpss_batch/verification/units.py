@@ -20,7 +20,6 @@ from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.shard import shard_key
-from hpss_batch.tasks.block import bench
 from hpss_batch.tasks.spec import Recipe
 from hpss_batch.tasks.unit import separate_unit, write_axes
 from hpss_batch.verification.findings import Finding, UnitCheck
@@ -264,7 +263,7 @@ def _healed(task: UnitTask, findings: list[Finding], proof: _Proof | None) -> li
     removed = set[tuple[str, int]]()
     for finding in findings:
         if finding.remedy == "layout" and finding.array is not None:
-            write_axes(bench(recipe), unit, [finding.array])
+            write_axes(recipe, unit, [finding.array])
         elif finding.remedy == "delete" and finding.array is not None and finding.channel is not None:
             folder.delete(task.shard(finding.array, finding.channel))
             removed.add((finding.array, finding.channel))
