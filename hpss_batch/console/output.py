@@ -82,7 +82,7 @@ def print_plan(plan: Plan) -> None:
     table.add_column()
     rows = figures["tracks"]
     table.add_row("corpus", escape(plan.job.corpus.path))
-    words = "; what another job placed there, of which nothing is done, is removed" if plan.replaces else ""
+    words = "; what another job placed there, of which nothing is done, is removed" if plan.replaced else ""
     table.add_row("run directory", escape(plan.job.output.path) + words)
     words = f"{sum(rows.values()):,}, {clock(figures['audio_seconds'])} of audio"
     table.add_row("tracks", words + "".join(f"; {n:,} {status}" for status, n in sorted(rows.items())))

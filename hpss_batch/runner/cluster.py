@@ -190,9 +190,11 @@ def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
     }
     if cluster.scale is not None:
         defaults["n_workers"] = 0
-    if cluster.kwargs.get("processes", True) and not {"security", "protocol"} & cluster.kwargs.keys():
-        defaults["security"] = Security.temporary()
-    return defaults | dict(cluster.kwargs)
+    kwargs = defaults | dict(cluster.kwargs)
+    security = kwargs.get("security", kwargs.get("processes", True) and "protocol" not in kwargs)
+    if isinstance(security, Mapping):
+        security = Security(**security)
+    return kwargs | {"security": security or None}  # True: certificates of this run alone
 
 
 def _check_memory(kwargs: Mapping[str, Any], task_bytes: int) -> None:

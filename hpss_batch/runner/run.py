@@ -124,6 +124,6 @@ def _client(planned: Plan, allow_cluster_class: bool) -> "AbstractContextManager
 def _place(planned: Plan) -> bool:
     """Create the plan's generations; False if another driver was first, on whose to plan again."""
     with planned.directory.writing():
-        if planned.replaces:
-            planned.directory.clear()
+        if planned.replaced is not None and not planned.directory.clear(planned.replaced):
+            return False
         return all(planned.directory.place(generation) for generation in planned.new)

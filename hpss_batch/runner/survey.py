@@ -59,8 +59,8 @@ class Survey:
         What was found in the corpus; None where that is a run directory.
     source : Catalog or None
         The run directory whose spectrograms are read.
-    replaces : bool
-        Whether what another job placed, of which nothing is committed, makes room.
+    replaced : Catalog or None
+        What another job placed and this one takes the place of, since nothing of it is committed.
     """
 
     job: Job
@@ -68,7 +68,7 @@ class Survey:
     new: list[Generation] = field(default_factory=list)
     listing: Listing | None = None
     source: Catalog | None = None
-    replaces: bool = False
+    replaced: Catalog | None = None
 
     @property
     def n_relabelled(self) -> int:
@@ -115,7 +115,7 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     except StoreError:
         if existing is None or target.has_commits:
             raise
-        return replace(against(None), replaces=True)
+        return replace(against(None), replaced=existing)
 
 
 def source_of(job: Job) -> RunDirectory | None:

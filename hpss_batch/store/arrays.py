@@ -221,7 +221,8 @@ def _write_track_variable(
     dtype: Any = str if values.dtype == object else values.dtype
     fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
     array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
-    if (array.dtype.kind in "OTU") != (dtype is str) or (dtype is not str and array.dtype != dtype):
+    same = array.dtype.kind in "OTU" if dtype is str else array.dtype == dtype
+    if not same or array.metadata.to_dict().get("dimension_names") != ("track",):
         raise TypeError(f"{name} is {array.dtype}, not {dtype}")
     array[: len(values)] = values
 

@@ -125,11 +125,18 @@ class RunDirectory:
             "Remove it, and run again"
         )
 
-    def clear(self) -> None:
-        """Make room for another job, where nothing is committed: no arrays, then no layout."""
+    def clear(self, found: Catalog) -> bool:
+        """Make room for another job: no arrays, then no layout.
+
+        False, and nothing is done, if something is committed by now, or others were faster to place something else.
+        """
+        there = [generation.encode() for generation in self._generations()]
+        if self.has_commits or there != [generation.encode() for generation in found.generations]:
+            return False
         self.group("w")
         for name in reversed(self.folder.names(LAYOUT)):
             self.folder.delete(f"{LAYOUT}/{name}")
+        return True
 
     @property
     def has_commits(self) -> bool:

@@ -145,8 +145,20 @@ def test_our_own_cluster_lets_nobody_else_in() -> None:
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
             assert done.returncode == 1
             assert "Error" in done.stderr
-    with open_client(Cluster.model_validate(THREADS), {}) as client:
-        assert client.scheduler.address.startswith("inproc://")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "protocol"),
+    [
+        ({"processes": False}, "inproc"),
+        ({"security": False}, "tcp"),
+        ({"security": {"require_encryption": False}}, "tcp"),
+    ],
+)
+def test_security_is_what_is_asked_for(kwargs: dict[str, Any], protocol: str) -> None:
+    cluster = Cluster.model_validate({"kwargs": kwargs | {"n_workers": 1}})
+    with open_client(cluster, {}) as client:
+        assert client.scheduler.address.startswith(f"{protocol}://")
 
 
 def test_while_nothing_is_done_a_run_directory_takes_any_other_job(
@@ -162,9 +174,11 @@ def test_while_nothing_is_done_a_run_directory_takes_any_other_job(
         with pytest.raises(KeyboardInterrupt):
             run_job(song, out, corpus__channels="all", stft__n_fft=512)
     other = Job.parse(settings(song, out, hpss__margin=3))
-    assert plan(other).replaces
+    planned = plan(other)
+    assert planned.replaced is not None
     assert len(RunDirectory(out).generations()) == 1, "planning writes nothing"
     assert run(other).exit_status == 0
+    assert not planned.directory.clear(planned.replaced), "others were faster"
     assert open_corpus(out)["song.wav"].sizes["frequency"] == 129
     assert verify(out, sample=None).exit_status == 0
     with pytest.raises(StoreError, match="made by a job whose settings give other numbers"):
