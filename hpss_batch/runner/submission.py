@@ -4,6 +4,7 @@ What is queued costs the scheduler memory, and what is not queued yet costs noth
 """
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
@@ -52,7 +53,7 @@ class Submissions(Generic[Task]):
         self.client, self.call, self.key = client, call, key
         self.tasks = iter(tasks)
         self.under_way = dict[Any, tuple[Task, Any]]()  # futures are held: Dask forgets what nobody holds
-        self.arrivals, self.submitted = Arrivals(client), 0
+        self.arrivals, self.submitted, self.name = Arrivals(client), 0, uuid.uuid4().hex
         self.threads, self.asked = 0, 0.0
 
     def again(self, task: Task) -> None:
@@ -78,7 +79,8 @@ class Submissions(Generic[Task]):
     def _submit(self, task: Task) -> None:
         function, arguments = self.call(task)
         self.submitted += 1
-        key = f"{self.key(task)}-{self.submitted}-{id(self)}"
+        # a key of before, whose result the scheduler has not forgotten yet, would give that: ids come back, these do not
+        key = f"{self.key(task)}-{self.submitted}-{self.name}"
         future = self.client.submit(function, *arguments, key=key, pure=False)
         self.under_way[future.key] = (task, future)
         self.arrivals.expect(future)
