@@ -49,9 +49,10 @@ PACKAGES = (
 """Packages whose cluster classes a job may name."""
 
 LOOKALIKE = {
+    "dask": "SSHCluster",  # a function
     "dask_gateway": "GatewayCluster",
     "dask_yarn": "YarnCluster",
-    "distributed": "SSHCluster",  # a function
+    "distributed": "SSHCluster",
 }
 """Clusters that are no subclass of Dask's."""
 

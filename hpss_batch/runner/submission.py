@@ -79,7 +79,7 @@ class Submissions(Generic[Task]):
     def _submit(self, task: Task) -> None:
         function, arguments = self.call(task)
         self.submitted += 1
-        # a key of before, whose result the scheduler has not forgotten yet, would give that: ids come back, these do not
+        # the key of an earlier task, whose result the scheduler has not forgotten yet, would give that one's
         key = f"{self.key(task)}-{self.submitted}-{self.name}"
         future = self.client.submit(function, *arguments, key=key, pure=False)
         self.under_way[future.key] = (task, future)

@@ -83,7 +83,13 @@ def test_a_class_of_ones_own_is_taken_when_allowed(song: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "name", ["distributed.SSHCluster", "dask.distributed.LocalCluster", "distributed.SpecCluster"]
+    "name",
+    [
+        "distributed.SSHCluster",
+        "dask.distributed.SSHCluster",
+        "dask.distributed.LocalCluster",
+        "distributed.SpecCluster",
+    ],
 )
 def test_dask_s_own_classes_are_known(name: str) -> None:
     from hpss_batch.runner.cluster import _cluster_class
