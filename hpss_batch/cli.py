@@ -4,6 +4,7 @@ Commands are thin: each reads its arguments, calls the same functions that the P
 print. Whatever takes long to import is imported by the command that needs it.
 """
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ def main() -> None:
     hpss-batch demo                     see it work on a small corpus that it makes
     hpss-batch run music/ -o out/       run it on yours
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows ASCII alone is no reason to stop
+            stream.reconfigure(errors="replace")
 
 
 def _job_options(command: Command) -> Command:
@@ -159,7 +163,12 @@ def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
 @_job_options
 @_retry
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-def run(retry_failed: bool, quiet: bool, **words: Any) -> None:
+@click.option(
+    "--allow-cluster-class",
+    is_flag=True,
+    help="Take cluster.class from any package, whose code then runs here.",
+)
+def run(retry_failed: bool, quiet: bool, allow_cluster_class: bool, **words: Any) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was.
 
     With --stems or --features, the only arrays are those that the run directory has or the job names.
@@ -170,7 +179,10 @@ def run(retry_failed: bool, quiet: bool, **words: Any) -> None:
 
     job = _job(**words)
     with ProgressBar() as bar:
-        result = do_run(job, retry_failed=retry_failed, reporter=None if quiet else bar)
+        reporter = None if quiet else bar
+        result = do_run(
+            job, retry_failed=retry_failed, reporter=reporter, allow_cluster_class=allow_cluster_class
+        )
     if result.exit_status or not quiet:
         print_result(result, None if quiet else bar)
     sys.exit(result.exit_status)

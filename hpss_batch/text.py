@@ -1,4 +1,9 @@
-"""How are counts, times, sizes and names put into words, in a terminal or on a page?"""
+"""How are counts, times, sizes and names put into words, in a terminal or on a page?
+
+Names of files are UTF-8 in records and ids, whatever the locale: `name_text` and `file_name` lead there and back.
+"""
+
+import os
 
 
 def counted(n: int, thing: str) -> str:
@@ -75,3 +80,20 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours < 100 else f"{hours:,} h"
+
+
+def name_text(name: str) -> str:
+    """A file's name, as this process' locale has it (`os.fsdecode`), as UTF-8 reads its bytes: others as surrogates.
+
+    >>> name_text(os.fsdecode("café".encode())), name_text(os.fsdecode(b"caf\\xe9"))
+    ('café', 'caf\\udce9')
+    """
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def file_name(text: str) -> str:
+    """The name back from what `name_text` gave, maybe in a process of another locale."""
+    try:
+        return text if text.isascii() else os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # no file is called so
+        return text

@@ -26,6 +26,10 @@ _NUMBERS = {
 }
 
 
+MOST_VALUES = 100_000
+"""Values of a text at most, where aliases repeat some: nine lines can make a billion."""
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's loader, without the surprises of YAML 1.1."""
 
@@ -104,6 +108,10 @@ def read(text: str, name: str) -> tuple[Any, dict[Key, int]]:
             node = loader.get_single_node()
             if node is None:
                 return None, {}
+            if _size(node, {}) > MOST_VALUES:
+                raise ConfigError(
+                    f"{name} is not a job: written out, its aliases (*name) make more than {MOST_VALUES:,} values"
+                )
             lines: dict[Key, int] = {}
             problems = [f"{name}, line {line}: {problem}" for line, problem in _walk(node, (), lines, {})]
             if problems:
@@ -124,6 +132,16 @@ def read(text: str, name: str) -> tuple[Any, dict[Key, int]]:
         ) from error
     except RecursionError as error:
         raise ConfigError(f"{name} is not a job: it is nested too deeply") from error
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node holds when each alias is written out; one that contains itself is said later."""
+    if id(node) not in known:
+        known[id(node)] = 1
+        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+        nodes = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
+        known[id(node)] = 1 + sum(_size(part, known) for part in nodes)
+    return known[id(node)]
 
 
 def _walk(

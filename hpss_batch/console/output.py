@@ -28,6 +28,8 @@ def print_result(result: Result, bar: ProgressBar | None) -> None:
         out.print(f"{clock(bar.done)} of audio in {clock(seconds)}: {pace(bar.done, seconds)}.")
     nothing = "Nothing to do: " if bar and not bar.n_tasks and not result.broken else ""
     out.print(f"{nothing}{result.catalog.summary()}. Results: {shown(url)}")
+    if result.plan.n_relabelled:
+        out.print(f"New values of the manifest's columns: {counted(result.plan.n_relabelled, 'track')}.")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)
     print_reasons("with clipped stems", result.clipped)
@@ -87,7 +89,14 @@ def print_plan(plan: Plan) -> None:
     tracks = figures["tracks"]
     words = f"{sum(tracks.values()):,}, {clock(figures['audio_seconds'])} of audio"
     words += "".join(f"; {n:,} {status}" for status, n in sorted(tracks.items()))
-    rows = {"corpus": plan.job.corpus.path, "run directory": plan.job.output.path, "tracks": words}
+    removed = "; what another job placed there, of which nothing is done, is removed" if plan.replaced else ""
+    rows = {
+        "corpus": plan.job.corpus.path,
+        "run directory": plan.job.output.path + removed,
+        "tracks": words,
+    }
+    if plan.n_relabelled:
+        rows["manifest"] = f"new values of its columns for {counted(plan.n_relabelled, 'track')}"
     if plan.catalog.has_units:
         units = figures["units"]
         words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"

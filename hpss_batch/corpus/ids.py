@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"0*(\d+)", re.ASCII)
 
 
 def track_id(path: str) -> str:
-    """The id of a track at a relative path, whose bytes that are not UTF-8 are lone surrogates (`os.fsdecode`).
+    """The id of a track at a relative path, whose bytes that are not UTF-8 are lone surrogates (`name_text`).
 
     >>> track_id("100%/caf\\udce9.wav"), track_id("%41.wav")
     ('100%/caf%E9.wav', '%2541.wav')

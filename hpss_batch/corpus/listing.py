@@ -19,8 +19,9 @@ from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
 from hpss_batch.errors import CorpusError
 from hpss_batch.store.records import FIRST, LAYOUT
 from hpss_batch.store.storage import expanded, is_url
+from hpss_batch.text import file_name, name_text
 
-Meta = Mapping[str, str | int | float]
+Meta = Mapping[str, str]
 
 _ALIASES = {
     "AIFF": "aif aifc",
@@ -53,11 +54,11 @@ class Found:
     id : str
         POSIX path relative to the corpus, in UTF-8; see `names`.
     path : str
-        Where it is: absolute, with bytes that are not UTF-8 as `os.fsdecode` gives them.
+        Where it is: absolute, in UTF-8, with other bytes as lone surrogates; see `text.name_text`.
     size, mtime_ns : int
         Bytes, and nanoseconds since the epoch; 0 for a file that a manifest names and that is not there.
     meta : mapping or None
-        Further columns of the manifest.
+        Further columns of the manifest, as text.
     """
 
     id: str
@@ -117,6 +118,8 @@ def find(
     if is_url(place):
         raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
     search = _Search(include, exclude)
+    if os.path.lexists(file_name(place)):  # a job is UTF-8; a shell's argument has the locale's encoding
+        place = file_name(place)
     if os.path.lexists(place):
         if os.path.isdir(place):
             search.folder(place, None)
@@ -161,6 +164,7 @@ class _Search:
     def glob(self, pattern: str) -> None:
         """Look for what a glob means below its fixed leading part."""
         root, inside = split_glob(pattern)
+        root = file_name(root) if os.path.isdir(file_name(root)) else root
         if not os.path.isdir(root):
             raise CorpusError(f"{pattern}: there is no folder {root}; corpus.path names what to read")
         extension = os.path.splitext(inside)[1]
@@ -171,7 +175,7 @@ class _Search:
     def file(self, path: str) -> None:
         """Take one file, whatever its name."""
         self.spelled_out = True
-        name = os.path.basename(path)
+        name = name_text(os.path.basename(path))
         try:
             kind = not_a_file(os.stat(path).st_mode)
         except OSError as e:
@@ -181,7 +185,7 @@ class _Search:
         if os.path.splitext(name)[1].lower() in UNREADABLE:
             self.listing.unreadable.append((track_id(name), not_read(name)))
         else:
-            self.listing.files.append(_found(track_id(name), os.path.abspath(path), os.stat(path)))
+            self.listing.files.append(_found(track_id(name), name_text(os.path.abspath(path)), os.stat(path)))
 
     def manifest(self, path: str) -> None:
         """Take what a manifest names, whether it is there or not."""
@@ -190,7 +194,7 @@ class _Search:
             if self.excluded(track, name) or (self.included and not self.included(track, name)):
                 continue
             try:
-                found = os.stat(place)
+                found = os.stat(file_name(place))
             except (OSError, ValueError):
                 self.listing.files.append(Found(track, place, 0, 0, meta))
             else:
@@ -219,7 +223,7 @@ class _Search:
         if kind:
             self.listing.skipped.append((track, kind))
         else:
-            self.listing.files.append(_found(track, entry.path, found))
+            self.listing.files.append(_found(track, name_text(entry.path), found))
 
     def nothing(self, path: str) -> str:
         """Say that no recordings were found, what was looked for, and what there was."""
@@ -273,7 +277,7 @@ def _walk(
         for entry in inside:
             if entry.name.startswith("."):
                 continue
-            relative = f"{prefix}{entry.name}"
+            relative = f"{prefix}{name_text(entry.name)}"
             if _is_folder(entry):
                 if depth is None or relative.count(os.sep) + 1 < depth:
                     waiting.append((entry.path, relative + os.sep, below))

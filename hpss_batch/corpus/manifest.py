@@ -1,19 +1,32 @@
 """Which tracks does a CSV manifest list, and what does it say of each?
 
 A manifest has a header line and a `path` column, relative to the manifest's folder; an optional `id` column; and
-further columns, which are kept: as numbers where all of their values are numbers, as text else. Separators are
-commas, semicolons or tabs.
+further columns, whose values are kept as they are written (`store/labels.py` says what becomes of them). Separators
+are commas, semicolons or tabs. It is UTF-8, or UTF-16 that says so by its first bytes. What other bytes mean cannot be
+known, so they are refused; in a path they may be a file's name.
 """
 
+import codecs
 import csv
-import math
+import io
 import os
+import re
 from collections.abc import Iterator
 
 from hpss_batch.corpus.ids import track_id
 from hpss_batch.errors import CorpusError
+from hpss_batch.text import file_name, name_text
 
-Meta = dict[str, str | int | float]
+Meta = dict[str, str]
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # begins as UTF-16's does
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_NOT_UTF8 = re.compile(r"[\udc80-\udcff]")
+_SAVE = "save the manifest as UTF-8 (in Excel: CSV UTF-8)"
 
 EXTENSIONS = (".csv", ".tsv")
 """Names that end so are manifests."""
@@ -39,14 +52,13 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
     Raises
     ------
     CorpusError
-        If the manifest cannot be read, has no `path`, or two rows have one id.
+        If the manifest cannot be read, has no `path`, holds bytes that are not UTF-8, or two rows have one id.
     """
     header, rows = _table(path)
     at = header.index("path")
     ids = [row[header.index("id")].strip() for _, row in rows] if "id" in header else [""] * len(rows)
     kept = [(name, index) for index, name in enumerate(header) if name not in ("path", "id", "")]
-    columns = {name: _values([row[index].strip() for _, row in rows]) for name, index in kept}
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = name_text(os.path.dirname(os.path.abspath(path)))
     seen: dict[str, tuple[int, str]] = {}
     for number, (line, row) in enumerate(rows):
         place = row[at].strip()
@@ -60,23 +72,24 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
                 "could not be distinguished; remove one, or give each an `id` of its own"
             )
         seen[track] = line, place
-        meta = {name: values[number] for name, values in columns.items()} or None
-        yield track, os.path.normpath(os.path.join(folder, place)), meta
+        full = os.path.normpath(os.path.join(folder, place))
+        for column, cell in zip(header, row, strict=True):
+            if not cell.isascii() and (column != "path" or not os.path.lexists(file_name(full))):
+                _check_utf8(path, line, column, cell)
+        yield track, full, {name: row[index].strip() for name, index in kept} or None
 
 
 def _table(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """A manifest's column names, and its rows with their lines."""
+    text = _text(path)
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as e:
         raise CorpusError(f"{path} is not a CSV manifest that can be read: {e}") from e
-    except OSError as e:
-        raise CorpusError(f"{path} cannot be read: {e.strerror or e}") from e
+    for name in header:
+        _check_utf8(path, 1, name, name)
     if "path" not in header:
         found = ", ".join(map(repr, header[:20])) or "none"
         raise CorpusError(f"{path} has no column `path`, which names the files; columns found: {found}")
@@ -91,28 +104,43 @@ def _table(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, rows
 
 
-def _values(texts: list[str]) -> list[str] | list[int] | list[float]:
-    """A column's values: integers or floats where all are, with NaN for empty ones; text else."""
-    filled = [text for text in texts if text]
-    if not filled:
-        return texts
+def _text(path: str) -> str:
+    """A manifest's text, with bytes that are not UTF-8 as lone surrogates."""
     try:
-        if len(filled) == len(texts) and all(_is_integer(text) for text in texts):
-            return [int(text) for text in texts]
-        return [_number(text) if text else math.nan for text in texts]
-    except ValueError:
-        return texts
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as e:
+        raise CorpusError(f"{path} cannot be read: {e.strerror or e}") from e
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+    if encoding is None:
+        if (at := data.find(b"\0")) >= 0:
+            line = data.count(b"\n", 0, at) + 1
+            raise CorpusError(f"{path}, line {line}: byte 0x00 is not text; {_SAVE}")
+        return data.decode("utf-8-sig", "surrogateescape")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as e:
+        line = data[: e.start].decode(encoding, "replace").count("\n") + 1
+        raise CorpusError(f"{path}, line {line}: it begins as {encoding.upper()}, and is not; {_SAVE}") from e
 
 
-def _is_integer(text: str) -> bool:
-    # 007 is a name, and so is 1_000; larger numbers fit no int64
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0") and len(digits) < 19
+def _separator(text: str) -> str:
+    """The separator of a manifest: the one that gives the most columns, `path` among them where any does so."""
+
+    def columns(separator: str) -> tuple[bool, int]:
+        try:
+            header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+        except csv.Error:
+            return False, 0
+        return "path" in map(str.strip, header), len(header)
+
+    return max(",;\t", key=columns)
 
 
-def _number(text: str) -> float:
-    """A float, or `ValueError` where the text is a name made of digits."""
-    digits = text.lstrip("+-")
-    if "_" in text or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
-        raise ValueError(text)
-    return float(text)
+def _check_utf8(path: str, line: int, column: str, cell: str) -> None:
+    if found := _NOT_UTF8.search(cell):
+        column = column.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise CorpusError(
+            f"{path}, line {line}, column {column!r}: byte {ord(found[0]) - 0xDC00:#x} is not UTF-8, and what it means "
+            f"cannot be known; {_SAVE}"
+        )

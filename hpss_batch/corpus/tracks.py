@@ -18,6 +18,7 @@ from itertools import islice
 from hpss_batch.audio.probe import probe
 from hpss_batch.corpus.listing import Found, Listing, Meta, find
 from hpss_batch.errors import AudioError
+from hpss_batch.text import file_name
 
 __all__ = ["Found", "Listing", "Track", "find", "probe_tracks"]
 
@@ -93,7 +94,7 @@ def probe_tracks(
 
 def _probe(found: Found) -> Track:
     try:
-        info = probe(found.path)
+        info = probe(file_name(found.path))
     except AudioError as e:
         return Track(found.id, found.path, found.size, found.mtime_ns, 0, 0, 0, str(e), found.meta)
     return Track(

@@ -1,25 +1,32 @@
 """On what does a run work? A Dask client, from the `cluster:` block of a job.
 
-Any cluster class of the Dask family is taken by name, or a scheduler that is there already. Workers of our own
-LocalCluster have one thread a process, so that one that hangs or dies takes nothing else along.
+Any cluster class of the Dask family is taken by name, or a scheduler that is there already. A job may be anybody's, so
+a name is imported only from packages that are known, unless a person allows others, and called only if it is a
+cluster. Workers of our own LocalCluster have one thread a process, so that one that hangs or dies takes nothing else
+along; they and the scheduler talk TLS with certificates of this run alone, since a port of this machine is open to all
+of its users, and whoever reaches a scheduler can have it run anything.
 """
 
 import ast
+import difflib
 import importlib
+import inspect
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from multiprocessing import resource_tracker, spawn
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
+from hpss_batch.runner.plan import INTERPRETER_BYTES
+from hpss_batch.text import counted, size
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -32,11 +39,34 @@ KEPT_BYTES = 2**32
 """Memory that a worker of ours keeps for its next chunk, at most: Dask has workers return theirs to the system, and
 touching fresh memory costs a run a tenth of its time."""
 
-LOCAL = "distributed.LocalCluster"
+PACKAGES = (
+    "coiled",
+    "dask",
+    "dask_cloudprovider",
+    "dask_cuda",
+    "dask_gateway",
+    "dask_jobqueue",
+    "dask_kubernetes",
+    "dask_mpi",
+    "dask_ssh",
+    "dask_yarn",
+    "distributed",
+)
+"""Packages whose cluster classes a job may name."""
+
+LOOKALIKE = {
+    "dask": "SSHCluster",  # a function
+    "dask_gateway": "GatewayCluster",
+    "dask_yarn": "YarnCluster",
+    "distributed": "SSHCluster",
+}
+"""Clusters that are no subclass of Dask's."""
 
 
 @contextmanager
-def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"]:
+def open_client(
+    cluster: Cluster, settings: dict[str, Any], allow_class: bool = False, task_bytes: int = 0
+) -> Iterator["Client"]:
     """A client of the job's cluster, which is closed with it if it was started here.
 
     Parameters
@@ -45,11 +75,16 @@ def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"
         The job's `cluster:` block.
     settings : dict
         The job's `dask:` block; it wins over what is set here.
+    allow_class : bool
+        Whether the class may be of any package.
+    task_bytes : int
+        Memory that a worker of one thread needs; see `Plan.task_bytes`.
 
     Raises
     ------
     ClusterError
-        If the class is not there, or the cluster cannot be started or reached.
+        If the class is not there, not allowed or no cluster, its workers have too little memory, or the cluster cannot
+        be started or reached.
     """
     import dask
     from distributed import Client
@@ -75,10 +110,13 @@ def open_client(cluster: Cluster, settings: dict[str, Any]) -> Iterator["Client"
                 ) from error
             yield stack.enter_context(client)
             return
-        if cluster.class_name == LOCAL and cluster.kwargs.get("processes", True):
+        if cluster.class_name == Cluster().class_name and cluster.kwargs.get("processes", True):
             _check_main()
+        kind = _cluster_class(cluster, allow_class)
+        kwargs = _arguments(kind, cluster)
+        _check_memory(kwargs, task_bytes)
         with _deaf_to_interrupts():
-            started = stack.enter_context(_start(cluster))
+            started = stack.enter_context(_start(cluster, kind, kwargs))
         if cluster.scale is not None:
             _call(started.scale, cluster.scale, "scale")
         if cluster.adapt is not None:
@@ -163,28 +201,94 @@ def _call(method: Any, argument: Any, key: str) -> None:
         raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
 
 
-def _start(cluster: Cluster) -> Any:
+def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
+    """The class that a job names, imported and checked, not called."""
+    from distributed.deploy.cluster import Cluster as DaskCluster
+
     assert cluster.class_name is not None
     module, _, name = cluster.class_name.rpartition(".")
+    package = module.split(".")[0]
+    if package not in PACKAGES and not allow_class:
+        raise ClusterError(
+            f"cluster.class is {cluster.class_name}, and importing {package} may run anything. Without asking, a "
+            f"class is taken from {', '.join(PACKAGES)}. If you trust {package}, run again with --allow-cluster-class "
+            "(in Python: run(job, allow_cluster_class=True))"
+        )
     try:
-        kind = getattr(importlib.import_module(module), name)
+        kind: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ClusterError(
             f"cluster.class is {cluster.class_name}, which cannot be imported: {error}. "
-            f"Install the package that has it (`pip install {module.split('.')[0].replace('_', '-')}`)"
+            f"Install the package that has it (`pip install {package.replace('_', '-')}`)"
         ) from error
-    kwargs = dict(cluster.kwargs)
-    if cluster.class_name == LOCAL:
-        defaults = {
-            "threads_per_worker": 1,
-            "dashboard_address": "127.0.0.1:0",
-            "silence_logs": logging.CRITICAL,  # deaths of workers are reported by the run, in words
-        }
-        if cluster.scale is not None:
-            defaults["n_workers"] = 0
-        kwargs = defaults | kwargs
+    if not (isinstance(kind, type) and issubclass(kind, DaskCluster)) and LOOKALIKE.get(package) != name:
+        raise ClusterError(
+            f"cluster.class is {cluster.class_name}, which is not a Dask cluster; allowed is a class such as "
+            "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
+        )
+    return cast("Callable[..., Any]", kind)
+
+
+def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
+    """What the class is called with."""
+    from distributed import LocalCluster, Nanny, Security, Worker
+
+    if kind is not LocalCluster:
+        return dict(cluster.kwargs)
+    known = {
+        name
+        for taker in (LocalCluster, Nanny, Worker)
+        for name, parameter in inspect.signature(taker).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    }
+    for name in sorted(cluster.kwargs.keys() - known):
+        near = difflib.get_close_matches(name, known, 1)
+        raise ClusterError(
+            f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
+            + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
+        )
+    defaults = {
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": logging.CRITICAL,  # deaths of workers are reported by the run, in words
+    }
+    if cluster.scale is not None:
+        defaults["n_workers"] = 0
+    kwargs = defaults | dict(cluster.kwargs)
+    security = kwargs.get("security", kwargs.get("processes", True) and "protocol" not in kwargs)
+    if isinstance(security, Mapping):
+        security = Security(**security)
+    return kwargs | {"security": security or None}  # True: certificates of this run alone
+
+
+def _check_memory(kwargs: Mapping[str, Any], task_bytes: int) -> None:
+    """Refuse workers that their own limit would end: `memory_limit` of each, or `memory` of a batch system's job."""
+    from dask.utils import parse_bytes
+
+    def number(name: str) -> int:
+        value = kwargs.get(name)
+        return value if isinstance(value, int) and value > 0 else 1
+
+    key, threads = "memory_limit", number("threads_per_worker")
+    if isinstance(kwargs.get("memory"), str):
+        key, threads = "memory", number("cores")  # of all of a job's workers
+    interpreter = INTERPRETER_BYTES if kwargs.get("processes", True) else 0
+    limit, needed = kwargs.get(key), interpreter + threads * (task_bytes - INTERPRETER_BYTES)
     try:
-        started = kind(**kwargs)
+        n_bytes = parse_bytes(limit) if isinstance(limit, int | str) else 0
+    except ValueError:
+        return  # "auto"; what is wrong with others the cluster says
+    if 1 < n_bytes < needed:
+        raise ClusterError(
+            f"cluster.kwargs.{key} is {limit}, which is {size(n_bytes)}, and {counted(threads, 'thread')} of this job "
+            f"may need {size(needed)}; give that much, or less to do at once: smaller stft.n_fft or "
+            "hpss.kernel_size, fewer arrays, fewer threads"
+        )
+
+
+def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        return kind(**kwargs)
     except Exception as error:
         cause: BaseException = error
         while cause.__cause__ is not None:  # a nanny says no more than that its worker did not start
@@ -194,17 +298,11 @@ def _start(cluster: Cluster) -> Any:
             f"{cluster.class_name} could not be started with cluster.kwargs={cluster.kwargs}: "
             f"{type(cause).__name__}: {cause}{hint}"
         ) from (None if hint else error)
-    if not hasattr(started, "scheduler_address"):
-        raise ClusterError(
-            f"cluster.class is {cluster.class_name}, which is not a Dask cluster; allowed is a class such as "
-            "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
-        )
-    return started
 
 
 def with_workers(job: Job, n: int) -> Job:
     """A job on so many workers of its cluster."""
-    local = job.cluster.class_name == LOCAL
+    local = job.cluster.class_name == Cluster().class_name
     asked = {"cluster.kwargs.n_workers": n, "cluster.scale": None} if local else {"cluster.scale": n}
     return job.replace({"cluster.adapt": None} | asked)
 

@@ -1,15 +1,18 @@
 """How does a plan become a finished run? Place what is new, submit tasks in a window, gather what they commit.
 
-1. Create the generations that the plan found new. Who loses that race plans again, on top of the winner's.
-2. Make the store as long as its layout.
-3. Execute pending tasks: units, and tracks' stems. Workers commit; the driver only counts.
-4. Bring the variables on `track` up to date.
+1. Start the cluster, if there is something to do: where none can be had, nothing is written.
+2. Create the generations that the plan found new. Who loses that race plans again, on top of the winner's.
+3. Make the store as long as its layout.
+4. Execute pending tasks: units, and tracks' stems. Workers commit; the driver only counts.
+5. Bring the variables on `track` up to date.
 
 Killing the driver or a worker at any moment loses the tasks under way and nothing else: what is in `commits/` is
 done, and the next run does the rest.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hpss_batch.config.job import Job
 from hpss_batch.runner.cluster import dashboard, open_client
@@ -17,9 +20,11 @@ from hpss_batch.runner.derived import is_behind, note_skipped, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
 from hpss_batch.runner.status import RunStatus
-from hpss_batch.runner.survey import Progress
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +74,13 @@ class Result:
         return RunStatus(job.output.path, self.catalog, job.output.stems is not None)
 
 
-def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = None) -> Result:
+def run(
+    job: Job,
+    *,
+    retry_failed: bool = False,
+    reporter: Reporter | None = None,
+    allow_cluster_class: bool = False,
+) -> Result:
     """Do what is not done yet of a job.
 
     Parameters
@@ -80,6 +91,9 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
         Try failed and quarantined tracks again, too.
     reporter : Reporter, optional
         Reports what happens.
+    allow_cluster_class : bool
+        Take `cluster.class` from any package, which importing it may run code of. Without, from those that are known
+        for Dask clusters.
 
     Returns
     -------
@@ -91,24 +105,32 @@ def run(job: Job, *, retry_failed: bool = False, reporter: Reporter | None = Non
         If nothing can be done: there is no corpus, another job's store, no cluster.
     """
     reporter = reporter or Silent()
-    planned = _place(job, retry_failed, reporter.placing)
-    if planned.new or is_behind(planned):
-        prepare(planned)
-    note_skipped(planned)
-    if planned.is_done:
-        return Result(planned, planned.catalog)
-    with open_client(planned.job.cluster, planned.job.dask) as client:
-        work = all_work(planned)
-        reporter.started(planned, work, dashboard(client))
-        execution = Execution(client, reporter, planned.job.cluster.stalled_after)
-        execution.run(work)
-    return Result(planned, refresh(planned, execution.records), execution.broken)
-
-
-def _place(job: Job, retry_failed: bool, progress: Progress) -> Plan:
-    """Plan, and create the plan's generations; whoever is not first plans again."""
     while True:
-        planned = plan(job, retry_failed=retry_failed, progress=progress)
-        with planned.directory.writing():
-            if all(planned.directory.place(generation) for generation in planned.new):
-                return planned
+        planned = plan(job, retry_failed=retry_failed, progress=reporter.placing)
+        # before anything is written, so that a cluster that cannot be had leaves no trace
+        with nullcontext() if planned.is_done else _client(planned, allow_cluster_class) as client:
+            if not _place(planned):
+                continue
+            if planned.new or is_behind(planned):
+                prepare(planned)
+            note_skipped(planned)
+            if client is None:
+                return Result(planned, planned.catalog)
+            work = all_work(planned)
+            reporter.started(planned, work, dashboard(client))
+            execution = Execution(client, reporter, planned.job.cluster.stalled_after)
+            execution.run(work)
+        return Result(planned, refresh(planned, execution.records), execution.broken)
+
+
+def _client(planned: Plan, allow_cluster_class: bool) -> "AbstractContextManager[Client | None]":
+    job = planned.job
+    return open_client(job.cluster, job.dask, allow_cluster_class, planned.task_bytes)
+
+
+def _place(planned: Plan) -> bool:
+    """Create the plan's generations; False if another driver was first, on whose to plan again."""
+    with planned.directory.writing():
+        if planned.replaced is not None and not planned.directory.clear(planned.replaced):
+            return False
+        return all(planned.directory.place(generation) for generation in planned.new)

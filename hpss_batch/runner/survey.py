@@ -10,7 +10,7 @@ A survey compares what is found now with the rows that count:
     yes         failed or quarantined, and asked    placed again
     yes         failed, as it was out of reach      placed again
     no          not done, and its file is gone      vanished
-    else                                            left alone
+    else                                            left alone; the manifest's columns are taken over
 
 Only what is placed needs to be opened: a second look at a large corpus costs a listing. Nothing is written here.
 """
@@ -29,7 +29,15 @@ from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.layout import Placed, channels_kept, default_unit_frames, end_of, place, round_up
+from hpss_batch.store.layout import (
+    Labels,
+    Placed,
+    channels_kept,
+    default_unit_frames,
+    end_of,
+    place,
+    round_up,
+)
 from hpss_batch.store.records import Generation
 from hpss_batch.store.storage import check_place, is_url
 
@@ -52,6 +60,8 @@ class Survey:
         What was found in the corpus; None where that is a run directory.
     source : Catalog or None
         The run directory whose spectrograms are read.
+    replaced : Catalog or None
+        What another job placed and this one takes the place of, since nothing of it is committed.
     """
 
     job: Job
@@ -59,6 +69,12 @@ class Survey:
     new: list[Generation] = field(default_factory=list)
     listing: Listing | None = None
     source: Catalog | None = None
+    replaced: Catalog | None = None
+
+    @property
+    def n_relabelled(self) -> int:
+        """Of how many tracks, placed before, the manifest says something else by now."""
+        return sum(len(generation.labels) for generation in self.new)
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -83,20 +99,30 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     CorpusError
         If there is nothing to work on.
     StoreError
-        If the run directory was made by another job, whose differing settings are named.
+        If another job committed something in the run directory; its differing settings are named.
     """
     check_place(job.output.path)
     directory = source_of(job)
     source = directory.catalog() if directory is not None else None
     if source is not None:
         job = _as_source(job, source, retry_failed)
-    existing = RunDirectory(job.output.path).catalog_or_none(job.stems_key)
+    target = RunDirectory(job.output.path)
+    existing = target.catalog_or_none(job.stems_key)
     made = job.identity()
-    if existing is not None:
-        check_same(job, existing)
-    if source is not None:
-        return _survey_store(job, existing, source, made)
-    return _survey_audio(job, existing, made, retry_failed, progress)
+
+    def against(existing: Catalog | None) -> Survey:
+        if existing is not None:
+            check_same(job, existing)
+        if source is not None:
+            return _survey_store(job, existing, source, made)
+        return _survey_audio(job, existing, made, retry_failed, progress)
+
+    try:
+        return against(existing)
+    except StoreError:
+        if existing is None or target.has_commits:
+            raise
+        return replace(against(None), replaced=existing)
 
 
 def source_of(job: Job) -> RunDirectory | None:
@@ -131,11 +157,12 @@ def _survey_audio(
     tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
     settings = _settings(job, made, tracks, existing)
     gone = _gone(listing.files, existing)
+    labels = _mended(listing.files, {found.id for found in fresh}, existing)
     new = list[Generation]()
-    if tracks or gone or existing is None:
+    if tracks or gone or labels or existing is None:
         number = len(existing.generations) if existing else 0
         start = round_up(end_of(existing.rows), existing.unit_frames) if existing else 0
-        new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone)))
+        new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone), labels))
     catalog = _with_paths(
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
@@ -189,8 +216,20 @@ def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
         for track, index in existing.current.items()
         if track not in here
         and existing.states[index].status in ("pending", "failed", "quarantined")
-        and not os.path.lexists(existing.rows[index].path)
+        and not os.path.lexists(existing.rows[index].file)
     ]
+
+
+def _mended(files: Iterable[Found], fresh: set[str], existing: Catalog | None) -> dict[str, Labels]:
+    """What a manifest says by now of tracks that stay as they are, where that is something else than before."""
+    return {
+        found.id: found.meta
+        for found in files
+        if existing is not None
+        and found.meta is not None
+        and found.id not in fresh
+        and found.meta != existing.labels[existing.current[found.id]]
+    }
 
 
 def _with_paths(catalog: Catalog, listing: Listing) -> Catalog:

@@ -71,7 +71,7 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
 
 def _opened(recipe: StemRecipe, track: Placed) -> Recording:
     track.check_file()
-    recording = Recording(track.path, sample_rate=recipe.sample_rate, channels=recipe.channels)
+    recording = Recording(track.file, sample_rate=recipe.sample_rate, channels=recipe.channels)
     refusal = recipe.encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:
         recording.close()
@@ -155,7 +155,7 @@ def write_stems(
 
 
 def _opened_files(recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int) -> dict[str, StemFile]:
-    tags = tags_of(task.track.path)
+    tags = tags_of(task.track.file)
     files = dict[str, StemFile]()
     try:
         for component in recipe.components:

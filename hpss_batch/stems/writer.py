@@ -29,6 +29,7 @@ from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.store.directory import STEMS
 from hpss_batch.store.storage import PARTIAL, is_url, object_store, sync
+from hpss_batch.text import file_name
 
 SAMPLES = 65_536
 """Samples that libsndfile gets at once: it crashes when given minutes of Vorbis."""
@@ -98,7 +99,7 @@ class StemFile:
     ) -> None:
         self.url, self.name = url, name
         self.expected = (0, sample_rate, channels)
-        self.final = None if is_url(url) else Path(url, STEMS, name)
+        self.final = None if is_url(url) else Path(url, STEMS, file_name(name))
         folder = Path(tempfile.gettempdir()) if self.final is None else self.final.parent
         self.facts: StemFacts | None = None
         try:
@@ -214,6 +215,6 @@ def _blocks(url: str, name: str) -> Iterator[bytes]:
         for block in object_store(url).get(name).stream(min_chunk_size=READ_BYTES):
             yield bytes(block)
         return
-    with Path(url, name).open("rb") as file:
+    with Path(url, file_name(name)).open("rb") as file:
         while block := file.read(READ_BYTES):
             yield block

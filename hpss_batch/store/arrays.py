@@ -15,9 +15,10 @@ sees arrays of different lengths.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import zarr
@@ -45,6 +46,8 @@ _COORDINATES = {
     "mel": {"units": "Hz", "long_name": "centre frequency of the mel band"},
     "chroma": {"units": "1", "long_name": "pitch class, in semitones above C"},
 }
+
+Written = TypeVar("Written")
 
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
@@ -90,7 +93,8 @@ def write_arrays(
     n_channels = int(catalog.settings["n_channels"])
     for name in shape.names:
         _frame_array(group, name, shape, n_channels, n_frames)
-    axis = {"chunks": (CHUNK_FRAMES,), "shards": (shape.unit_frames,)}
+    # whole shards: a Dask chunk for each 512 frames of a number would take longer than reading them all
+    axis = {"chunks": (shape.unit_frames,), "shards": (shape.unit_frames,)}
     for name, (dtype, fill) in AXES.items():
         _array(group, name, (n_frames,), ("frame",), dtype, fill, _COORDINATES[name], **axis)
     for name, values in coordinates.items():
@@ -168,10 +172,7 @@ def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catal
     """
     variables, settings = track_variables(catalog), catalog.settings
     for name, (values, described) in variables.items():
-        dtype: Any = str if values.dtype == object else values.dtype
-        fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
-        array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
-        array[: len(values)] = values
+        _or_made_again(group, name, partial(_write_track_variable, group, name, values, described))
     names = [*shape.names, *_COORDINATES, *variables, *_summaries(group, shape, catalog)]
     attributes = {
         "Conventions": "CF-1.11",
@@ -187,6 +188,29 @@ def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catal
     consolidate(folder, names, attributes)
 
 
+def _or_made_again(group: zarr.Group, name: str, write: Callable[[], Written]) -> Written:
+    """Write a variable that is derived; from nothing where what is there of it is of another type, or damaged."""
+    try:
+        return write()
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # codecs tell damage in their own ways
+        del group[name]
+        return write()
+
+
+def _write_track_variable(
+    group: zarr.Group, name: str, values: NDArray[Any], described: Mapping[str, Any]
+) -> None:
+    dtype: Any = str if values.dtype == object else values.dtype
+    fill: Any = {"f": np.nan, "O": ""}.get(values.dtype.kind, 0)
+    array = _array(group, name, values.shape, ("track",), dtype, fill, described, chunks=(TRACK_CHUNK,))
+    same = array.dtype.kind in "OTU" if dtype is str else array.dtype == dtype
+    if not same or array.metadata.to_dict().get("dimension_names") != ("track",):
+        raise TypeError(f"{name} is {array.dtype}, not {dtype}")
+    array[: len(values)] = values
+
+
 def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
     """Bring summaries of features up to date; their names."""
     if not shape.summaries:
@@ -198,7 +222,13 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
         chunks = (max(1, TRACK_CHUNK // max(1, *feature.shape, 1)), *feature.shape)
         described = attributes(feature, statistic)
         dims = ("track", *feature.dims)
-        return _array(group, name, size, dims, np.dtype("f4"), np.nan, described, chunks=chunks)
+
+        def write() -> zarr.Array[Any]:
+            array = _array(group, name, size, dims, np.dtype("f4"), np.nan, described, chunks=chunks)
+            np.asarray(array[:])
+            return array
+
+        return _or_made_again(group, name, write)
 
     with zarr_settings():
         return write_summaries(group, shape, catalog, create)

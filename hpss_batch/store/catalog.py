@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from hpss_batch.dsp.params import StftParams
+from hpss_batch.store.labels import as_text
 from hpss_batch.store.layout import Channels, Placed, Unit, cut
 from hpss_batch.store.records import Commit, Generation, Outcome, Status
 from hpss_batch.store.stem_records import StemRecord
@@ -106,6 +107,17 @@ class Catalog:
     def _generation_of(self) -> list[int]:
         """For each row, the generation that placed it."""
         return [generation.number for generation in self.generations for _ in generation.rows]
+
+    @cached_property
+    def labels(self) -> list[dict[str, str]]:
+        """What the manifest last said of each row, by column."""
+        found = [row.meta for row in self.rows]
+        for generation in self.generations:
+            for name, labels in generation.labels.items():
+                index = self.current.get(name)
+                if index is not None and self._generation_of[index] < generation.number:
+                    found[index] = labels
+        return [{column: as_text(value) for column, value in (labels or {}).items()} for labels in found]
 
     @cached_property
     def _vanished(self) -> set[int]:

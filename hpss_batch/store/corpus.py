@@ -5,6 +5,7 @@ until they are asked for, and a track's Dask chunks are made when the track is.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,8 @@ from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.records import STATUSES
 from hpss_batch.store.resynthesis import component_samples
 from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES, dequantise
+from hpss_batch.store.storage import is_url
+from hpss_batch.text import file_name
 
 DONE = STATUSES.index("done")
 
@@ -65,7 +68,8 @@ class Corpus(Mapping[str, xr.Dataset]):
             )
         with self._directory.reading():
             store: xr.Dataset = xr.open_zarr(self._group.store, chunks=None, decode_cf=False)
-        return store.set_coords(
+        # chunks and shards of the store are no advice for a part of it, which could not be written with them
+        return store.drop_encoding().set_coords(
             [name for name in ("track", "time", "frequency", "track_index") if name in store]
         )
 
@@ -75,6 +79,9 @@ class Corpus(Mapping[str, xr.Dataset]):
 
         Status is in words; `n_samples` and `n_frames` are true where it is "done". Summaries of features that have
         bands take a column for each band, counted from 0: ``log_mel_harmonic_mean_17``.
+
+        It can be written by `to_zarr` and `to_netcdf`. Numbers that 32 bits do not hold are written as float64 where
+        that changes none, since netCDF 3 has nothing else; `source_mtime`, too, to a microsecond.
         """
         columns = {}
         for name, variable in self.dataset.variables.items():
@@ -93,6 +100,14 @@ class Corpus(Mapping[str, xr.Dataset]):
         with self._directory.reading():
             table = self.dataset[names].load().set_coords("track")
             words = np.array(STATUSES, dtype=object)[table.status.values]
+        for name, column in table.variables.items():
+            if (
+                column.dtype == np.int64
+                and not _fits(column.values, 2**31)
+                and (name == "source_mtime" or _fits(column.values, 2**53))
+            ):
+                column.encoding["dtype"] = "float64"
+        table.attrs = {name: value for name, value in table.attrs.items() if not isinstance(value, dict)}
         return table.assign(status=("track", words, {"long_name": table.status.attrs["long_name"]}))
 
     @cached_property
@@ -192,7 +207,10 @@ class Corpus(Mapping[str, xr.Dataset]):
         for kind, names in self._stems:
             if row in names and all(_alike(kind.get(key), value) for key, value in settings.items()):
                 record = self._directory.stem_record(names[row])
-                files |= {name: f"{self.path}/{STEMS}/{stem.name}" for name, stem in record.stems.items()}
+                files |= {
+                    name: f"{self.path}/{STEMS}/{stem.name if is_url(self.path) else file_name(stem.name)}"
+                    for name, stem in record.stems.items()
+                }
                 # stems that differ in nothing but their components belong together
                 if record.status == "done":
                     kinds[str(kind | {"components": None})] = kind
@@ -256,7 +274,15 @@ def _alike(setting: Any, value: Any) -> bool:
     return bool(setting == (list(value) if isinstance(value, tuple) else value))
 
 
+def _fits(values: Any, end: int) -> bool:
+    """Whether whole numbers lie between -end and end."""
+    return bool(np.all((np.asarray(values) > -end) & (np.asarray(values) < end)))
+
+
 def _plain(value: Any) -> Any:
+    """A fact as an attribute that every netCDF holds: of whole numbers version 3 has those of 32 bits."""
+    if isinstance(value, np.integer) and not _fits(value, 2**31):
+        return float(value) if _fits(value, 2**53) else str(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -283,6 +309,18 @@ def _decoded(view: xr.Dataset) -> xr.Dataset:
     for variable in view.variables.values():
         variable.attrs.pop("coordinates", None)
     return view
+
+
+def _forget_threads() -> None:
+    """Have a forked process start threads of its own: Dask would wait for its parent's."""
+    threaded: Any = sys.modules.get("dask.threaded")
+    if threaded is not None:
+        threaded.default_pool = None
+        threaded.pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _with_derived(view: xr.Dataset, job: Mapping[str, Any]) -> xr.Dataset:

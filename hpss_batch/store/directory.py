@@ -132,6 +132,24 @@ class RunDirectory:
             "Remove it, and run again"
         )
 
+    def clear(self, found: Catalog) -> bool:
+        """Make room for another job: no arrays, then no layout.
+
+        False, and nothing is done, if something is committed by now, or others were faster to place something else.
+        """
+        there = [generation.encode() for generation in self._generations()]
+        if self.has_commits or there != [generation.encode() for generation in found.generations]:
+            return False
+        self.group("w")
+        for name in reversed(self.folder.names(LAYOUT)):
+            self.folder.delete(f"{LAYOUT}/{name}")
+        return True
+
+    @property
+    def has_commits(self) -> bool:
+        """Whether anything was ever finished: a unit, or a track's stems."""
+        return bool(self.committed()) or any(map(self.stem_record_names, self.stem_keys()))
+
     def committed(self) -> set[int]:
         """Numbers of the units that are done."""
         return set(self._numbers("commits", 8, ".json"))
@@ -243,7 +261,7 @@ class RunDirectory:
         except (ValueError, TypeError):  # the next run writes it again
             return {}
 
-    def group(self, mode: Literal["r", "r+", "a"] = "r") -> "zarr.Group":
+    def group(self, mode: Literal["r", "r+", "a", "w"] = "r") -> "zarr.Group":
         """The arrays, with their metadata as they are now, not consolidated.
 
         Raises

@@ -21,9 +21,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from hpss_batch.errors import AudioError, ParameterError
+from hpss_batch.text import file_name
 
 Channels = Literal["mono", "all"]
 """Which channels of a track are kept: their mean, or each of them."""
+
+Labels = Mapping[str, str | int | float]
+"""What a manifest says of a track, by column: text. Layouts of earlier versions hold numbers, too."""
 
 CHUNK_FRAMES = 512
 """Frames in a chunk, Zarr's unit of reading."""
@@ -57,7 +61,7 @@ class Placed:
     id : str
         The track's id.
     path : str
-        Where its audio is (bytes that are not UTF-8 as lone surrogates); its id, where frames come from a store.
+        Where its audio is, in UTF-8 (other bytes as lone surrogates); its id, where frames come from a store.
     frame_start : int
         Its first frame on the frame axis.
     n_frames : int
@@ -69,7 +73,7 @@ class Placed:
     error : str or None
         Why nothing can be computed of it, if that was known when it was placed.
     meta : mapping or None
-        Further columns of the manifest.
+        Further columns of the manifest, as they were when the track was placed; see `Catalog.labels`.
     """
 
     id: str
@@ -83,7 +87,12 @@ class Placed:
     source_size: int
     source_mtime: int
     error: str | None = None
-    meta: Mapping[str, str | int | float] | None = None
+    meta: Labels | None = None
+
+    @property
+    def file(self) -> str:
+        """Its path as the locale of this process has it."""
+        return file_name(self.path)
 
     def n_channels(self, kept: Channels) -> int:
         """How many of its channels arrays or stems hold."""
@@ -95,7 +104,7 @@ class Placed:
 
     def check_file(self) -> None:
         """Raise `AudioError` if its file is not what was placed, `OSError` if it is not there."""
-        found = os.stat(self.path)
+        found = os.stat(self.file)
         if self.has_changed(found.st_size, found.st_mtime_ns):
             raise AudioError("changed after it was listed; run again to list it as it is now")
 

@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.layout import COLUMNS, Placed, from_rows
+from hpss_batch.store.layout import COLUMNS, Labels, Placed, from_rows
 
 FORMAT = 1
 """Version of these files' format."""
@@ -55,12 +55,15 @@ class Generation:
         `sample_rate`, `unit_frames`, `n_channels` (of the widest track so far), `numerics`, `fingerprint`.
     vanished : tuple of str
         Ids of earlier tracks that were not done and whose files are gone.
+    labels : mapping of str to Labels
+        What the manifest says by now of earlier tracks, by id.
     """
 
     number: int
     rows: list[Placed]
     settings: Mapping[str, Any]
     vanished: tuple[str, ...] = ()
+    labels: Mapping[str, Labels] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -75,7 +78,7 @@ class Generation:
             "settings": self.settings,
             "vanished": list(self.vanished),
             "columns": COLUMNS,
-        }
+        } | ({"labels": self.labels} if self.labels else {})
         buffer = io.BytesIO()
         # mtime=0: the same generation gives the same bytes
         with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
@@ -95,7 +98,8 @@ class Generation:
                     f"{name} has format {header['format']}; this version of hpss_batch reads up to {FORMAT}. Upgrade it"
                 )
             rows = from_rows(header["columns"], map(json.loads, lines[1:]))
-            return cls(header["generation"], rows, header["settings"], tuple(header["vanished"]))
+            labels = header.get("labels", {})
+            return cls(header["generation"], rows, header["settings"], tuple(header["vanished"]), labels)
         except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zlib.error) as error:
             raise StoreError(
                 f"{name} cannot be read ({error}); it is written once and never changed, so the disk or a person "

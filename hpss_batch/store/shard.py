@@ -64,13 +64,22 @@ class ShardWriter:
     ----------
     digest : int or None
         CRC32C over the values of all frames written, in order; None where there are none.
+    chunk_frames : int
+        Frames of a chunk.
     """
 
-    def __init__(self, dtype: np.dtype[Any], frame_shape: tuple[int, ...], n_frames: int, fill: Any) -> None:
-        self.fill = fill
-        self._chunk = np.empty((CHUNK_FRAMES, *frame_shape), dtype)
+    def __init__(
+        self,
+        dtype: np.dtype[Any],
+        frame_shape: tuple[int, ...],
+        n_frames: int,
+        fill: Any,
+        chunk_frames: int = CHUNK_FRAMES,
+    ) -> None:
+        self.fill, self.chunk_frames = fill, chunk_frames
+        self._chunk = np.empty((chunk_frames, *frame_shape), dtype)
         self._spare = np.empty_like(self._chunk)
-        self._index = np.empty((n_frames // CHUNK_FRAMES, 2), "<u8")
+        self._index = np.empty((n_frames // chunk_frames, 2), "<u8")
         self._file: NewFile | None = None
         self.digest: int | None = None
 
@@ -105,7 +114,7 @@ class ShardWriter:
 
     def rows(self, begin: int, stop: int) -> Array:
         """Where to put frames `begin … stop` of the shard, behind all before and within one chunk, at once."""
-        number, first = divmod(begin, CHUNK_FRAMES)
+        number, first = divmod(begin, self.chunk_frames)
         if number != self._number:
             self._write_chunk()
             self._number = number
@@ -124,7 +133,7 @@ class ShardWriter:
         """Frames from `begin` on, as many as there are."""
         at, stop = begin, begin + len(values)
         while at < stop:
-            end = min(at - at % CHUNK_FRAMES + CHUNK_FRAMES, stop)
+            end = min(at - at % self.chunk_frames + self.chunk_frames, stop)
             self.rows(at, end)[...] = values[at - begin : end - begin]
             self.written()
             at = end

@@ -20,6 +20,7 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.labels import column_values, storable, text_values, variable_name
 from hpss_batch.store.records import STATUSES
 from hpss_batch.store.schema import Shape
 
@@ -166,14 +167,13 @@ def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
 Variable = tuple[NDArray[Any], dict[str, Any]]
 
 
-def _strings(values: Sequence[str]) -> NDArray[Any]:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
 def _integers(values: Sequence[int]) -> NDArray[Any]:
-    return np.array(values, dtype=np.int64)
+    """Whole numbers as int64, which ends in the year 2262 and below what a header may announce: there they stop."""
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        ends = np.iinfo(np.int64)
+        return np.array([min(max(value, ends.min), ends.max) for value in values], dtype=np.int64)
 
 
 def track_variables(catalog: Catalog) -> dict[str, Variable]:
@@ -187,9 +187,9 @@ def track_variables(catalog: Catalog) -> dict[str, Variable]:
     }
     codes = np.array([STATUSES.index(state.status) for state in states], dtype=np.uint8)
     variables: dict[str, Variable] = {
-        "track": (_strings(catalog.ids), {"long_name": "id: path relative to the corpus"}),
+        "track": (text_values(catalog.ids), {"long_name": "id: path relative to the corpus"}),
         "status": (codes, flags),
-        "error": (_strings([state.error for state in states]), {"long_name": "why the track is not done"}),
+        "error": (text_values([state.error for state in states]), {"long_name": "why the track is not done"}),
         "n_samples": (
             _integers([state.n_samples for state in states]),
             {
@@ -218,14 +218,12 @@ def track_variables(catalog: Catalog) -> dict[str, Variable]:
 
 
 def _manifest_variables(catalog: Catalog) -> dict[str, Variable]:
-    """Further columns of a manifest: numbers where all are numbers, strings otherwise."""
-    columns = dict.fromkeys(key for row in catalog.rows for key in row.meta or ())
-    variables = {}
-    for column in columns:
-        found = [(row.meta or {}).get(column) for row in catalog.rows]
-        if all(isinstance(value, (int, float)) for value in found if value is not None):
-            values = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
-        else:
-            values = _strings(["" if value is None else str(value) for value in found])
-        variables[f"meta_{column}"] = (values, {"long_name": f"{column}, as in the manifest"})
-    return variables
+    """Further columns of a manifest."""
+    columns = dict.fromkeys(column for labels in catalog.labels for column in labels)
+    return {
+        variable_name(column): (
+            column_values([labels.get(column, "") for labels in catalog.labels]),
+            {"long_name": f"{storable(column)}, as in the manifest"},
+        )
+        for column in columns
+    }

@@ -207,7 +207,7 @@ class _Open(threading.local):
         key = (track.path, track.source_size, track.source_mtime, sample_rate, channels)
         if self.recording is None or self.key != key:
             self.close()
-            self.recording, self.key = Recording(track.path, sample_rate=sample_rate, channels=channels), key
+            self.recording, self.key = Recording(track.file, sample_rate=sample_rate, channels=channels), key
         return self.recording
 
     def close(self) -> None:

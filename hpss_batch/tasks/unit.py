@@ -13,6 +13,7 @@ When all shards are on disk, the unit is committed. A piece that cannot be read 
 value, its track gets a reason, and the unit's other tracks are done.
 """
 
+import json
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -25,7 +26,7 @@ from hpss_batch.store.layout import Piece, Placed, Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.store.schema import AXES
 from hpss_batch.store.shard import ShardWriter, shard_key
-from hpss_batch.store.storage import open_folder
+from hpss_batch.store.storage import Folder, open_folder
 from hpss_batch.tasks.block import Buffers, buffers_for, describe, separate
 from hpss_batch.tasks.clock import Clock
 from hpss_batch.tasks.frames import AudioSource, Source, StoredSource, Window
@@ -109,14 +110,29 @@ def separate_unit(
 
 def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
     """Write a unit's frames of coordinates; when it returns, they are on disk."""
-    folder, values = open_folder(recipe.url), recipe.axis_values(unit)
+    folder, values, unit_frames = open_folder(recipe.url), recipe.axis_values(unit), recipe.shape.unit_frames
     for name in names:
         dtype, fill = AXES[name]
-        writer = ShardWriter(dtype, (), recipe.shape.unit_frames, fill)
-        writer.begin(partial(folder.begin, f"{GROUP}/{name}/{shard_key(unit.number, None, 0)}"))
-        for piece in unit.pieces:
-            writer.write(piece.offset, values[name][piece.offset : piece.offset + piece.n_frames])
-        writer.finish()
+        writer = ShardWriter(dtype, (), unit_frames, fill, _chunk_frames(folder, name))
+        try:
+            writer.begin(partial(folder.begin, f"{GROUP}/{name}/{shard_key(unit.number, None, 0)}"))
+            for piece in unit.pieces:
+                writer.write(piece.offset, values[name][piece.offset : piece.offset + piece.n_frames])
+            writer.finish()
+        finally:
+            writer.abandon()
+
+
+def _chunk_frames(folder: Folder, axis: str) -> int:
+    """Frames of a chunk of a coordinate: a whole shard's, but 512 in stores of earlier versions."""
+    place = f"{GROUP}/{axis}/zarr.json"
+    try:
+        metadata = json.loads(folder.read(place) or b"")
+        return int(metadata["codecs"][0]["configuration"]["chunk_shape"][0])
+    except (ValueError, LookupError, TypeError) as error:
+        raise StoreError(
+            f"{folder.url}/{place} is missing or damaged. `hpss-batch verify --heal {folder.url}` writes it again"
+        ) from error
 
 
 def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock, last_try: bool) -> Outcome:
@@ -216,7 +232,7 @@ def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "Filt
 def why_unreachable(track: Placed) -> str | None:
     """Why a file that was listed cannot be read from this machine, to its last byte; None where it can."""
     try:
-        with open(track.path, "rb", buffering=0) as file:
+        with open(track.file, "rb", buffering=0) as file:
             while file.read(2**22):
                 continue
     except OSError as error:

@@ -115,7 +115,8 @@ def _difference(
         return "is missing, or its metadata cannot be read"
     if array.ndim != len(size) or array.dtype != dtype:
         return f"has {array.ndim} dimensions of {array.dtype}, not {len(size)} of {dtype}"
-    if (array.shards or array.chunks) != shard or CHUNK_FRAMES not in array.chunks:
+    chunks = {CHUNK_FRAMES, *(shard if len(shard) == 1 else ())}
+    if (array.shards or array.chunks) != shard or chunks.isdisjoint(array.chunks):
         return f"is cut into shards of {array.shards}, not {shard}"
     if any(have < need for have, need in zip(array.shape, size, strict=True)):
         return f"is too small: {array.shape}, where the layout needs {size}"
@@ -164,11 +165,6 @@ def check_tracks(plan: Plan, *, heal: bool) -> list[Finding]:
     findings = [*_track_findings(plan)]
     if not heal or not findings:
         return findings
-    for finding in findings:  # zarr reads what is there before it writes over a part of it
-        for name in (
-            plan.directory.folder.names(f"{GROUP}/{finding.array}") if finding.remedy == "delete" else []
-        ):
-            plan.directory.folder.delete(f"{GROUP}/{finding.array}/{name}")
     group = plan.directory.group("a")
     write_arrays(group, plan.shape, plan.catalog, plan.coordinates)
     write_tracks(plan.directory.folder, group, plan.shape, plan.catalog)
@@ -201,6 +197,7 @@ def _track_findings(plan: Plan) -> Iterator[Finding]:
     behind = _stale_metadata(plan.directory)
     if not is_current(plan.directory, catalog):
         behind = "was written before the last commits"
+    behind = behind or _unopenable(plan.directory)
     if behind:
         what = f"{GROUP}/zarr.json {behind}"
         means = "xarray and others that read consolidated metadata see an older state of the store"
@@ -210,6 +207,8 @@ def _track_findings(plan: Plan) -> Iterator[Finding]:
 def _differing(found: Any, expected: Any) -> list[int]:
     """Rows in which two columns differ, those that one of them lacks included."""
     if len(found) < len(expected):
+        return list(range(len(expected)))
+    if found.dtype != expected.dtype and {found.dtype.kind, expected.dtype.kind} <= set("iuf"):
         return list(range(len(expected)))
     numbers = found.dtype.kind == expected.dtype.kind == "f"
     same = (found[: len(expected)] == expected) | (
@@ -230,4 +229,17 @@ def _stale_metadata(directory: RunDirectory) -> str:
                 return f"describes {name} otherwise than its own metadata"
     except BROKEN:
         return "has no consolidated metadata"
+    return ""
+
+
+def _unopenable(directory: RunDirectory) -> str:
+    """Why xarray cannot open the store, if so."""
+    import xarray as xr
+
+    try:
+        xr.open_zarr(directory.group().store, chunks=None).close()
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever zarr and xarray say of metadata that they do not understand
+        return f"gives xarray something that it cannot open ({type(error).__name__}: {error})"
     return ""

@@ -17,9 +17,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpss_batch.config.job import Job, differences
+from hpss_batch.config.sections import Cluster
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.cluster import open_client
+from hpss_batch.runner.estimate import n_cores
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.submission import Submissions
 from hpss_batch.runner.survey import source_of
@@ -88,7 +90,8 @@ def verify(
     tasks = state.tasks(units, chosen, shards, heal)
     checks = list[UnitCheck]()
     if units:
-        with open_client(state.plan.job.cluster, state.plan.job.dask) as client:
+        # not on the job's own: whoever wrote the run directory chose that, and reading should run nothing of theirs
+        with open_client(Cluster(kwargs={"n_workers": min(n_cores(), len(units))}), {}) as client:
             for check in _gather(client, tasks):
                 checks.append(check)
                 if progress is not None:

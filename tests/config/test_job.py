@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -689,3 +690,21 @@ def test_reading_a_job_imports_nothing_heavy():
         "sys.exit(', '.join(heavy) or 0)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("opening", ["a: &a [x,x,x,x,x,x,x,x,x]", "a: &a {x: 1, y: 2}"])
+@pytest.mark.parametrize(
+    "form", ["[*{0},*{0},*{0},*{0},*{0},*{0},*{0},*{0},*{0}]", "{{k: *{0}, l: *{0}, <<: [*{0}, *{0}]}}"]
+)
+def test_aliases_of_aliases_are_refused_at_once(opening: str, form: str) -> None:
+    """Nine lines make a billion values ("billion laughs"), and forty 2 ** 40 merged keys."""
+    if opening.endswith("]"):
+        form = form.replace(", <<: [*{0}, *{0}]", "")
+    names = [f"n{number}" for number in range(40)]
+    lines = [
+        f"{name}: &{name} {form.format(before)}" for before, name in zip(["a", *names], names, strict=False)
+    ]
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match=r"aliases \(\*name\) make more than 100,000 values"):
+        Job.parse("\n".join([opening, *lines]))
+    assert time.monotonic() - began < 1

@@ -101,7 +101,7 @@ def test_a_manifest(tmp_path: Path) -> None:
         "missing.wav",
         "a.wav",
     ]  # in the manifest's order, whatever the extension
-    assert [found.meta for found in listing.files] == [{"label": 1}, {"label": 2}, {"label": 3}]
+    assert [found.meta for found in listing.files] == [{"label": "1"}, {"label": "2"}, {"label": "3"}]
     assert (listing.files[1].size, listing.files[1].mtime_ns) == (0, 0)
     assert ids(find(root / "list.CSV", exclude=["*.dat"], limit=1)) == ["missing.wav"]
     assert ids(find(root / "list.CSV", include=["a*"])) == ["a.wav"]

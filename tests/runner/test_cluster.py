@@ -1,59 +1,210 @@
-"""What a cluster needs of the program that starts it, and where it can be watched."""
+"""Which clusters a job may name, what is checked before anything is written, and what verifying does not follow."""
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers import settings
+import soundfile as sf
+import yaml
+from distributed import Client, LocalCluster
+from helpers import THREADS, music, settings
 
 from hpss_batch.config.job import Job
-from hpss_batch.runner import cluster
+from hpss_batch.config.sections import Cluster
+from hpss_batch.errors import ClusterError, StoreError
+from hpss_batch.runner.cluster import open_client
+from hpss_batch.runner.plan import plan
+from hpss_batch.runner.run import Result, run
+from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.verification.verify import verify
 
-RUN = 'import hpss_batch\nprint(hpss_batch.run(hpss_batch.Job.load("job.yaml")))\n'
+
+class OwnCluster(LocalCluster):
+    """A cluster of nobody's package."""
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    (tmp_path / "music").mkdir()
+    sf.write(tmp_path / "music" / "song.wav", music(1.0, 22050), 22050)
+    return tmp_path / "music"
+
+
+def refused(song: Path, cluster: dict[str, Any], said: str, **options: Any) -> None:
+    """A run with this cluster is refused in these words, and leaves nothing behind."""
+    out = song.parent / "out"
+    with pytest.raises(ClusterError, match=said):
+        run(Job.parse(settings(song, out) | {"cluster": cluster}), **options)
+    assert not out.exists()
+
+
+def test_what_is_no_cluster_is_not_called(song: Path, tmp_path: Path) -> None:
+    command = {"command": f"touch {tmp_path / 'called'}"}
+    refused(
+        song,
+        {"class": "os.system", "kwargs": command},
+        "os.system, and importing os may run anything.*--allow",
+    )
+    allowed = {"allow_cluster_class": True}
+    for name in (
+        "os.system",
+        "subprocess.Popen",
+        "builtins.dict",
+        "distributed.Client",
+        "dask.distributed.Worker",
+    ):
+        refused(song, {"class": name, "kwargs": command}, "which is not a Dask cluster", **allowed)
+    assert not (tmp_path / "called").exists()
+
+
+def test_modules_of_others_are_not_imported_unasked(
+    song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stranger.py").write_text(
+        f"import pathlib; pathlib.Path({str(tmp_path / 'imported')!r}).touch()"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    refused(song, {"class": "stranger.Cluster"}, "importing stranger may run anything")
+    assert not (tmp_path / "imported").exists()
+    refused(song, {"class": "stranger.Cluster"}, "cannot be imported", allow_cluster_class=True)
+    assert (tmp_path / "imported").exists()
+
+
+def test_a_class_of_ones_own_is_taken_when_allowed(song: Path, tmp_path: Path) -> None:
+    kwargs = THREADS["kwargs"] | {"dashboard_address": "127.0.0.1:0"}  # type: ignore[operator]
+    own = {"class": f"{__name__}.OwnCluster", "kwargs": kwargs}
+    refused(song, own, "run again with --allow-cluster-class")
+    job = Job.parse(settings(song, tmp_path / "out") | {"cluster": own})
+    assert run(job, allow_cluster_class=True).exit_status == 0
 
 
 @pytest.mark.parametrize(
-    ("text", "way", "said"),
+    "name",
     [
-        (RUN, "file", "script.py starts the run whenever it is imported"),
-        (RUN, "module", "script.py starts the run whenever it is imported"),
-        (RUN, "input", "is not in a file"),
-        (f"{RUN}if __name__ == '__main__':\n    pass\n", "file", "could not be started"),
+        "distributed.SSHCluster",
+        "dask.distributed.SSHCluster",
+        "dask.distributed.LocalCluster",
+        "distributed.SpecCluster",
     ],
 )
-def test_a_program_that_workers_cannot_import_is_told_so_in_a_sentence(
-    text: str, way: str, said: str, corpus_folder: Path, tmp_path: Path
+def test_dask_s_own_classes_are_known(name: str) -> None:
+    from hpss_batch.runner.cluster import _cluster_class
+
+    assert callable(_cluster_class(Cluster.model_validate({"class": name}), allow_class=False))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        ({"n_worker": 2}, "cluster.kwargs.n_worker is nothing that .* takes; did you mean n_workers"),
+        ({"processes": False, "wrokers": 2}, "cluster.kwargs.wrokers"),
+        (
+            {"memory_limit": "50MB"},
+            r"memory_limit is 50MB, which is 47.7 MiB, and 1 thread of this job may need \d+",
+        ),
+        ({"memory_limit": "400MB", "threads_per_worker": 8}, "and 8 threads of this job may need"),
+        ({"memory_limit": 1_000_000, "processes": False}, "memory_limit is 1000000"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_written(
+    song: Path, kwargs: dict[str, Any], said: str
 ) -> None:
-    job = settings(corpus_folder, tmp_path / "out") | {"cluster": {"kwargs": {"n_workers": 2}}}
-    (tmp_path / "job.yaml").write_text(Job.parse(job).to_yaml())
-    (tmp_path / "script.py").write_text(text)
-    words = {"file": ["script.py"], "module": ["-m", "script"], "input": ["-"]}[way]
-    done = subprocess.run([sys.executable, *words], input=text, cwd=tmp_path, capture_output=True, text=True)
-    *trace, last = done.stderr.splitlines()
-    assert said in last
-    assert 'if __name__ == "__main__":' in last
-    assert len(trace) < 20
-    assert "During handling" not in done.stderr
-    assert done.returncode == 1
+    refused(song, {"class": "distributed.LocalCluster", "kwargs": kwargs}, said)
 
 
-def watched(link: Any) -> Any:
-    class Client:
-        dashboard_link = property(lambda _: link())
+def test_nothing_is_asked_of_a_cluster_that_is_not_needed(song: Path, tmp_path: Path) -> None:
+    made = settings(song, tmp_path / "out")
+    run(Job.parse(made))
+    assert run(Job.parse(made | {"cluster": {"class": "dask_jobqueue.SLURMCluster"}})).exit_status == 0
 
-    return Client()
+
+def test_verifying_follows_nothing_of_a_stored_job(song: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(Job.parse(settings(song, out)))
+    command = {"command": f"touch {tmp_path / 'called'}"}
+    stored = yaml.safe_load((out / "job.yaml").read_text())
+    stored["dask"] = {"distributed.worker.preload": [f"open({str(tmp_path / 'called')!r}, 'w')"]}
+    for cluster in (
+        {"class": "os.system", "kwargs": command},
+        {"class": "distributed.LocalCluster", "kwargs": {"preload": "import os; os.abort()"}},
+        {"connect": "tcp://192.0.2.1:8786"},
+    ):
+        (out / "job.yaml").write_text(yaml.safe_dump(stored | {"cluster": cluster}))
+        assert verify(out).exit_status == 0
+    assert not (tmp_path / "called").exists()
 
 
-def test_a_dashboard_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unfilled() -> str:
-        return "{JUPYTERHUB_SERVICE_PREFIX}/{port}".format_map({"port": 1})
+def test_our_own_cluster_lets_nobody_else_in() -> None:
+    """Whoever reaches a scheduler's port can have it run anything: it takes certificates of this run alone."""
+    with open_client(Cluster.model_validate({"kwargs": {"n_workers": 1}}), {}) as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        assert client.submit(sum, [1, 2]).result() == 3
+        workers = client.scheduler_info()["workers"]
+        assert all(name.startswith("tls://") for name in workers)
+        for place in (address, address.replace("tls", "tcp"), *workers):
+            code = f"from distributed import Client; Client({place!r}, timeout=2)"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+            assert done.returncode == 1
+            assert "Error" in done.stderr
 
-    monkeypatch.setattr(cluster, "find_spec", lambda _: SimpleNamespace())
-    assert cluster.dashboard(watched(lambda: "http://here:8787/status")) == "http://here:8787/status"
-    assert cluster.dashboard(watched(unfilled)) is None
-    assert cluster.dashboard(watched(str)) is None
-    monkeypatch.setattr(cluster, "find_spec", lambda _: None)
-    assert cluster.dashboard(watched(lambda: "http://here:8787/status")) is None
+
+@pytest.mark.parametrize(
+    ("kwargs", "protocol"),
+    [
+        ({"processes": False}, "inproc"),
+        ({"security": False}, "tcp"),
+        ({"security": {"require_encryption": False}}, "tcp"),
+    ],
+)
+def test_security_is_what_is_asked_for(kwargs: dict[str, Any], protocol: str) -> None:
+    cluster = Cluster.model_validate({"kwargs": kwargs | {"n_workers": 1}})
+    with open_client(cluster, {}) as client:
+        assert client.scheduler.address.startswith(f"{protocol}://")
+
+
+def test_while_nothing_is_done_a_run_directory_takes_any_other_job(
+    song: Path, tmp_path: Path, run_job: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hpss_batch.runner.execution.Execution.run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(song, out, corpus__channels="all", stft__n_fft=512)
+    other = Job.parse(settings(song, out, hpss__margin=3))
+    planned = plan(other)
+    assert planned.replaced is not None
+    assert len(RunDirectory(out).generations()) == 1, "planning writes nothing"
+    assert run(other).exit_status == 0
+    assert not planned.directory.clear(planned.replaced), "others were faster"
+    assert open_corpus(out)["song.wav"].sizes["frequency"] == 129
+    assert verify(out, sample=None).exit_status == 0
+    with pytest.raises(StoreError, match="made by a job whose settings give other numbers"):
+        run_job(song, out)
+    another = tmp_path / "another"
+    another.mkdir()
+    sf.write(another / "x.wav", music(1.5, 22050), 22050)
+    with pytest.raises(StoreError, match="made from another corpus"):
+        run(Job.parse(settings(another, out, hpss__margin=3)))
+
+
+def test_another_corpus_takes_the_place_of_one_of_which_nothing_is_done(
+    song: Path, tmp_path: Path, run_job: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, another = tmp_path / "out", tmp_path / "another"
+    another.mkdir()
+    sf.write(another / "x.wav", music(1.5, 22050), 22050)
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "submit", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_job(song, out)
+    assert run_job(another, out).exit_status == 0
+    assert list(open_corpus(out)) == ["x.wav"]

@@ -255,6 +255,21 @@ def test_a_run_that_was_stopped_before_its_last_words_is_out_of_date(out: Path) 
     assert json.loads(path.read_text())["attributes"]["refreshed"] != [1, 0]
 
 
+def test_the_store_is_opened_as_xarray_does(out: Path) -> None:
+    """Metadata that agree with one another may still be none that xarray understands."""
+    group = out / "corpus.zarr" / "zarr.json"
+    consolidated = json.loads(group.read_text())
+    own = consolidated["consolidated_metadata"]["metadata"]["status"]
+    own["dimension_names"] = ["frame"]
+    group.write_text(json.dumps(consolidated))
+    (out / "corpus.zarr" / "status" / "zarr.json").write_text(json.dumps(own))
+    found = verify(out, sample=0)
+    assert found.exit_status == 1
+    assert any("xarray something that it cannot open" in finding.what for finding in found.findings)
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert open_corpus(out).tracks.status.dims == ("track",)
+
+
 def test_metadata_of_arrays_are_made_again(out: Path) -> None:
     whole = shards(out)
     path = out / MASK / "zarr.json"

@@ -4,7 +4,8 @@
 2. LLVM compiles the text to an object file, in some ten milliseconds.
 3. The object file is kept in a cache folder, under a digest of all that it depends on. It is written under
    another name and renamed, so that any number of processes may start at once; it carries a digest of its own, so
-   that a damaged one is compiled again; and where the folder cannot be written, nothing is kept.
+   that a damaged one is compiled again; and where the folder cannot be written, nothing is kept. What is in it is
+   run, so nobody else may write to it: each user of a folder that several share has one of their own in it.
 4. The object is linked into the process and called through ctypes, without the GIL.
 
 The folder is $HPSS_BATCH_CACHE_DIR, or `hpss_batch` in $NUMBA_CACHE_DIR, $XDG_CACHE_HOME or ~/.cache. As for numba,
@@ -116,19 +117,38 @@ def address(compiled: Any) -> int:
 
 
 def cache_folder() -> Path | None:
-    """Where object files are kept between processes; None where nobody knows a home folder, as in some containers."""
-    if own := os.environ.get("HPSS_BATCH_CACHE_DIR"):
-        return Path(own)
+    """Where object files are kept between processes: a folder that, once it is there, this user alone can write to.
+
+    None where nobody knows a home folder, as in some containers.
+    """
+    own = os.environ.get("HPSS_BATCH_CACHE_DIR")
     shared = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    place = Path(os.path.expanduser(shared))
-    return None if place.parts[0] == "~" else place / "hpss_batch"
+    folder = Path(own) if own else Path(os.path.expanduser(shared)) / "hpss_batch"
+    if folder.parts[0] == "~":
+        return None
+    try:
+        return folder if _is_mine(folder.stat()) else folder / f"user-{os.getuid()}"
+    except OSError:
+        return folder
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    """Whether nobody but this user can have written it."""
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
+
+
+def _read_mine(path: Path) -> bytes:
+    """A file that nobody but this user can have written; nothing of any other."""
+    with path.open("rb") as file:
+        mine = _is_mine(path.parent.stat()) and _is_mine(os.fstat(file.fileno()))
+        return file.read() if mine else b""
 
 
 def _cached(name: str, build: Callable[[Machine], str]) -> bytes:
     folder = cache_folder()
     path = folder and folder / f"{_digest(_origin(), name.encode())}.o"
     with contextlib.suppress(OSError):
-        stored = path.read_bytes() if path else b""
+        stored = _read_mine(path) if path else b""
         head, code = stored[: len(MAGIC) + 32], stored[len(MAGIC) + 32 :]
         if head == MAGIC + hashlib.sha256(code).digest():
             return code
@@ -143,7 +163,10 @@ def _cached(name: str, build: Callable[[Machine], str]) -> bytes:
 def _keep(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; a folder that cannot be written is none of the caller's business."""
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not _is_mine(path.parent.stat()):
+            return
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
         try:
             with os.fdopen(handle, "wb") as file:

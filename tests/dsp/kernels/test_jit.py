@@ -143,3 +143,38 @@ def test_comparing_integers_and_floats_gives_the_same_bits(monkeypatch: pytest.M
         found.append(hpss(S, kernel_size=(9, 16), mask=True))
     passes.rank_block.cache_clear()
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_folder_that_others_may_write_to_is_not_shared(
+    twenty: set[str], cache: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    assert {finish(start(shared))} == twenty
+    (own,) = shared.iterdir()
+    assert own.name == f"user-{os.getuid()}"
+    assert own.stat().st_mode & 0o777 == 0o700
+    kept = {path: path.read_bytes() for path in own.iterdir()}
+    assert kept
+    own.chmod(0o777)  # somebody else may have put into it what they like: nothing is read, or written
+    for path in kept:
+        path.write_bytes(b"damaged")
+    assert {finish(start(shared))} == twenty
+    assert {path.read_bytes() for path in kept} == {b"damaged"}
+
+
+def test_files_that_others_may_write_to_are_not_loaded(
+    twenty: set[str], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    assert {finish(start(own))} == twenty
+    assert own.stat().st_mode & 0o777 == 0o700
+    before = {path: path.stat().st_ino for path in own.iterdir()}
+    for path in before:
+        path.chmod(0o666)
+    assert {finish(start(own))} == twenty
+    assert all(path.stat().st_ino != inode for path, inode in before.items()), "compiled again"
+    monkeypatch.setenv("HPSS_BATCH_CACHE_DIR", str(own))
+    monkeypatch.setattr(os, "getuid", lambda: 12345)  # of another user, who may read it
+    assert jit.cache_folder() == own / "user-12345"
