@@ -30,7 +30,7 @@ from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.records import versions
-from hpss_batch.store.schema import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
+from hpss_batch.store.schema import AXES, REFERENCES, Shape, fill_value
 from hpss_batch.store.shard import CLEVEL, CNAME
 from hpss_batch.store.storage import Folder
 from hpss_batch.store.track_table import track_variables
@@ -100,19 +100,10 @@ def write_arrays(
 
 
 def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_frames: int) -> None:
-    dtype, feature, sizes, dims = shape.dtype(name), shape.feature(name), shape.sizes(name), shape.dims(name)
-    fill = fill_value(dtype)
-    attributes: dict[str, Any] = {
-        "units": feature.units if feature else "1",
-        "long_name": feature.long_name if feature else LONG_NAMES[name],
-        "coordinates": "time track_index",
-        "references": REFERENCES,
-    }
-    if dtype.kind == "u":
-        attributes |= {"scale_factor": 1.0 / (fill - 1), "add_offset": 0.0, "_FillValue": fill}
-    size, dims = (n_channels, n_frames, *sizes), ("channel", "frame", *dims)
+    dtype, sizes = shape.dtype(name), shape.sizes(name)
+    size, dims = (n_channels, n_frames, *sizes), ("channel", "frame", *shape.dims(name))
     cut = {"chunks": (1, CHUNK_FRAMES, *sizes), "shards": (1, shape.unit_frames, *sizes)}
-    _array(group, name, size, dims, dtype, fill, attributes, **cut)
+    _array(group, name, size, dims, dtype, fill_value(dtype), shape.attributes(name), **cut)
 
 
 def _array(
