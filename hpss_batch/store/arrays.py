@@ -46,6 +46,9 @@ _COORDINATES = {
     "chroma": {"units": "1", "long_name": "pitch class, in semitones above C"},
 }
 
+_DECODING = ("units", "scale_factor", "add_offset", "_FillValue", "coordinates")
+"""Attributes that change what an array is read as, even where it should have none."""
+
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
 
@@ -106,6 +109,19 @@ def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_
     _array(group, name, size, dims, dtype, fill_value(dtype), shape.attributes(name), **cut)
 
 
+def attributes_of(name: str, shape: Shape) -> dict[str, str]:
+    """What an array on frames, or a coordinate, says of itself."""
+    return _COORDINATES[name] if name in _COORDINATES else shape.attributes(name)
+
+
+def wrong_attributes(array: Any, attributes: Mapping[str, Any]) -> str:
+    """Which attributes of an array are not those that it should have, in words; others may be there as well."""
+    keys = [*attributes, *(key for key in _DECODING if key not in attributes)]
+    wrong = [key for key in keys if array.attrs.get(key) != attributes.get(key)]
+    said = (f"{key} {array.attrs.get(key)!r} instead of {attributes.get(key)!r}" for key in wrong)
+    return f"has the attributes {', '.join(said)}" if wrong else ""
+
+
 def _array(
     group: zarr.Group,
     name: str,
@@ -118,13 +134,16 @@ def _array(
     chunks: tuple[int, ...],
     shards: tuple[int, ...] | None = None,
 ) -> zarr.Array[Any]:
-    """The array of this name, made or grown to `shape` where it is smaller."""
+    """The array of this name, made, or grown to `shape` where it is smaller, and described by `attributes`."""
     if name in group:
         array = group[name]
         assert isinstance(array, zarr.Array)
         grown = tuple(max(old, new) for old, new in zip(array.shape, shape, strict=True))
         if grown != array.shape:
             array.resize(grown)
+        if wrong_attributes(array, attributes):
+            others = {key: value for key, value in array.attrs.items() if key not in _DECODING}
+            array.attrs.put(others | dict(attributes))
         return array
     codec = zarr.codecs.BloscCodec(cname=CNAME, clevel=CLEVEL, shuffle="bitshuffle")
     try:

@@ -143,7 +143,7 @@ class Corpus(Mapping[str, xr.Dataset]):
             view = _decoded(view.chunk(_chunks(self._group, names)))
         summaries = tuple(f"{name}_" for name in names)
         view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
-            str(name): _plain(value)
+            str(name): value.item() if isinstance(value, np.generic) else value
             for name, value in facts.items()
             if name not in ("track", "error", "status") and not str(name).startswith(summaries)
         }
@@ -234,10 +234,8 @@ class Corpus(Mapping[str, xr.Dataset]):
         row = self._known_row(track)
         status = self._facts.status.values[row]
         if status != "done":
-            error = self._facts.error.values[row]
-            raise TrackError(
-                f"{track} is {status}" + (f": {error}" if error else "; `hpss-batch run` goes on")
-            )
+            why = f": {error}" if (error := self._facts.error.values[row]) else "; `hpss-batch run` goes on"
+            raise TrackError(f"{track} is {status}{why}")
         return row
 
     def __repr__(self) -> str:
@@ -256,10 +254,6 @@ def _alike(setting: Any, value: Any) -> bool:
     return bool(setting == (list(value) if isinstance(value, tuple) else value))
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
     """One Dask chunk for each Zarr chunk along frames; all bins together."""
     for name in names:
@@ -270,7 +264,7 @@ def _chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
 
 
 def _decoded(view: xr.Dataset) -> xr.Dataset:
-    """Codes as float32 values; xarray's own CF decoding would take float64 for them."""
+    """Values, float32 where they are stored as codes; xarray's own CF decoding would take float64 for them."""
     for name, codes in list(view.data_vars.items()):
         coding = Coding.of(str(name), codes.dtype, codes.attrs)
         if coding is not None:
