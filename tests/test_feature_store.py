@@ -4,6 +4,7 @@ import builtins
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import numpy as np
 import pytest
 import soundfile as sf
 import xarray as xr
+import zarr
 from helpers import music, settings, shards
 
 from hpss_batch.config.job import Job
-from hpss_batch.errors import ParameterError
+from hpss_batch.dsp.features import TABLE, Kind, decibels, list_features
+from hpss_batch.dsp.params import KINDS, FeatureParams
+from hpss_batch.errors import ParameterError, StoreError
+from hpss_batch.products.training.windows import TrackWindows
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.corpus import open_corpus
@@ -24,7 +29,7 @@ from hpss_batch.verification.verify import verify
 RunJob = Callable[..., Result]
 
 FEATURES: dict[str, Any] = {
-    "kinds": ["mel", "log_mel", "chroma", "onset", "rms", "harmonic_ratio"],
+    "kinds": list(KINDS),
     "components": ["harmonic", "percussive", "residual"],
     "n_mels": 8,
     "fmin": 100.0,
@@ -97,18 +102,110 @@ def expected(track: xr.Dataset) -> dict[str, np.ndarray]:
 
 def test_features_are_librosas_of_the_stored_components(reference: Path) -> None:
     corpus = open_corpus(reference)
+    listed = {feature.name: feature for feature in list_features(FeatureParams(**FEATURES))}
     for name in ("album/long.flac", "talk.mp3"):
         track = corpus[name].load()
         assert track.sizes["frame"] > 3 * 512
         for channel in range(track.sizes["channel"]):
-            for feature, values in expected(track.isel(channel=channel)).items():
+            wanted = expected(track.isel(channel=channel))
+            assert wanted.keys() == listed.keys()
+            for feature, values in wanted.items():
                 found = track[feature].values[channel]
                 assert found.dtype == np.float32
                 # relative to what the feature may be: linear power has no bound
                 scale = max(1.0, float(np.abs(values).max())) if feature.startswith("mel") else 1.0
-                np.testing.assert_allclose(
-                    found, values, rtol=0, atol=1e-4 * scale, err_msg=f"{name} {feature}"
-                )
+                # and half a code of what is stored in a byte
+                least, most = listed[feature].span or (-np.inf, np.inf)
+                off = 1e-4 * scale + ((most - least) / 508 if listed[feature].span else 0)
+                values = values.clip(least, most)
+                np.testing.assert_allclose(found, values, rtol=0, atol=off, err_msg=f"{name} {feature}")
+
+
+RATIO, LEVEL = (-6.0, 6.0), (-80.0, 20.0)
+"""Spans of features in a byte, beyond which some values of the corpus are."""
+
+
+@pytest.fixture
+def in_bytes(corpus_folder: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of two kinds of features more than there are, stored in bytes, beside what they are made of."""
+
+    def decibels_between(harmonic: np.ndarray, percussive: np.ndarray) -> np.ndarray:
+        least = np.finfo(np.float32).tiny
+        return 10 * np.log10(np.maximum(harmonic[:, 0], least) / np.maximum(percussive[:, 0], least))
+
+    parts = ("harmonic", "percussive")
+    ratio = Kind(parts, "energy", decibels_between, "dB", "harmonic to percussive energy", span=RATIO)
+    level = Kind((), "mel", decibels, "dB", "power, of the {} component", ("mel",), span=LEVEL)
+    monkeypatch.setitem(TABLE, "ratio_db", ratio)
+    monkeypatch.setitem(TABLE, "level", level)
+    # KINDS, as the check of `kinds` keeps it
+    allowed = (
+        next(field for field in fields(FeatureParams) if field.name == "kinds")
+        .metadata["check"]
+        .__closure__[0]
+    )
+    assert allowed.cell_contents == KINDS
+    monkeypatch.setattr(allowed, "cell_contents", tuple(TABLE))
+    wanted = {"kinds": ["ratio_db", "rms", "level", "log_mel"], "n_mels": 8, "fmin": 100.0}
+    shutil.copytree(corpus_folder, tmp_path / "music")
+    sf.write(tmp_path / "music" / "silence.wav", np.zeros(22050), 22050)
+    changes = {"corpus__channels": "all", "output__arrays": ["harmonic_mask"], "output__mask_dtype": "uint8"}
+    result = run_job(tmp_path / "music", tmp_path / "out", output__features=wanted, **changes)
+    assert result.exit_status == 0
+    return tmp_path / "out"
+
+
+def test_features_in_a_byte_are_decoded_by_every_reader(in_bytes: Path) -> None:
+    corpus, packed = open_corpus(in_bytes), xr.open_zarr(in_bytes / "corpus.zarr")
+    gaps = (packed.track_index < 0).values
+    table = corpus.tracks.to_pandas()
+    assert gaps.any()
+    for name, (least, most) in {"ratio_db": RATIO, "level_percussive": LEVEL}.items():
+        stored = zarr.open_group(in_bytes / "corpus.zarr", mode="r")[name]
+        assert isinstance(stored, zarr.Array)
+        assert (stored.dtype, stored.fill_value) == (np.uint8, 255)
+        told = {"scale_factor": (most - least) / 254, "add_offset": least, "_FillValue": 255, "units": "dB"}
+        assert told.items() <= dict(stored.attrs).items()
+        codes = np.asarray(stored[:])
+        assert (codes[:, gaps] == 255).all()
+        assert codes.min() == 0
+        assert len(np.unique(codes)) > 100
+        windows = TrackWindows(in_bytes, name, frames=64, tracks=["album/long.flac"])
+        for track in corpus:
+            data = corpus[track].load()
+            found, start, n = data[name], data.attrs["frame_start"], data.sizes["frame"]
+            assert found.dtype == np.float32
+            assert set(found.attrs) == {"units", "long_name", "references"}
+            there = packed[name][: data.sizes["channel"], start : start + n]
+            np.testing.assert_allclose(found, there, atol=1e-5)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = 20 * np.log10(data.rms_harmonic.astype(float) / data.rms_percussive.astype(float))
+            exact = data.log_mel_percussive if found.ndim == 3 else ratio.fillna(0)
+            step = (most - least) / 254
+            np.testing.assert_allclose(found, exact.clip(least, most), rtol=0, atol=step / 2 + 1e-4)
+            if n:
+                column = f"{name}_p75_3" if found.ndim == 3 else f"{name}_p75"
+                band = found.values[..., 3] if found.ndim == 3 else found.values
+                assert table[column][track] == pytest.approx(np.percentile(band, 75), abs=1e-4)
+        np.testing.assert_array_equal(windows[0][name], corpus["album/long.flac"][name].values[0, :64])
+
+
+def test_verify_proves_features_in_a_byte_and_what_their_codes_mean(in_bytes: Path) -> None:
+    right, whole = features(in_bytes), shards(in_bytes)
+    assert verify(in_bytes, sample=None).findings == ()
+    group = zarr.open_group(in_bytes / "corpus.zarr", mode="r+", use_consolidated=False)
+    group["ratio_db"].attrs["scale_factor"] = 0.5
+    group["harmonic_mask"].attrs["add_offset"] = 1.0
+    told = dict(group["level_harmonic"].attrs)
+    group["level_harmonic"].attrs.put({key: told[key] for key in told if key != "scale_factor"})
+    with pytest.raises(StoreError, match=r"level_harmonic holds codes.*'scale_factor'.*verify --heal"):
+        TrackWindows(in_bytes, "level_harmonic", frames=64)[0]
+    found = verify(in_bytes, sample=0).open
+    assert {finding.array for finding in found} >= {"ratio_db", "harmonic_mask", "level_harmonic"}
+    assert verify(in_bytes, sample=0, heal=True).exit_status == 0
+    assert verify(in_bytes, sample=0).findings == ()
+    assert shards(in_bytes) == whole
+    assert_same(features(in_bytes), right)
 
 
 @pytest.mark.parametrize("unit_frames", [512, 1536, None])

@@ -1,8 +1,8 @@
 """What does a component sound like, frame by frame, in a few numbers?
 
 Every feature begins as sums over the bins of a frame's power, which `filterbanks` makes: mel bands, chroma, energy.
-What is made of them looks at one frame alone, save for onsets, which look back: `FrameFeatures` passes along a track
-and holds what they need. So a frame's bits depend on no other frames than these, nor on the features asked for.
+What is made of them, `TABLE` says: of one frame alone, save for onsets, which look back. `FrameFeatures` passes along a
+track and holds what they need. So a frame's bits depend on no other frames than these, nor on the features asked for.
 
 Values equal librosa's of the same component to 1e-4, with ``top_db=None``, ``tuning=0`` and a reference of 1:
 librosa's defaults for these depend on the whole of what is passed.
@@ -10,7 +10,7 @@ librosa's defaults for these depend on the whole of what is passed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,79 +19,123 @@ from hpss_batch.dsp.filterbanks import FilterBanks, Float32, band_sums
 from hpss_batch.dsp.params import COMPONENTS, FeatureParams, StftParams
 from hpss_batch.errors import ParameterError
 
-BANKS = ("mel", "chroma", "energy")
-OF_EACH_COMPONENT = ("mel", "log_mel", "rms")
 ONSET_LAG = 1
 LEAST_POWER = np.float32(1e-10)
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of feature: what there is to know of it, and how it is computed.
+
+    Attributes
+    ----------
+    components : tuple of str
+        The components that it is made of; empty if there is one feature of each component that is asked for.
+    bank : str
+        The filter bank whose sums it is made of: "mel", "chroma" or "energy" (see `FilterBanks`).
+    function : callable
+        Makes values of the next frames, float32 of shape (frame, …), from the sums of each of `components`, of shape
+        (frame, band). Each frame's bits may depend on that frame alone, or on `lag`.
+    units, long_name : str
+        For CF attributes; {} in the name stands for the component.
+    dims : tuple of str
+        Its dimensions beyond the frame: ("mel",), ("chroma",), or none.
+    span : tuple of float, optional
+        The least and the greatest value that a store keeps, in a byte: values beyond them are stored as these, values
+        between them as the nearest of 255 in equal steps. By default, values are stored as they are, in float32.
+        Values that are not finite are never stored.
+    lag : int
+        Frames that one looks back on, beyond the delay that makes up for the window (see `onset_strength`). With a
+        lag, the function gets the sums of earlier frames as well, and the delay after them.
+    """
+
+    components: tuple[str, ...]
+    bank: str
+    function: Callable[..., Float32]
+    units: str
+    long_name: str
+    dims: tuple[str, ...] = ()
+    span: tuple[float, float] | None = None
+    lag: int = 0
+
+
+TABLE = {
+    "mel": Kind((), "mel", lambda mel: mel, "1", "power in mel bands, of the {} component", ("mel",)),
+    "log_mel": Kind(
+        (), "mel", lambda mel: decibels(mel), "dB",
+        "power in mel bands, relative to 1, of the {} component", ("mel",)
+    ),
+    "chroma": Kind(
+        ("harmonic",), "chroma", lambda chroma: strongest_is_one(chroma), "1",
+        "energy by pitch class, of the harmonic component, relative to the strongest", ("chroma",)
+    ),
+    "onset": Kind(
+        ("percussive",), "mel", lambda mel, delay: onset_strength(decibels(mel), delay), "dB",
+        "onset strength of the percussive component: mean rise over the mel bands", lag=ONSET_LAG
+    ),
+    "rms": Kind((), "energy", lambda energy: np.sqrt(energy[:, 0]), "1", "RMS, of the {} component"),
+    "harmonic_ratio": Kind(
+        ("harmonic", "percussive"), "energy", lambda *energies: ratio(*(of[:, 0] for of in energies)), "1",
+        "energy of the harmonic component, relative to harmonic and percussive"
+    ),
+}  # fmt: skip
+"""All kinds, by the names that `FeatureParams` allows."""
+
+
+@dataclass(frozen=True)
 class Feature:
-    """One feature of one component.
+    """One feature, as a store has it: a kind of it, of one component or of several.
 
     Attributes
     ----------
     name : str
         The kind, and the component where there may be several or the dimension has the kind's name.
-    kind, component : str
-        One of those of `FeatureParams`; the component that it describes.
+    kind : str
+        One of `TABLE`.
+    components : tuple of str
+        Those that it is made of.
     dims : tuple of str
-        Its dimensions beyond the frame: ("mel",), ("chroma",), or none.
+        Its dimensions beyond the frame.
     shape : tuple of int
         Their sizes.
-    units, long_name : str
-        For CF attributes.
+    units, long_name, span
+        As `Kind` has them.
     """
 
     name: str
     kind: str
-    component: str
+    components: tuple[str, ...]
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     units: str
     long_name: str
+    span: tuple[float, float] | None = None
 
 
 def list_features(params: FeatureParams) -> tuple[Feature, ...]:
     """The features that `FrameFeatures` computes, in its order."""
-    found = []
-    mel, chroma = (("mel",), (params.n_mels,)), (("chroma",), (params.n_chroma,))
-    for kind in params.kinds:
-        if kind in OF_EACH_COMPONENT:
-            dims, shape = mel if kind != "rms" else ((), ())
-            units = "dB" if kind == "log_mel" else "1"
-            said = {
-                "mel": "power in mel bands",
-                "log_mel": "power in mel bands, relative to 1",
-                "rms": "RMS",
-            }[kind]
-            found += [
-                Feature(f"{kind}_{part}", kind, part, dims, shape, units, f"{said}, of the {part} component")
-                for part in params.components
-            ]
-        elif kind == "chroma":
-            said = "energy by pitch class, of the harmonic component, relative to the strongest"
-            # not "chroma", which is what its bands are called
-            found.append(Feature("chroma_harmonic", kind, "harmonic", *chroma, "1", said))
-        elif kind == "onset":
-            said = "onset strength of the percussive component: mean rise over the mel bands"
-            found.append(Feature(kind, kind, "percussive", (), (), "dB", said))
-        else:
-            said = "energy of the harmonic component, relative to harmonic and percussive"
-            found.append(Feature(kind, kind, "harmonic", (), (), "1", said))
+    sizes, found = {"mel": params.n_mels, "chroma": params.n_chroma}, list[Feature]()
+    for name in params.kinds:
+        kind = TABLE[name]
+        for parts in [kind.components] if kind.components else [(part,) for part in params.components]:
+            # "chroma_harmonic", not "chroma", which is what its bands are called
+            full = f"{name}_{parts[0]}" if not kind.components or name in kind.dims else name
+            said, shape = kind.long_name.format(*parts), tuple(sizes[dim] for dim in kind.dims)
+            found.append(Feature(full, name, parts, kind.dims, shape, kind.units, said, kind.span))
     return tuple(found)
 
 
 def needed_components(params: FeatureParams) -> tuple[str, ...]:
     """Components whose magnitude `FrameFeatures` needs."""
-    needed = set(params.components) if set(params.kinds) & set(OF_EACH_COMPONENT) else set()
-    if "chroma" in params.kinds:
-        needed.add("harmonic")
-    if "onset" in params.kinds:
-        needed.add("percussive")
-    if "harmonic_ratio" in params.kinds:
-        needed |= {"harmonic", "percussive"}
+    needed = {part for feature in list_features(params) for part in feature.components}
     return tuple(component for component in COMPONENTS if component in needed)
+
+
+def empty_bands(params: FeatureParams, banks: FilterBanks) -> int:
+    """How many mel bands lie between two bins, so that nothing falls into them; 0 if none are wanted."""
+    if all(TABLE[kind].bank != "mel" for kind in params.kinds):
+        return 0
+    return int((abs(banks.mel).sum(axis=1) == 0).sum())
 
 
 class FrameFeatures:
@@ -109,12 +153,16 @@ class FrameFeatures:
     """
 
     def __init__(self, params: FeatureParams, stft: StftParams, banks: FilterBanks) -> None:
-        self.params, self.banks = params, banks
-        self.wanted, self.needed = list_features(params), needed_components(params)
+        self.banks, self.wanted, self.needed = banks, list_features(params), needed_components(params)
+        self._used = {
+            part: sorted({TABLE[feature.kind].bank for feature in self.wanted if part in feature.components})
+            for part in self.needed
+        }
         # frames from a centred window's first look at an onset to its own time
         self.delay = stft.n_fft // (2 * stft.hop_length) if stft.center else 0
-        self.lookback = ONSET_LAG + self.delay if "onset" in params.kinds else 0
-        self._past = np.empty((0, params.n_mels), np.float32)
+        lag = max((TABLE[feature.kind].lag for feature in self.wanted), default=0)
+        self.lookback = lag + self.delay if lag else 0
+        self._past = dict[str, list[Float32]]()
 
     def of(self, magnitudes: Mapping[str, Float32]) -> dict[str, Float32]:
         """Features of the next frames.
@@ -137,33 +185,23 @@ class FrameFeatures:
         missing = set(self.needed) - set(magnitudes)
         if missing:
             raise ParameterError(f"the magnitude of {', '.join(sorted(missing))} is missing: pass it as well")
-        bands: dict[tuple[str, str], Float32] = {}
-        for component in self.needed:
-            used = [bank for bank in BANKS if _uses(self.params, component, bank)]
-            sums = band_sums(magnitudes[component], [getattr(self.banks, bank) for bank in used])
-            bands.update({(component, bank): values for bank, values in zip(used, sums, strict=True)})
-        return {feature.name: self._feature(feature, bands) for feature in self.wanted}
+        sums = dict[tuple[str, str], Float32]()
+        for part, used in self._used.items():
+            found = band_sums(magnitudes[part], [getattr(self.banks, bank) for bank in used])
+            sums |= {(part, bank): values for bank, values in zip(used, found, strict=True)}
+        return {feature.name: self._feature(feature, sums) for feature in self.wanted}
 
-    def _feature(self, feature: Feature, bands: Mapping[tuple[str, str], Float32]) -> Float32:
-        """One feature, of the sums over bands by component and bank."""
-        part = feature.component
-        if feature.kind == "mel":
-            return bands[part, "mel"]
-        if feature.kind == "log_mel":
-            return decibels(bands[part, "mel"])
-        if feature.kind == "chroma":
-            return strongest_is_one(bands[part, "chroma"])
-        if feature.kind == "onset":
-            return self._onsets(decibels(bands[part, "mel"]))
-        if feature.kind == "rms":
-            return np.sqrt(bands[part, "energy"][:, 0])
-        return ratio(bands["harmonic", "energy"][:, 0], bands["percussive", "energy"][:, 0])
-
-    def _onsets(self, log_mel: Float32) -> Float32:
-        """Onset strength of the next frames."""
-        seen = np.concatenate([self._past, log_mel])
-        self._past = seen[max(len(seen) - self.lookback, 0) :]
-        return onset_strength(seen, self.delay)[len(seen) - len(log_mel) :]
+    def _feature(self, feature: Feature, sums: Mapping[tuple[str, str], Float32]) -> Float32:
+        """One feature of the next frames, from sums by component and bank."""
+        kind = TABLE[feature.kind]
+        own = [sums[part, kind.bank] for part in feature.components]
+        if not kind.lag:
+            return kind.function(*own)
+        past = self._past.get(feature.name, [values[:0] for values in own])
+        seen = [np.concatenate(both) for both in zip(past, own, strict=True)]
+        passed = len(seen[0]) - len(own[0])
+        self._past[feature.name] = [values[max(len(values) - self.lookback, 0) :] for values in seen]
+        return kind.function(*seen, self.delay)[passed:]
 
 
 def decibels(power: Float32) -> Float32:
@@ -228,16 +266,3 @@ def summarise(values: Float32, percentiles: Sequence[float] = (5, 25, 50, 75, 95
     found = [bands.mean(axis=-1, dtype=np.float64), bands.std(axis=-1, dtype=np.float64)]
     found += list(np.percentile(bands, list(percentiles), axis=-1))
     return {name: np.asarray(value, np.float32) for name, value in zip(names, found, strict=True)}
-
-
-def _uses(params: FeatureParams, component: str, bank: str) -> bool:
-    """Whether a feature asked for needs the sums of a bank over a component."""
-    kinds = set(params.kinds)
-    of_each = component in params.components
-    if bank == "mel":
-        return bool(of_each and kinds & {"mel", "log_mel"}) or (
-            component == "percussive" and "onset" in kinds
-        )
-    if bank == "chroma":
-        return component == "harmonic" and "chroma" in kinds
-    return (of_each and "rms" in kinds) or (component != "residual" and "harmonic_ratio" in kinds)

@@ -80,7 +80,7 @@ def filter_banks(params: FeatureParams, stft: StftParams, sample_rate: float) ->
             f"fmin={fmin} and fmax={params.fmax} do not fit a sample rate of {sample_rate} Hz: "
             f"give 0 <= fmin < fmax <= {sample_rate / 2}"
         )
-    with warnings.catch_warnings():  # of empty bands, which `empty_bands` counts
+    with warnings.catch_warnings():  # of empty bands, which `features.empty_bands` counts
         warnings.filterwarnings("ignore", "Empty filters", UserWarning)
         mel = librosa.filters.mel(sr=sample_rate, n_fft=stft.n_fft, n_mels=n_mels, fmin=fmin, fmax=highest)
     return FilterBanks(
@@ -109,13 +109,6 @@ def _librosa() -> Any:
     import librosa
 
     return librosa
-
-
-def empty_bands(params: FeatureParams, banks: FilterBanks) -> int:
-    """How many mel bands lie between two bins, so that nothing falls into them; 0 if none are wanted."""
-    if set(params.kinds).isdisjoint({"mel", "log_mel", "onset"}):
-        return 0
-    return int((abs(banks.mel).sum(axis=1) == 0).sum())
 
 
 def energy_weights(stft: StftParams) -> Float32:

@@ -206,7 +206,7 @@ def check_features(planned: Plan) -> None:
     features = planned.features
     if features is None or not planned.pending:
         return
-    from hpss_batch.dsp.filterbanks import empty_bands
+    from hpss_batch.dsp.features import empty_bands
 
     assert planned.banks is not None
     empty = empty_bands(features, planned.banks)

@@ -31,7 +31,7 @@ from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.records import versions
-from hpss_batch.store.schema import AXES, LONG_NAMES, REFERENCES, Shape, fill_value
+from hpss_batch.store.schema import AXES, REFERENCES, Shape, fill_value
 from hpss_batch.store.shard import CLEVEL, CNAME
 from hpss_batch.store.storage import Folder
 from hpss_batch.store.track_table import track_variables
@@ -48,6 +48,8 @@ _COORDINATES = {
 }
 
 Written = TypeVar("Written")
+_DECODING = ("units", "scale_factor", "add_offset", "_FillValue", "coordinates")
+"""Attributes that change what an array is read as, even where it should have none."""
 
 TRACK_CHUNK = 65_536
 """Tracks in a chunk of the variables on `track`."""
@@ -104,19 +106,23 @@ def write_arrays(
 
 
 def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_frames: int) -> None:
-    dtype, feature, sizes, dims = shape.dtype(name), shape.feature(name), shape.sizes(name), shape.dims(name)
-    fill = fill_value(dtype)
-    attributes: dict[str, Any] = {
-        "units": feature.units if feature else "1",
-        "long_name": feature.long_name if feature else LONG_NAMES[name],
-        "coordinates": "time track_index",
-        "references": REFERENCES,
-    }
-    if dtype.kind == "u":
-        attributes |= {"scale_factor": 1.0 / (fill - 1), "add_offset": 0.0, "_FillValue": fill}
-    size, dims = (n_channels, n_frames, *sizes), ("channel", "frame", *dims)
+    dtype, sizes = shape.dtype(name), shape.sizes(name)
+    size, dims = (n_channels, n_frames, *sizes), ("channel", "frame", *shape.dims(name))
     cut = {"chunks": (1, CHUNK_FRAMES, *sizes), "shards": (1, shape.unit_frames, *sizes)}
-    _array(group, name, size, dims, dtype, fill, attributes, **cut)
+    _array(group, name, size, dims, dtype, fill_value(dtype), shape.attributes(name), **cut)
+
+
+def attributes_of(name: str, shape: Shape) -> dict[str, str]:
+    """What an array on frames, or a coordinate, says of itself."""
+    return _COORDINATES[name] if name in _COORDINATES else shape.attributes(name)
+
+
+def wrong_attributes(array: Any, attributes: Mapping[str, Any]) -> str:
+    """Which attributes of an array are not those that it should have, in words; others may be there as well."""
+    keys = [*attributes, *(key for key in _DECODING if key not in attributes)]
+    wrong = [key for key in keys if array.attrs.get(key) != attributes.get(key)]
+    said = (f"{key} {array.attrs.get(key)!r} instead of {attributes.get(key)!r}" for key in wrong)
+    return f"has the attributes {', '.join(said)}" if wrong else ""
 
 
 def _array(
@@ -131,13 +137,16 @@ def _array(
     chunks: tuple[int, ...],
     shards: tuple[int, ...] | None = None,
 ) -> zarr.Array[Any]:
-    """The array of this name, made or grown to `shape` where it is smaller."""
+    """The array of this name, made, or grown to `shape` where it is smaller, and described by `attributes`."""
     if name in group:
         array = group[name]
         assert isinstance(array, zarr.Array)
         grown = tuple(max(old, new) for old, new in zip(array.shape, shape, strict=True))
         if grown != array.shape:
             array.resize(grown)
+        if wrong_attributes(array, attributes):
+            others = {key: value for key, value in array.attrs.items() if key not in _DECODING}
+            array.attrs.put(others | dict(attributes))
         return array
     codec = zarr.codecs.BloscCodec(cname=CNAME, clevel=CLEVEL, shuffle="bitshuffle")
     try:

@@ -7,7 +7,7 @@ by this package, or lies on an object store, is read through zarr: the same valu
 """
 
 import os
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hpss_batch.errors import StoreError
 from hpss_batch.store.arrays import zarr_settings
 from hpss_batch.store.directory import GROUP, RunDirectory
+from hpss_batch.store.schema import Coding
 from hpss_batch.store.shard import ABSENT, ShardReader
 from hpss_batch.store.storage import is_url
 
@@ -77,6 +78,11 @@ class ChunkReader:
     def chunk_bytes(self) -> int:
         """Bytes of a chunk in memory, as stored."""
         return self.frames * int(np.prod(self.tail)) * int(self.dtype.itemsize)
+
+    @cached_property
+    def coding(self) -> Coding | None:
+        """What the codes in chunks mean; None if they hold values as they are."""
+        return Coding.of(self.array.basename, self.dtype, self.array.attrs)
 
     def read(self, number: int, channel: int = 0) -> Array:
         """A chunk as stored, shape (frames, *tail); the last of an array is filled up.

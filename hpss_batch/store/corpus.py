@@ -19,7 +19,7 @@ from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.records import STATUSES
 from hpss_batch.store.resynthesis import component_samples
-from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES, dequantise
+from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES, Coding
 from hpss_batch.store.storage import is_url
 from hpss_batch.text import file_name
 
@@ -252,10 +252,8 @@ class Corpus(Mapping[str, xr.Dataset]):
         row = self._known_row(track)
         status = self._facts.status.values[row]
         if status != "done":
-            error = self._facts.error.values[row]
-            raise TrackError(
-                f"{track} is {status}" + (f": {error}" if error else "; `hpss-batch run` goes on")
-            )
+            why = f": {error}" if (error := self._facts.error.values[row]) else "; `hpss-batch run` goes on"
+            raise TrackError(f"{track} is {status}{why}")
         return row
 
     def __repr__(self) -> str:
@@ -296,16 +294,12 @@ def _chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
 
 
 def _decoded(view: xr.Dataset) -> xr.Dataset:
-    """Codes as float32 weights; xarray's own CF decoding would take float64 for them."""
-
-    for name in MASKS:
-        if name in view and view[name].dtype.kind == "u":
-            codes = view[name]
-            weights = xr.apply_ufunc(dequantise, codes, dask="parallelized", output_dtypes=[np.float32])
-            weights.attrs = {
-                k: v for k, v in codes.attrs.items() if k not in ("scale_factor", "add_offset", "_FillValue")
-            }
-            view[name] = weights
+    """Values, float32 where they are stored as codes; xarray's own CF decoding would take float64 for them."""
+    for name, codes in list(view.data_vars.items()):
+        coding = Coding.of(str(name), codes.dtype, codes.attrs)
+        if coding is not None:
+            view[name] = xr.apply_ufunc(coding.decode, codes, dask="parallelized", output_dtypes=[np.float32])
+            view[name].attrs = {k: v for k, v in codes.attrs.items() if k not in coding.attributes}
     for variable in view.variables.values():
         variable.attrs.pop("coordinates", None)
     return view

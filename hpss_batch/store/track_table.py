@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.labels import column_values, storable, text_values, variable_name
 from hpss_batch.store.records import STATUSES
-from hpss_batch.store.schema import Shape
+from hpss_batch.store.schema import Shape, read_decoded
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.features import Feature
@@ -126,7 +126,7 @@ def _summarised(
         parts = [slice(at, at + bands) for at in range(0, width, bands)] if feature.shape else [...]
         found = [dict[str, Float32]() for _ in range(begin, stop)]
         for part in parts:
-            values = np.asarray(array[(slice(0, channels), slice(first, end), part)])
+            values = read_decoded(array, (slice(0, channels), slice(first, end), part))
             for place in range(begin, stop):
                 row = rows[place]
                 at, n_frames = catalog.rows[row].frame_start - first, catalog.states[row].n_frames

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.magnitude import magnitude as magnitude_of
 from hpss_batch.errors import AudioError
-from hpss_batch.store.schema import COMPONENTS, MASKS, fill_value, quantise
+from hpss_batch.store.schema import COMPONENTS, MASKS, Shape, fill_value
 from hpss_batch.store.shard import Array, ShardWriter
 from hpss_batch.tasks.frames import window_memory
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
@@ -106,9 +106,8 @@ def separate(
     dict of str to ndarray, shape (frame, frequency)
         The magnitude of each component that features need; valid until the next block.
     """
-    for name, values in (("spectrogram", spectrogram), ("magnitude", magnitude)):
-        if name in rows:
-            rows[name][...] = values[block]
+    _put("spectrogram", spectrogram[block], rows, recipe.shape)
+    _put("magnitude", magnitude[block], rows, recipe.shape)
     if not recipe.separates:
         return {}
     weights = _masks(magnitude, block, recipe, buffers, rows)
@@ -120,13 +119,13 @@ def _masks(magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, r
     """Masks of the block: computed where they are stored if that can be, else in buffers, and codes from there."""
     stored, n = [rows.get(name) for name in MASKS], block.stop - block.start
     first, second = (
-        own[:n] if row is None or row.dtype.kind == "u" else row
+        own[:n] if row is None or row.dtype != np.float32 else row
         for row, own in zip(stored, buffers.masks, strict=True)
     )
     weights = masks(magnitude, recipe.hpss, start=block.start, stop=block.stop, out=(first, second))
-    for row, weight in zip(stored, weights, strict=True):
-        if row is not None and row is not weight:
-            quantise(weight, row, buffers.scratch[:n])
+    for name, row, weight in zip(MASKS, stored, weights, strict=True):
+        if row is not weight:
+            _put(name, weight, rows, recipe.shape, buffers.scratch[:n])
     return weights
 
 
@@ -135,14 +134,12 @@ def _components(spectrogram: Complex64, weights: Masks, buffers: Buffers, rows: 
     parts = [part[: len(spectrogram)] for part in buffers.components]
     for name, part, weight in zip(COMPONENTS, parts, weights, strict=False):
         np.multiply(spectrogram, weight, out=part)
-        if name in rows:
-            rows[name][...] = part
+        _put(name, part, rows, buffers.recipe.shape)
     if "residual" not in rows and "residual" not in buffers.magnitudes:
         return None
     residual = np.subtract(spectrogram, parts[0], out=parts[0])
     residual -= parts[1]
-    if "residual" in rows:
-        rows["residual"][...] = residual
+    _put("residual", residual, rows, buffers.recipe.shape)
     return residual
 
 
@@ -159,11 +156,22 @@ def _magnitudes(
     return found
 
 
-def describe(magnitudes: Mapping[str, Float32], features: "FrameFeatures", rows: Rows) -> None:
+def describe(magnitudes: Mapping[str, Float32], features: "FrameFeatures", shape: Shape, rows: Rows) -> None:
     """Features of a block, into rows."""
     with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
         found = features.of(magnitudes)
     for name in found.keys() & rows.keys():
         if not np.isfinite(found[name]).all():
             raise AudioError("is so loud that the energy of a frame is beyond float32: scale it down")
-        rows[name][...] = found[name]
+        _put(name, found[name], rows, shape)
+
+
+def _put(name: str, values: Array, rows: Rows, shape: Shape, scratch: Float32 | None = None) -> None:
+    """Values into the rows of their array, where it is wanted: as they are, or as codes."""
+    if name not in rows:
+        return
+    coding = shape.coding(name)
+    if coding is None:
+        np.copyto(rows[name], values, casting="same_kind")
+    else:
+        coding.encode(values, rows[name], scratch)

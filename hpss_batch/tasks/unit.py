@@ -177,7 +177,7 @@ def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) 
             magnitudes = separate(*window, slice(first - begin, stop - begin), recipe, buffers, rows)
             if features:
                 clock.step("features")
-                describe(magnitudes, features[channel], rows)
+                describe(magnitudes, features[channel], recipe.shape, rows)
             clock.step("write")
             for shard in shards.values():
                 shard.written()

@@ -5,7 +5,7 @@ All of this follows from layouts, commits and the job, so all of it can be writt
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.arrays import is_current, write_arrays, write_tracks
+from hpss_batch.store.arrays import attributes_of, is_current, write_arrays, write_tracks, wrong_attributes
 from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.storage import PARTIAL, is_url
-from hpss_batch.store.track_table import missing_rows, summary_names, track_variables
+from hpss_batch.store.track_table import attributes, missing_rows, summary_names, track_variables
 from hpss_batch.text import counted
 from hpss_batch.verification.findings import Finding
 
@@ -93,22 +93,26 @@ def _metadata_findings(plan: Plan) -> Iterator[Finding]:
     expected["time"] = (np.dtype("f8"), (n_frames,), (shape.unit_frames,))
     expected["track_index"] = (np.dtype("i4"), (n_frames,), (shape.unit_frames,))
     for name, (dtype, size, shard) in expected.items():
-        what = _difference(read_array(group, name), dtype, size, shard)
+        what = _difference(read_array(group, name), dtype, size, shard, attributes_of(name, shape))
         if what:
             means = "its frames cannot be read, or not as what they are"
             yield Finding("wrong", f"{GROUP}/{name} {what}", means, cure, array=name, remedy="records")
     for name, values in plan.coordinates.items():
         held, why = read_values(group, name)
-        if held is None or not np.array_equal(held, values):
-            what, means = (
-                f"{GROUP}/{name} {why or 'is wrong'}",
-                "bins or bands are given to wrong frequencies",
-            )
+        if held is not None:
+            right = np.array_equal(held, values)
+            why = wrong_attributes(group[name], attributes_of(name, shape)) if right else "is wrong"
+        if why:
+            what, means = f"{GROUP}/{name} {why}", "bins or bands are given to wrong frequencies"
             yield Finding("wrong", what, means, cure, array=name, remedy="records")
 
 
 def _difference(
-    array: "zarr.Array[Any] | None", dtype: np.dtype[Any], size: tuple[int, ...], shard: tuple[int, ...]
+    array: "zarr.Array[Any] | None",
+    dtype: np.dtype[Any],
+    size: tuple[int, ...],
+    shard: tuple[int, ...],
+    described: Mapping[str, Any],
 ) -> str:
     """How an array is not what the layout needs, if so."""
     if array is None:
@@ -120,7 +124,7 @@ def _difference(
         return f"is cut into shards of {array.shards}, not {shard}"
     if any(have < need for have, need in zip(array.shape, size, strict=True)):
         return f"is too small: {array.shape}, where the layout needs {size}"
-    return ""
+    return wrong_attributes(array, described)
 
 
 def shard_names(plan: Plan) -> Shards:
@@ -190,6 +194,11 @@ def _track_findings(plan: Plan) -> Iterator[Finding]:
             yield Finding("wrong", what, means, cure, array=name, remedy="delete")
             continue
         rows = missing_rows(held, catalog) if name in summaries else _differing(held, variables[name][0])
+        described = attributes(*summaries[name]) if name in summaries else variables[name][1]
+        misled = wrong_attributes(group[name], described)
+        if misled:
+            what, read = f"{GROUP}/{name} {misled}", "its values are read as something else"
+            yield Finding("wrong", what, read, cure, array=name, remedy="records")
         if rows or len(held) < len(catalog.rows):
             what = f"{GROUP}/{name} is out of date for {counted(len(rows), 'track')}"
             tracks = tuple(catalog.ids[row] for row in rows)

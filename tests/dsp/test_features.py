@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpss_batch.dsp.features import (
+    TABLE,
     FrameFeatures,
     list_features,
     needed_components,
@@ -43,6 +44,11 @@ def magnitudes(n_frames=150, stft=STFT, seed=0):
         values[n_frames // 3 : n_frames // 2] = 0
         made[component] = values.astype(np.float32)
     return made
+
+
+def test_kinds_that_may_be_asked_for_are_those_of_the_table():
+    assert tuple(TABLE) == KINDS
+    assert all(f'"{kind}"' in FeatureParams.__doc__ for kind in KINDS)
 
 
 def test_each_is_librosas():

@@ -25,7 +25,9 @@ from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.render import render
 from hpss_batch.runner.run import Result, run
+from hpss_batch.store.arrays import consolidate
 from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.verification.findings import Verification
 from hpss_batch.verification.verify import verify
 
@@ -284,6 +286,42 @@ def test_metadata_of_arrays_are_made_again(out: Path) -> None:
     } | places
     assert verify(out, sample=0, heal=True).exit_status == 0
     assert verify(out, sample=0).findings == ()
+    assert shards(out) == whole
+
+
+@pytest.mark.parametrize("consolidated", [False, True])
+def test_attributes_that_say_something_else_are_written_again(consolidated: bool, out: Path) -> None:
+    """Those that should not be there as well: a scale factor makes readers multiply."""
+
+    def attributes() -> dict[str, dict[str, object]]:
+        """Of each array, as xarray and others read them."""
+        metadata = json.loads((out / "corpus.zarr" / "zarr.json").read_text())["consolidated_metadata"]
+        return {name: array["attributes"] for name, array in metadata["metadata"].items()}
+
+    right, whole = attributes(), shards(out)
+    changes: dict[str, dict[str, object]] = {
+        "harmonic_mask": {"scale_factor": 0.5},
+        "percussive_mask": {"coordinates": None},
+        "spectrogram": {"units": "V"},
+        "time": {"units": "ms"},
+        "frequency": {"add_offset": 20.0},
+        "n_samples": {"long_name": None},
+        "status": {"flag_meanings": "failed done"},
+    }
+    group = zarr.open_group(out / "corpus.zarr", mode="r+", use_consolidated=False)
+    for name, change in changes.items():
+        told = {**group[name].attrs, **change}
+        group[name].attrs.put({key: value for key, value in told.items() if value is not None})  # type: ignore[misc]
+    if consolidated:
+        consolidate(RunDirectory(out).folder, right, dict(group.attrs))
+    found = verify(out, sample=0)
+    assert found.exit_status == 1
+    assert {finding.array for finding in found.open} >= set(changes)
+    said = " ".join(finding.what for finding in found.open)
+    assert "corpus.zarr/harmonic_mask has the attributes scale_factor 0.5 instead of None" in said
+    assert verify(out, sample=0, heal=True).exit_status == 0
+    assert verify(out, sample=0).findings == ()
+    assert attributes() == right
     assert shards(out) == whole
 
 

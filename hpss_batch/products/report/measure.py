@@ -17,7 +17,7 @@ from hpss_batch.products.report.metrics import FLOOR, Measured
 from hpss_batch.products.spectra import Spectra
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.layout import CHUNK_FRAMES
-from hpss_batch.store.schema import COMPONENTS, MASKS, dequantise
+from hpss_batch.store.schema import COMPONENTS, MASKS, read_decoded
 
 SPANS = 4
 """Stretches of a track that are looked at, a chunk of frames each."""
@@ -75,16 +75,13 @@ class Meter:
         return Measured(row, self.catalog.ids[row], seconds, {"seconds": seconds} | _figures(sums))
 
     def held(self, row: int, first: int, stop: int) -> dict[str, Frames]:
-        """Some frames of a track's arrays, shape (channel, frame, frequency), and the mask that follows; as weights."""
+        """Some frames of a track's arrays, shape (channel, frame, frequency), and the mask that follows."""
         begin, channels = self.catalog.rows[row].frame_start, self.spectra.channels(row)
         with self.directory.reading():
             held = {
-                name: np.asarray(array[:channels, begin + first : begin + stop])
+                name: read_decoded(array, (slice(channels), slice(begin + first, begin + stop)))
                 for name, array in self.arrays.items()
             }
-        for name in MASKS:
-            if name in held and held[name].dtype.kind == "u":
-                held[name] = dequantise(held[name], gaps=False)
         if self.complementary:
             for name, other in (MASKS, MASKS[::-1]):
                 if name not in held and other in held:

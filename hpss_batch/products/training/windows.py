@@ -19,7 +19,6 @@ from hpss_batch.products.training.batches import Batches, Indices, whole
 from hpss_batch.store.chunk_reader import ChunkReader
 from hpss_batch.store.corpus import Corpus, open_corpus
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.schema import MASKS, dequantise
 
 Array = NDArray[Any]
 
@@ -215,8 +214,8 @@ class TrackWindows:
         """Frames of one variable, counted on the frame axis, as a new array."""
         reader, cached = self._readers[name], self._cached[name]
         channel, frames = channel * reader.axis, reader.frames
-        codes = name in MASKS and reader.dtype.kind == "u"
-        dtype = reader.dtype if codes or reader.dtype.kind == "c" else np.float32
+        coding = reader.coding
+        dtype = reader.dtype if coding or reader.dtype.kind == "c" else np.float32
         out = np.empty((self.frames, *reader.tail), dtype)
         number, offset = divmod(begin, frames)
         at, length = 0, min(self.frames, frames - offset)
@@ -224,7 +223,7 @@ class TrackWindows:
             out[at : at + length] = cached(number, channel)[offset : offset + length]
             at, number, offset = at + length, number + 1, 0
             length = min(self.frames - at, frames)
-        return dequantise(out, gaps=False) if codes else out
+        return coding.decode(out, gaps=False) if coding else out
 
     def batches(
         self,
