@@ -100,6 +100,7 @@ def test_a_signal_ends_a_run_in_good_order(when: str, long_corpus: Path, tmp_pat
     command = [sys.executable, "-m", "hpss_batch", "run", str(job)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (workers_of(process.pid) if when == "workers start" else commits(out)):
+        assert process.poll() is None, "it ended by itself"
         time.sleep(0.002)
     process.terminate()
     assert process.communicate(timeout=60)[1] == STOPPED
@@ -124,10 +125,11 @@ def test_ctrl_c_is_no_success_where_the_cluster_s_package_wants_it_to_be(
     job.write_text(Job.parse(settings(long_corpus, out) | cluster).to_yaml())
     paths = os.pathsep.join([str(tmp_path), *sys.path])
     process = subprocess.Popen(
-        [sys.executable, "-c", HEARING, "run", str(job)],
+        [sys.executable, "-c", HEARING, "run", str(job), "--allow-cluster-class"],
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
     while not commits(out):
+        assert process.poll() is None, "it ended by itself"
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
     assert STOPPED in process.communicate(timeout=60)[1]
@@ -143,6 +145,7 @@ def test_ctrl_c_ends_a_run_without_a_word_too_many(when: str, long_corpus: Path,
     command = [sys.executable, "-c", HEARING, "run", str(job)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not (workers_of(process.pid) if when == "workers start" else commits(out)):
+        assert process.poll() is None, "it ended by itself"
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[1]

@@ -112,10 +112,10 @@ def open_client(
             return
         if cluster.class_name == Cluster().class_name and cluster.kwargs.get("processes", True):
             _check_main()
-        kind = _cluster_class(cluster, allow_class)
-        kwargs = _arguments(kind, cluster)
-        _check_memory(kwargs, task_bytes)
         with _deaf_to_interrupts():
+            kind = _cluster_class(cluster, allow_class)
+            kwargs = _arguments(kind, cluster)
+            _check_memory(kwargs, task_bytes)
             started = stack.enter_context(_start(cluster, kind, kwargs))
         if cluster.scale is not None:
             _call(started.scale, cluster.scale, "scale")
