@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.labelled import separate
     from hpss_batch.products.demonstration.demo import example_corpus
-    from hpss_batch.products.evaluation.evaluate import Evaluation, evaluate
+    from hpss_batch.products.evaluation.evaluate import evaluate
+    from hpss_batch.products.evaluation.result import Evaluation
     from hpss_batch.products.plots.plot import plot
     from hpss_batch.products.report.report import report
     from hpss_batch.products.training.windows import TrackWindows
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from hpss_batch.runner.render import render
     from hpss_batch.runner.run import Result, run
     from hpss_batch.runner.status import status
-    from hpss_batch.store.corpus import Corpus, open_corpus
+    from hpss_batch.store.reading.corpus import Corpus, open_corpus
     from hpss_batch.verification.verify import verify
 
 _HOME = {
-    "Corpus": "store.corpus",
-    "Evaluation": "products.evaluation.evaluate",
+    "Corpus": "store.reading.corpus",
+    "Evaluation": "products.evaluation.result",
     "HpssBatchError": "errors",
     "Job": "config.job",
     "Plan": "runner.plan",
@@ -37,7 +38,7 @@ _HOME = {
     "example_corpus": "products.demonstration.demo",
     "hpss": "chunked",
     "istft": "dsp.stft",
-    "open_corpus": "store.corpus",
+    "open_corpus": "store.reading.corpus",
     "plan": "runner.plan",
     "plot": "products.plots.plot",
     "render": "runner.render",

@@ -75,7 +75,7 @@ def _job(
     features: bool = False,
     workers: int | None = None,
 ) -> "Job":
-    from hpss_batch.runner.cluster import with_workers
+    from hpss_batch.cluster.client import with_workers
     from hpss_batch.stems.plan import with_results
 
     job = _job_as_given(source, output, overrides)
@@ -317,10 +317,11 @@ def evaluate(
     from hpss_batch.console.streams import say
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.products.evaluation import evaluate as evaluation
+    from hpss_batch.products.evaluation.result import check_target
 
     evaluation.check_overrides(overrides)
     job = _job(path, None, overrides) if path else _job(truth[0], "evaluation", overrides)
-    evaluation.check_target(output)
+    check_target(output)
     with ProgressBar("scoring recordings") as bar:
         found = evaluation.evaluate(truth, job, pattern=pattern, progress=bar)
     print_scores(found)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import soundfile as sf
-from helpers import music, settings
+from helpers import THREADS, music, settings
 
 from hpss_batch.config.job import Job
+from hpss_batch.config.sections import Cluster
 from hpss_batch.runner.run import Result, run
 
 
@@ -35,3 +36,11 @@ def run_job() -> Callable[..., Result]:
         return run(Job.parse(settings(corpus, out, **changes)), retry_failed=retry_failed)
 
     return run_it
+
+
+@pytest.fixture
+def verifying_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verification starts worker processes of its own; tests of what it finds do with a thread of this one."""
+    monkeypatch.setattr(
+        "hpss_batch.verification.verify.Cluster", lambda kwargs: Cluster(kwargs=THREADS["kwargs"])
+    )

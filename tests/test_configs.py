@@ -17,7 +17,7 @@ from helpers import THREADS, music, shards
 
 from hpss_batch.config.job import Job
 from hpss_batch.runner.run import run
-from hpss_batch.store.corpus import Corpus, open_corpus
+from hpss_batch.store.reading.corpus import Corpus, open_corpus
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 N_TRACKS = 12

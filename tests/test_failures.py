@@ -18,8 +18,8 @@ from helpers import THREADS, music, settings
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.runner.run import Result, run
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.layout import Placed
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.tasks.unit import worker_address
 
 RunJob = Callable[..., Result]

@@ -23,7 +23,7 @@ from hpss_batch.errors import ParameterError, StoreError
 from hpss_batch.products.training.windows import TrackWindows
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
-from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.verification.verify import verify
 
 RunJob = Callable[..., Result]
@@ -190,6 +190,7 @@ def test_features_in_a_byte_are_decoded_by_every_reader(in_bytes: Path) -> None:
         np.testing.assert_array_equal(windows[0][name], corpus["album/long.flac"][name].values[0, :64])
 
 
+@pytest.mark.usefixtures("verifying_threads")
 def test_verify_proves_features_in_a_byte_and_what_their_codes_mean(in_bytes: Path) -> None:
     right, whole = features(in_bytes), shards(in_bytes)
     assert verify(in_bytes, sample=None).findings == ()

@@ -16,7 +16,7 @@ from helpers import music, settings, shards
 
 from hpss_batch.config.job import Job
 from hpss_batch.runner.run import run
-from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.reading.corpus import open_corpus
 
 TRIES = 20
 

@@ -19,8 +19,10 @@ LAYERS = [
     ["runner"],
     ["stems"],
     ["tasks"],
+    ["cluster"],
     ["config"],
     ["corpus"],
+    ["store.reading"],
     ["store"],
     ["labelled"],
     ["chunked"],
@@ -28,6 +30,7 @@ LAYERS = [
     ["audio.containers"],
     ["dsp"],
     ["dsp.kernels"],
+    ["paths"],
     ["text", "errors"],
 ]
 """From the top of the house to its foundation. What stands on one line does not see each other."""

@@ -27,8 +27,8 @@ from hpss_batch.config.yaml_reader import dump, inline, show
 from hpss_batch.dsp.checks import Parameters
 from hpss_batch.dsp.params import HpssParams, StftParams
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
+from hpss_batch.paths import absolute
 from hpss_batch.store.stem_records import settings_key
-from hpss_batch.store.storage import absolute
 
 if TYPE_CHECKING:
     from hpss_batch.store.directory import RunDirectory
@@ -250,6 +250,16 @@ class Job(Section):
     def identity(self) -> dict[str, Any]:
         """What generations keep of a job: its `numerics` and their `fingerprint`."""
         return {"numerics": self.numerics(), "fingerprint": self.fingerprint()}
+
+    def check_same(self, theirs: Mapping[str, Any]) -> None:
+        """Raise `StoreError` if the run directory was made with settings, `numerics`, that give other numbers."""
+        found = differences(theirs, self.numerics())
+        if found:
+            raise StoreError(
+                f"{self.output.path} was made by a job whose settings give other numbers (there, then here):\n"
+                + "\n".join(f"  {line}" for line in found)
+                + "\nUse those settings, or another output.path"
+            )
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that two jobs share exactly if their `numerics` are the same."""

@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from hpss_batch.config.document import flatten
 from hpss_batch.dsp.checks import Check, whole
-from hpss_batch.store.storage import expanded
+from hpss_batch.paths import expanded
 
 
 def _listed(value: Any) -> Any:

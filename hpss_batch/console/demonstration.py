@@ -6,7 +6,7 @@ from rich.table import Table
 
 from hpss_batch.console.streams import out, shown
 from hpss_batch.products.demonstration.demo import DAMAGED, SONGS
-from hpss_batch.products.evaluation.evaluate import Evaluation
+from hpss_batch.products.evaluation.result import Evaluation
 from hpss_batch.products.evaluation.truth import COMPONENTS
 
 

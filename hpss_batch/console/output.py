@@ -82,7 +82,7 @@ def print_status(status: RunStatus) -> None:
 
 def print_plan(plan: Plan) -> None:
     """A plan as a person reads it."""
-    from hpss_batch.runner.cluster import describe
+    from hpss_batch.cluster.client import describe
     from hpss_batch.runner.estimate import plan_figures
 
     figures = plan_figures(plan)

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from hpss_batch.console.streams import Terminal, shown
 from hpss_batch.console.terminal import print_reasons
-from hpss_batch.products.evaluation.evaluate import ESTIMATES, Evaluation
+from hpss_batch.products.evaluation.result import ESTIMATES, Evaluation
 from hpss_batch.products.evaluation.scores import NAMES
 from hpss_batch.products.evaluation.truth import COMPONENTS
 

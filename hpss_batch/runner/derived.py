@@ -12,12 +12,13 @@ from pathlib import Path
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
+from hpss_batch.paths import is_url
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, JOB, SKIPPED, STEMS
 from hpss_batch.store.records import Commit
 from hpss_batch.store.stem_records import PLACE, StemRecord
-from hpss_batch.store.storage import PARTIAL, is_url
+from hpss_batch.store.storage import PARTIAL
 
 STALE_SECONDS = 3600
 """Age from which a half-written file is what a crash left, and not another driver's work."""
@@ -37,6 +38,14 @@ def is_behind(planned: Plan) -> bool:
         return True
     # other stems than last time: statuses are about those that were wanted last
     return written.output.stems != planned.job.output.stems
+
+
+def place(planned: Plan) -> bool:
+    """Create a plan's generations; False if another driver was first, on whose to plan again."""
+    with planned.directory.writing():
+        if planned.replaced is not None and not planned.directory.clear(planned.replaced):
+            return False
+        return all(planned.directory.place(generation) for generation in planned.new)
 
 
 def prepare(planned: Plan) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpss_batch.runner.cluster import describe
+from hpss_batch.cluster.client import describe
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan
 from hpss_batch.stems.spec import StemRecipe

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpss_batch.cluster.submission import Call, Submissions, result_alone
 from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
-from hpss_batch.runner.submission import Call, Submissions, result_alone
 from hpss_batch.runner.work import Work
 
 if TYPE_CHECKING:

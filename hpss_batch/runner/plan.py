@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hpss_batch.cluster.client import INTERPRETER_BYTES
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import StoreError
+from hpss_batch.paths import absolute
 from hpss_batch.runner.survey import Progress, Survey, source_of, survey
 from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit
 from hpss_batch.store.schema import Shape
-from hpss_batch.store.storage import absolute
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
@@ -29,9 +30,6 @@ if TYPE_CHECKING:  # which imports sparse matrices
     from hpss_batch.dsp.filterbanks import FilterBanks
 
 MiB = 2**20
-
-INTERPRETER_BYTES = 192 * MiB
-"""A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 130 to 140)."""
 
 LIBROSA_BYTES = 64 * MiB
 """What importing librosa for its filter banks adds to a worker."""
@@ -177,15 +175,6 @@ class Plan(Survey):
             for row, state in zip(self.catalog.rows, self.catalog.states, strict=True)
             if state.status not in ("superseded", "vanished")
         ]
-
-    def seconds_of(self, unit: Unit) -> float:
-        """Audio in a unit, in seconds, over all of its tracks; units add up to their tracks."""
-        hop = self.stft.hop_length
-        samples = sum(
-            min(piece.stop * hop, piece.track.n_samples) - min(piece.first * hop, piece.track.n_samples)
-            for piece in unit.pieces
-        )
-        return samples / self.shape.sample_rate
 
     @property
     def array_bytes(self) -> dict[str, int]:

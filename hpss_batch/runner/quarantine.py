@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hpss_batch.cluster.client import DEATHS
+from hpss_batch.cluster.submission import result_alone
 from hpss_batch.errors import ClusterError
-from hpss_batch.runner.cluster import DEATHS
-from hpss_batch.runner.submission import result_alone
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Outcome
 from hpss_batch.tasks.spec import Recipe

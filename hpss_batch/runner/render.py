@@ -19,15 +19,14 @@ from hpss_batch.config.document import Override
 from hpss_batch.config.job import Job
 from hpss_batch.errors import TrackError
 from hpss_batch.runner.plan import plan_of_run
-from hpss_batch.runner.survey import check_same
 from hpss_batch.stems.plan import check_names, names_of, stem_plan, task_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block
 from hpss_batch.stems.task import commit, run_stems, write_stems
 from hpss_batch.stems.writer import measure
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.corpus import Corpus, open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.corpus import Corpus, open_corpus
 from hpss_batch.store.stem_records import StemRecord
 
 Say = Callable[[str], None]
@@ -72,7 +71,7 @@ def render(
     job = recorded.job if recorded.job.output.stems else recorded.job.replace({"output.stems": True})
     job = Job.parse(job.to_yaml(), overrides, name=f"{url}/job.yaml")
     catalog = recorded.catalog.with_stems(directory.stem_records(job.stems_key))
-    check_same(job, catalog)
+    job.check_same(catalog.settings["numerics"])
     plan = stem_plan(job, catalog, retry_failed=True)
     assert plan is not None, "the job wants stems"
     rows = {

@@ -10,13 +10,13 @@ Killing the driver or a worker at any moment loses the tasks under way and nothi
 done, and the next run does the rest.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.config.job import Job
-from hpss_batch.runner.cluster import dashboard, open_client
-from hpss_batch.runner.derived import is_behind, note_skipped, prepare, refresh
+from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
 from hpss_batch.runner.status import RunStatus
@@ -24,7 +24,7 @@ from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
 
 if TYPE_CHECKING:
-    from distributed import Client
+    pass
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,9 +107,11 @@ def run(
     reporter = reporter or Silent()
     while True:
         planned = plan(job, retry_failed=retry_failed, progress=reporter.placing)
+        cluster, dask, needed = planned.job.cluster, planned.job.dask, planned.task_bytes
         # before anything is written, so that a cluster that cannot be had leaves no trace
-        with nullcontext() if planned.is_done else _client(planned, allow_cluster_class) as client:
-            if not _place(planned):
+        opened = nullcontext() if planned.is_done else open_client(cluster, dask, allow_cluster_class, needed)
+        with opened as client:
+            if not place(planned):
                 continue
             if planned.new or is_behind(planned):
                 prepare(planned)
@@ -121,16 +123,3 @@ def run(
             execution = Execution(client, reporter, planned.job.cluster.stalled_after)
             execution.run(work)
         return Result(planned, refresh(planned, execution.records), execution.broken)
-
-
-def _client(planned: Plan, allow_cluster_class: bool) -> "AbstractContextManager[Client | None]":
-    job = planned.job
-    return open_client(job.cluster, job.dask, allow_cluster_class, planned.task_bytes)
-
-
-def _place(planned: Plan) -> bool:
-    """Create the plan's generations; False if another driver was first, on whose to plan again."""
-    with planned.directory.writing():
-        if planned.replaced is not None and not planned.directory.clear(planned.replaced):
-            return False
-        return all(planned.directory.place(generation) for generation in planned.new)

@@ -16,30 +16,24 @@ Only what is placed needs to be opened: a second look at a large corpus costs a 
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hpss_batch.audio.resampler import resampled_length
 from hpss_batch.config.document import flatten
-from hpss_batch.config.job import Job, differences
+from hpss_batch.config.job import Job
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
-from hpss_batch.corpus.tracks import Found, Listing, Track, find, probe_tracks
-from hpss_batch.dsp.params import StftParams
+from hpss_batch.corpus.tracks import Found, Listing, find, probe_tracks
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
+from hpss_batch.paths import check_place, is_url
+from hpss_batch.runner.placement import next_generation
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import (
     Labels,
     Placed,
-    channels_kept,
-    default_unit_frames,
-    end_of,
-    place,
-    round_up,
 )
 from hpss_batch.store.records import Generation
-from hpss_batch.store.storage import check_place, is_url
 
 Progress = Callable[[int, int], None]
 
@@ -112,7 +106,7 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
 
     def against(existing: Catalog | None) -> Survey:
         if existing is not None:
-            check_same(job, existing)
+            job.check_same(existing.settings["numerics"])
         if source is not None:
             return _survey_store(job, existing, source, made)
         return _survey_audio(job, existing, made, retry_failed, progress)
@@ -131,17 +125,6 @@ def source_of(job: Job) -> RunDirectory | None:
     return directory if is_url(directory.url) or directory.exists else None
 
 
-def check_same(job: Job, catalog: Catalog) -> None:
-    """Refuse a run directory whose numbers another job made."""
-    found = differences(catalog.settings["numerics"], job.numerics())
-    if found:
-        raise StoreError(
-            f"{job.output.path} was made by a job whose settings give other numbers (there, then here):\n"
-            + "\n".join(f"  {line}" for line in found)
-            + "\nUse those settings, or another output.path"
-        )
-
-
 def _survey_audio(
     job: Job,
     existing: Catalog | None,
@@ -155,14 +138,11 @@ def _survey_audio(
         _check_corpus(job, listing, existing)
     fresh = [found for found in listing.files if _is_new(found, existing, retry_failed)]
     tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
-    settings = _settings(job, made, tracks, existing)
     gone = _gone(listing.files, existing)
     labels = _mended(listing.files, {found.id for found in fresh}, existing)
     new = list[Generation]()
     if tracks or gone or labels or existing is None:
-        number = len(existing.generations) if existing else 0
-        start = round_up(end_of(existing.rows), existing.unit_frames) if existing else 0
-        new.append(Generation(number, placed(tracks, settings, start), settings, tuple(gone), labels))
+        new.append(next_generation(job, made, existing, tracks, gone, labels))
     catalog = _with_paths(
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
@@ -238,73 +218,6 @@ def _with_paths(catalog: Catalog, listing: Listing) -> Catalog:
     if all(here.get(row.id, row.path) == row.path for row in catalog.rows):
         return catalog
     return catalog.moved(lambda row: replace(row, path=here.get(row.id, row.path)))
-
-
-def _settings(
-    job: Job, made: dict[str, Any], tracks: Sequence[Track], existing: Catalog | None
-) -> dict[str, Any]:
-    """What a generation says of the store; see `Generation.settings`."""
-    stft = job.stft
-    widest = max((track.channels for track in tracks if not track.error), default=1)
-    n_channels = channels_kept(job.corpus.channels, widest)
-    if existing is not None:
-        return (
-            existing.settings
-            | {"n_channels": max(n_channels, existing.settings["n_channels"])}
-            | (
-                {"sample_rate": _common_rate(tracks, existing.settings["sample_rate"])}
-                if job.corpus.sample_rate is None
-                else {}
-            )
-        )
-    return {
-        "sample_rate": job.corpus.sample_rate or _common_rate(tracks, None),
-        "unit_frames": job.output.unit_frames or default_unit_frames(stft.n_bins),
-        "n_channels": n_channels,
-        "stft": asdict(stft),
-    } | made
-
-
-def _common_rate(tracks: Sequence[Track], expected: int | None) -> int:
-    """The one sample rate of a corpus whose job leaves it open."""
-    examples = {} if expected is None else {expected: "the tracks that were placed before"}
-    for track in tracks:
-        if not track.error:
-            examples.setdefault(track.sample_rate, track.id)
-    if len(examples) > 1:
-        found = ", ".join(f"{rate} Hz ({name})" for rate, name in sorted(examples.items()))
-        raise ParameterError(
-            f"corpus.sample_rate is null, which takes the rate that all tracks agree on, but there are {found}. "
-            "Set corpus.sample_rate in Hz: other rates are then resampled"
-        )
-    if not examples:
-        raise CorpusError("no track can be read:\n" + "\n".join(f"  {t.id}: {t.error}" for t in tracks[:20]))
-    return next(iter(examples))
-
-
-def placed(tracks: Sequence[Track], settings: dict[str, Any], start: int) -> list[Placed]:
-    """Place tracks on the frame axis from `start` on, by the lengths that their headers allow at most."""
-    stft, rate = StftParams(**settings["stft"]), settings["sample_rate"]
-    samples = [0 if t.error else resampled_length(t.n_samples, t.sample_rate, rate) for t in tracks]
-    frames = [stft.n_frames(n) for n in samples]
-    starts = place(frames, settings["unit_frames"], start)
-    return [
-        Placed(
-            id=track.id,
-            path=track.path,
-            frame_start=frame_start,
-            n_frames=n_frames,
-            n_samples=n_samples,
-            source_samples=track.n_samples,
-            source_rate=track.sample_rate,
-            source_channels=track.channels,
-            source_size=track.size,
-            source_mtime=track.mtime_ns,
-            error=track.error,
-            meta=track.meta,
-        )
-        for track, frame_start, n_frames, n_samples in zip(tracks, starts, frames, samples, strict=True)
-    ]
 
 
 def _as_source(job: Job, source: Catalog, retry_failed: bool) -> Job:

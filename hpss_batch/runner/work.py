@@ -6,8 +6,8 @@ To the run both are the same: something to call with arguments, that commits its
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpss_batch.cluster.submission import Call
 from hpss_batch.runner.plan import Plan
-from hpss_batch.runner.submission import Call
 from hpss_batch.stems.plan import seconds_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.layout import Unit
@@ -63,7 +63,7 @@ class UnitWork:
         self.recipe, self.unit = plan.recipe, unit
         self.key, self.name = f"unit-{unit.number}", f"unit {unit.number}"
         self.tracks = tuple(piece.track.id for piece in unit.pieces)
-        self.seconds = plan.seconds_of(unit)
+        self.seconds = _samples(unit, plan.stft.hop_length) / plan.shape.sample_rate
         self.excluded: Mapping[int, Outcome] = plan.catalog.excluded(unit)
 
     def call(self, last_try: bool = True) -> Call:
@@ -140,3 +140,11 @@ def all_work(plan: Plan) -> list[Work]:
     work.sort(key=lambda task: -task.seconds)
     work += [UnitWork(plan, unit) for unit in plan.pending]
     return work
+
+
+def _samples(unit: Unit, hop: int) -> int:
+    """Samples in a unit, over all of its tracks; units add up to their tracks."""
+    return sum(
+        min(piece.stop * hop, piece.track.n_samples) - min(piece.first * hop, piece.track.n_samples)
+        for piece in unit.pieces
+    )

@@ -8,12 +8,12 @@ from typing import Any
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.config.job import Job, differences
 from hpss_batch.errors import StoreError
+from hpss_batch.paths import absolute
 from hpss_batch.stems.names import Pattern, stem_names
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.storage import absolute
 
 _RESAMPLER_BYTES = 2**20 * 8
 """Blocks of a channel that is resampled: four of 2**17 samples and soxr's own copies."""

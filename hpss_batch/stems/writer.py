@@ -27,8 +27,9 @@ from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.paths import is_url
 from hpss_batch.store.directory import STEMS
-from hpss_batch.store.storage import PARTIAL, is_url, object_store, sync
+from hpss_batch.store.storage import PARTIAL, object_store, sync
 from hpss_batch.text import file_name
 
 SAMPLES = 65_536

@@ -106,10 +106,14 @@ def write_arrays(
 
 
 def _frame_array(group: zarr.Group, name: str, shape: Shape, n_channels: int, n_frames: int) -> None:
-    dtype, sizes = shape.dtype(name), shape.sizes(name)
-    size, dims = (n_channels, n_frames, *sizes), ("channel", "frame", *shape.dims(name))
+    dtype, sizes, attributes = shape.dtype(name), shape.sizes(name), shape.attributes(name)
+    size, dims, fill = (
+        (n_channels, n_frames, *sizes),
+        ("channel", "frame", *shape.dims(name)),
+        fill_value(dtype),
+    )
     cut = {"chunks": (1, CHUNK_FRAMES, *sizes), "shards": (1, shape.unit_frames, *sizes)}
-    _array(group, name, size, dims, dtype, fill_value(dtype), shape.attributes(name), **cut)
+    _array(group, name, size, dims, dtype, fill, attributes, **cut)
 
 
 def attributes_of(name: str, shape: Shape) -> dict[str, str]:

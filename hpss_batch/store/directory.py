@@ -24,10 +24,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.paths import is_url
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
 from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
-from hpss_batch.store.storage import is_url, object_store, open_folder
+from hpss_batch.store.storage import object_store, open_folder
 
 if TYPE_CHECKING:  # which takes long to import
     import zarr

@@ -167,15 +167,6 @@ def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
 Variable = tuple[NDArray[Any], dict[str, Any]]
 
 
-def _integers(values: Sequence[int]) -> NDArray[Any]:
-    """Whole numbers as int64, which ends in the year 2262 and below what a header may announce: there they stop."""
-    try:
-        return np.array(values, dtype=np.int64)
-    except OverflowError:
-        ends = np.iinfo(np.int64)
-        return np.array([min(max(value, ends.min), ends.max) for value in values], dtype=np.int64)
-
-
 def track_variables(catalog: Catalog) -> dict[str, Variable]:
     """Values and attributes of each variable on the `track` dimension, by name; strings as objects."""
     rows, states = catalog.rows, catalog.states
@@ -191,7 +182,7 @@ def track_variables(catalog: Catalog) -> dict[str, Variable]:
         "status": (codes, flags),
         "error": (text_values([state.error for state in states]), {"long_name": "why the track is not done"}),
         "n_samples": (
-            _integers([state.n_samples for state in states]),
+            np.array([state.n_samples for state in states], np.int64),
             {
                 "units": "1",
                 "long_name": "length in samples at the store's rate; of tracks not done an upper bound",
@@ -199,7 +190,7 @@ def track_variables(catalog: Catalog) -> dict[str, Variable]:
         ),
     }
     variables["n_frames"] = (
-        _integers([state.n_frames for state in states]),
+        np.array([state.n_frames for state in states], np.int64),
         {"units": "1", "long_name": "length in frames; of tracks not done an upper bound"},
     )
     for name, units, long_name in (
@@ -211,7 +202,8 @@ def track_variables(catalog: Catalog) -> dict[str, Variable]:
         ("source_mtime", "ns", "modification time of the file, since 1970-01-01T00:00:00Z"),
     ):
         variables[name] = (
-            _integers([getattr(row, name) for row in rows]),
+            # int64 ends in the year 2262, and below what a header may announce: there they stop
+            np.array([min(max(getattr(row, name), -(2**63)), 2**63 - 1) for row in rows], np.int64),
             {"units": units, "long_name": long_name},
         )
     return variables | _manifest_variables(catalog)

@@ -26,7 +26,7 @@ from hpss_batch.store.layout import CHUNK_FRAMES, Placed
 if TYPE_CHECKING:  # whoever reads audio needs no zarr
     import zarr
 
-    from hpss_batch.store.chunk_reader import ChunkReader
+    from hpss_batch.store.reading.chunk_reader import ChunkReader
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -272,8 +272,8 @@ class StoredSource:
 
 def _reader(url: str, generation: int) -> "ChunkReader":
     """A reader that has no shard open yet: what was there a task ago may have been healed since."""
-    from hpss_batch.store.chunk_reader import ChunkReader
     from hpss_batch.store.directory import RunDirectory
+    from hpss_batch.store.reading.chunk_reader import ChunkReader
 
     return ChunkReader(RunDirectory(url), _spectrogram(url, generation))
 

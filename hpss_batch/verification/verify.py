@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hpss_batch.cluster.client import open_client
+from hpss_batch.cluster.submission import Submissions
 from hpss_batch.config.job import Job, differences
 from hpss_batch.config.sections import Cluster
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
-from hpss_batch.runner.cluster import open_client
 from hpss_batch.runner.estimate import n_cores
 from hpss_batch.runner.plan import Plan
-from hpss_batch.runner.submission import Submissions
 from hpss_batch.runner.survey import source_of
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory

@@ -19,7 +19,8 @@ from hpss_batch.dsp.hpss import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation import evaluate as evaluation
-from hpss_batch.products.evaluation.evaluate import Settings, evaluate, score
+from hpss_batch.products.evaluation.evaluate import evaluate, score
+from hpss_batch.products.evaluation.result import Settings
 from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
 from hpss_batch.products.evaluation.truth import KnownStems, find_stems
 

@@ -31,8 +31,8 @@ from hpss_batch.products.report.gather import choose, gather
 from hpss_batch.products.report.measure import spans
 from hpss_batch.products.report.page import TEMPLATES
 from hpss_batch.runner.run import Result, run
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.text import duration, printable
 

@@ -12,8 +12,8 @@ from helpers import music
 
 from hpss_batch.errors import CorpusError
 from hpss_batch.runner.run import Result
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.verification.verify import verify
 
 Manifest = Callable[[str], Result]

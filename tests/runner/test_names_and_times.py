@@ -12,9 +12,9 @@ import soundfile as sf
 from helpers import music
 
 from hpss_batch.runner.run import Result
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.store.records import Generation
 from hpss_batch.verification.verify import verify
 

@@ -15,7 +15,7 @@ from hpss_batch.config.job import Job
 from hpss_batch.runner.estimate import START, estimate, n_cores, plan_figures
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import run
-from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.reading.corpus import open_corpus
 
 MEASURE = """
 import sys

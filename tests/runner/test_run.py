@@ -18,8 +18,8 @@ from hpss_batch.config.job import Job
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.store.storage import LocalFolder
 from hpss_batch.tasks.frames import AudioSource
 

@@ -31,7 +31,7 @@ from hpss_batch.runner.run import Result, run
 from hpss_batch.runner.status import status
 from hpss_batch.stems.stream import Stream, block_frames
 from hpss_batch.stems.writer import StemFile
-from hpss_batch.store.corpus import open_corpus
+from hpss_batch.store.reading.corpus import open_corpus
 
 RunJob = Callable[..., Result]
 ALL = ["harmonic", "percussive", "residual"]

@@ -14,7 +14,7 @@ import zarr.codecs
 from helpers import music
 
 from hpss_batch.runner.run import Result
-from hpss_batch.store.corpus import Corpus, open_corpus
+from hpss_batch.store.reading.corpus import Corpus, open_corpus
 from hpss_batch.verification.verify import verify
 
 RunJob = Callable[..., Result]

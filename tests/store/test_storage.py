@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.storage import PARTIAL, Folder, LocalFolder, absolute, check_place, open_folder
+from hpss_batch.paths import absolute, check_place
+from hpss_batch.store.storage import PARTIAL, Folder, LocalFolder, open_folder
 
 
 @pytest.fixture(params=["local", "object store"])

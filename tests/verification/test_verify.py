@@ -26,10 +26,12 @@ from hpss_batch.errors import StoreError
 from hpss_batch.runner.render import render
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.arrays import consolidate
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.verification.findings import Verification
 from hpss_batch.verification.verify import verify
+
+pytestmark = pytest.mark.usefixtures("verifying_threads")
 
 RunJob = Callable[..., Result]
 MASK = "corpus.zarr/harmonic_mask"

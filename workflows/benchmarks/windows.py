@@ -32,9 +32,9 @@ from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.store.arrays import write_arrays, write_tracks, zarr_settings
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.chunk_reader import ChunkReader
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import Placed, place
+from hpss_batch.store.reading.chunk_reader import ChunkReader
 from hpss_batch.store.records import Commit, Generation, Outcome
 from hpss_batch.store.schema import Shape
 from hpss_batch.store.shard import ShardWriter, shard_key

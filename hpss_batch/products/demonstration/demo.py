@@ -15,7 +15,8 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.products.evaluation.evaluate import Evaluation, Settings, evaluate
+from hpss_batch.products.evaluation.evaluate import evaluate
+from hpss_batch.products.evaluation.result import Evaluation, Settings
 from hpss_batch.products.evaluation.truth import COMPONENTS, KnownStems
 from hpss_batch.runner.plan import Plan
 

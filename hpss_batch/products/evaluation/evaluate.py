@@ -11,84 +11,28 @@ A case is taken in blocks of some seconds, each with the context that its frames
 does not grow with its length; the result does not depend on the blocks.
 """
 
-import csv
-import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
 from hpss_batch.config.job import Job
-from hpss_batch.dsp.hpss import HpssParams, masks
-from hpss_batch.dsp.stft import StftParams, check_nola, context, istft_samples, stft_frames
+from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.stft import context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, ParameterError
-from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
+from hpss_batch.products.evaluation.result import ESTIMATES, Evaluation, Score, Settings
+from hpss_batch.products.evaluation.scores import Gram
 from hpss_batch.products.evaluation.truth import COMPONENTS, PATTERN, KnownStems, find_stems
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 
-ESTIMATES = ("mixture", "separated", "ideal")
 
 BLOCK_SAMPLES = 1 << 19
 """Samples that are taken at once."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is evaluated.
-
-    Attributes
-    ----------
-    stft : StftParams
-        How audio is cut into frames; its window must satisfy NOLA.
-    hpss : HpssParams
-        How frames are separated.
-    sample_rate : int or None
-        Hz at which recordings are compared; None for their own.
-    channels : {"mono", "all"}
-        The mean of all channels, or every channel.
-    """
-
-    stft: StftParams = field(default_factory=StftParams)
-    hpss: HpssParams = field(default_factory=HpssParams)
-    sample_rate: int | None = None
-    channels: Literal["mono", "all"] = "mono"
-
-    def __post_init__(self) -> None:
-        check_nola(self.stft)
-
-    @classmethod
-    def of(cls, job: Job) -> "Settings":
-        """What a job would do to a recording; at the recording's own rate unless the job gives one."""
-        rate = job.corpus.sample_rate if job.given("corpus.sample_rate") else None
-        return cls(job.stft, job.hpss, rate, job.corpus.channels)
-
-
-@dataclass(frozen=True)
-class Score:
-    """A recording's score: for each component and each estimate four ratios.
-
-    Attributes
-    ----------
-    track : str
-        The recording.
-    seconds : float
-        Its length.
-    ratios : mapping of (component, estimate) to Ratios
-        For `COMPONENTS` and `ESTIMATES`.
-    """
-
-    track: str
-    seconds: float
-    ratios: Mapping[tuple[str, str], Ratios]
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
@@ -101,68 +45,6 @@ def check_overrides(overrides: Iterable[str]) -> None:
                 f"--set {override}: evaluation makes no use of {key}; allowed: stft.…, hpss.…, "
                 "corpus.sample_rate, corpus.channels"
             )
-
-
-@dataclass(frozen=True, repr=False)
-class Evaluation:
-    """How well recordings are separated whose stems are known.
-
-    Attributes
-    ----------
-    settings : Settings
-        What was evaluated.
-    scores : tuple of Score
-        Of each recording.
-    failed : dict of str to str
-        Recordings that could not be scored, and why.
-    """
-
-    settings: Settings
-    scores: tuple[Score, ...]
-    failed: Mapping[str, str] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        gains = ", ".join(f"{c} {self.gain(c, 'separated').si_sdr:+.1f} dB" for c in COMPONENTS)
-        return f"<Evaluation of {len(self.scores)} recordings; median gain in SI-SDR: {gains}>"
-
-    def median(self, component: str, estimate: str) -> Ratios:
-        """Median over recordings of the ratios of one of `COMPONENTS` and one of `ESTIMATES`."""
-        return median([score.ratios[component, estimate] for score in self.scores])
-
-    def gain(self, component: str, estimate: str) -> Ratios:
-        """Median over recordings of how much better an estimate is than the mixture, in dB."""
-        return median([s.ratios[component, estimate] - s.ratios[component, "mixture"] for s in self.scores])
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row a recording, component and estimate: fit for a CSV file or `pandas.DataFrame`."""
-        return [
-            {"track": s.track, "component": component, "estimate": estimate, **asdict(ratios)}
-            for s in self.scores
-            for (component, estimate), ratios in s.ratios.items()
-        ]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a ``.csv`` of `table`, or a ``.json`` with settings and medians as well; infinities as null there.
-
-        Raises
-        ------
-        ParameterError
-            See `check_target`.
-        """
-        target = check_target(path)
-        if target.suffix == ".csv":
-            with target.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, ["track", "component", "estimate", *NAMES])
-                writer.writeheader()
-                writer.writerows(self.table())
-            return
-        medians = [
-            {"component": component, "estimate": estimate, **asdict(self.median(component, estimate))}
-            for component in COMPONENTS
-            for estimate in ESTIMATES
-        ]
-        document = {"settings": asdict(self.settings), "median": medians, "pieces": self.table()}
-        target.write_text(json.dumps(_finite(document), indent=1) + "\n", encoding="utf-8")
 
 
 Truth = str | os.PathLike[str] | KnownStems
@@ -303,28 +185,3 @@ def _ideal(harmonic: Float32, percussive: Float32) -> tuple[Float32, Float32]:
     silent = total <= 0
     mask = np.where(silent, np.float32(0.5), harmonic / np.where(silent, np.float32(1), total))
     return mask, 1 - mask
-
-
-def check_target(path: str | os.PathLike[str]) -> Path:
-    """A name that `save` can write to, before the work is done.
-
-    Raises
-    ------
-    ParameterError
-        If it is not one.
-    """
-    target = Path(path)
-    if target.suffix not in (".csv", ".json"):
-        raise ParameterError(f"{target.name} is neither a .csv nor a .json file; give a name that ends so")
-    if not target.parent.is_dir():
-        raise ParameterError(f"{target.parent} is not a folder; make it, or give another file")
-    return target
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no infinity and no NaN."""
-    if isinstance(value, Mapping):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

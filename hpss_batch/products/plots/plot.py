@@ -21,8 +21,8 @@ from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.plots.canvas import Canvas
 from hpss_batch.products.raster import Stretch, images
 from hpss_batch.products.spectra import Frames, Spectra
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.store.schema import COMPONENTS, MASKS
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hpss_batch.paths import is_url
 from hpss_batch.products.report.excerpts import SECONDS, Cutter, Excerpt
 from hpss_batch.products.report.measure import Meter
 from hpss_batch.products.report.metrics import Measured, Outlier, outliers, sample_rows, with_stems
@@ -15,7 +16,6 @@ from hpss_batch.products.spectra import Spectra
 from hpss_batch.runner.plan import Plan, plan_of_run
 from hpss_batch.store.directory import GROUP, JOB, RunDirectory
 from hpss_batch.store.stem_records import StemRecord
-from hpss_batch.store.storage import is_url
 
 Progress = Callable[[int, int], None]
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import CorpusError, ParameterError
 from hpss_batch.products.training.batches import Batches, Indices, whole
-from hpss_batch.store.chunk_reader import ChunkReader
-from hpss_batch.store.corpus import Corpus, open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.chunk_reader import ChunkReader
+from hpss_batch.store.reading.corpus import Corpus, open_corpus
 
 Array = NDArray[Any]
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 
 from hpss_batch.errors import StoreError, TrackError
+from hpss_batch.paths import is_url
 from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.layout import channels_kept
+from hpss_batch.store.reading.resynthesis import component_samples
+from hpss_batch.store.reading.views import dask_chunks, decoded, fits, plain, with_derived
 from hpss_batch.store.records import STATUSES
-from hpss_batch.store.resynthesis import component_samples
-from hpss_batch.store.schema import COMPONENTS, MASKS, REFERENCES, Coding
-from hpss_batch.store.storage import is_url
+from hpss_batch.store.schema import REFERENCES
 from hpss_batch.text import file_name
 
 DONE = STATUSES.index("done")
@@ -103,8 +103,8 @@ class Corpus(Mapping[str, xr.Dataset]):
         for name, column in table.variables.items():
             if (
                 column.dtype == np.int64
-                and not _fits(column.values, 2**31)
-                and (name == "source_mtime" or _fits(column.values, 2**53))
+                and not fits(column.values, 2**31)
+                and (name == "source_mtime" or fits(column.values, 2**53))
             ):
                 column.encoding["dtype"] = "float64"
         table.attrs = {name: value for name, value in table.attrs.items() if not isinstance(value, dict)}
@@ -155,14 +155,14 @@ class Corpus(Mapping[str, xr.Dataset]):
         channels = slice(0, self._channels(int(facts["source_channels"])))
         view = view.isel(channel=channels, missing_dims="ignore")
         with self._directory.reading():
-            view = _decoded(view.chunk(_chunks(self._group, names)))
+            view = decoded(view.chunk(dask_chunks(self._group, names)))
         summaries = tuple(f"{name}_" for name in names)
         view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
-            str(name): _plain(value)
+            str(name): plain(value)
             for name, value in facts.items()
             if name not in ("track", "error", "status") and not str(name).startswith(summaries)
         }
-        return _with_derived(view, self.dataset.attrs.get("job", {}))
+        return with_derived(view, self.dataset.attrs.get("job", {}))
 
     def stems(self, track: str, start: int = 0, stop: int | None = None) -> xr.Dataset:
         """A track's components as audio: float32 on (channel, sample), at the store's rate and channels.
@@ -272,39 +272,6 @@ def _alike(setting: Any, value: Any) -> bool:
     return bool(setting == (list(value) if isinstance(value, tuple) else value))
 
 
-def _fits(values: Any, end: int) -> bool:
-    """Whether whole numbers lie between -end and end."""
-    return bool(np.all((np.asarray(values) > -end) & (np.asarray(values) < end)))
-
-
-def _plain(value: Any) -> Any:
-    """A fact as an attribute that every netCDF holds: of whole numbers version 3 has those of 32 bits."""
-    if isinstance(value, np.integer) and not _fits(value, 2**31):
-        return float(value) if _fits(value, 2**53) else str(value)
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
-    """One Dask chunk for each Zarr chunk along frames; all bins together."""
-    for name in names:
-        array = group[name]
-        if isinstance(array, zarr.Array) and array.ndim >= 2:
-            return {"frame": array.chunks[1]}
-    return {}
-
-
-def _decoded(view: xr.Dataset) -> xr.Dataset:
-    """Values, float32 where they are stored as codes; xarray's own CF decoding would take float64 for them."""
-    for name, codes in list(view.data_vars.items()):
-        coding = Coding.of(str(name), codes.dtype, codes.attrs)
-        if coding is not None:
-            view[name] = xr.apply_ufunc(coding.decode, codes, dask="parallelized", output_dtypes=[np.float32])
-            view[name].attrs = {k: v for k, v in codes.attrs.items() if k not in coding.attributes}
-    for variable in view.variables.values():
-        variable.attrs.pop("coordinates", None)
-    return view
-
-
 def _forget_threads() -> None:
     """Have a forked process start threads of its own: Dask would wait for its parent's."""
     threaded: Any = sys.modules.get("dask.threaded")
@@ -315,25 +282,3 @@ def _forget_threads() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
-
-
-def _with_derived(view: xr.Dataset, job: Mapping[str, Any]) -> xr.Dataset:
-    """Add what follows from the variables that are there."""
-    hpss = job.get("hpss", {})
-    harmonic, percussive = MASKS
-    if hpss.get("margin") in (1.0, [1.0, 1.0]) and hpss.get("power") != "inf":
-        for missing, other in ((harmonic, percussive), (percussive, harmonic)):
-            if missing not in view and other in view:
-                view[missing] = 1 - view[other]
-                view[missing].attrs = view[other].attrs | {
-                    "long_name": f"weight of the {missing.removesuffix('_mask')} component",
-                    "comment": f"1 - {other}: librosa's to rounding",
-                }
-    for component, mask in zip(COMPONENTS, MASKS, strict=False):
-        if component not in view and mask in view and "spectrogram" in view:
-            view[component] = view.spectrogram * view[mask]
-            view[component].attrs = {"long_name": f"{component} component", "units": "1"}
-    if "residual" not in view and {"spectrogram", "harmonic", "percussive"} <= set(view.data_vars):
-        view["residual"] = view.spectrogram - view.harmonic - view.percussive
-        view["residual"].attrs = {"long_name": "residual component", "units": "1"}
-    return view

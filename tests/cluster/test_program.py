@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from helpers import settings
 
+from hpss_batch.cluster import client as cluster
 from hpss_batch.config.job import Job
-from hpss_batch.runner import cluster
 
 RUN = 'import hpss_batch\nprint(hpss_batch.run(hpss_batch.Job.load("job.yaml")))\n'
 

@@ -10,9 +10,9 @@ import pytest
 import soundfile as sf
 from helpers import THREADS, music, settings
 
+from hpss_batch.cluster import submission
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
-from hpss_batch.runner import submission
 from hpss_batch.runner.run import run
 
 

@@ -9,8 +9,8 @@ import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.chunk_reader import ChunkReader
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.chunk_reader import ChunkReader
 
 FRAMES = 24
 """Frames in a chunk."""

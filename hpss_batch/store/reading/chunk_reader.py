@@ -18,11 +18,11 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
+from hpss_batch.paths import is_url
 from hpss_batch.store.arrays import zarr_settings
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.schema import Coding
 from hpss_batch.store.shard import ABSENT, ShardReader
-from hpss_batch.store.storage import is_url
 
 Array = NDArray[Any]
 

@@ -12,14 +12,14 @@ import yaml
 from distributed import Client, LocalCluster
 from helpers import THREADS, music, settings
 
+from hpss_batch.cluster.client import open_client
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError, StoreError
-from hpss_batch.runner.cluster import open_client
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
-from hpss_batch.store.corpus import open_corpus
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.verification.verify import verify
 
 
@@ -92,7 +92,7 @@ def test_a_class_of_ones_own_is_taken_when_allowed(song: Path, tmp_path: Path) -
     ],
 )
 def test_dask_s_own_classes_are_known(name: str) -> None:
-    from hpss_batch.runner.cluster import _cluster_class
+    from hpss_batch.cluster.client import _cluster_class
 
     assert callable(_cluster_class(Cluster.model_validate({"class": name}), allow_class=False))
 
