@@ -10,7 +10,7 @@ Killing the driver or a worker at any moment loses the tasks under way and nothi
 done, and the next run does the rest.
 """
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from hpss_batch.runner.plan import Plan, plan
 from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.presence import at_work
 
 if TYPE_CHECKING:
     pass
@@ -110,7 +111,9 @@ def run(
         cluster, dask, needed = planned.job.cluster, planned.job.dask, planned.task_bytes
         # before anything is written, so that a cluster that cannot be had leaves no trace
         opened = nullcontext() if planned.is_done else open_client(cluster, dask, allow_cluster_class, needed)
-        with opened as client:
+        with opened as client, ExitStack() as stack:
+            if client is not None:
+                stack.enter_context(at_work(planned.directory.folder))
             if not place(planned):
                 continue
             if planned.new or is_behind(planned):

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hpss_batch.errors import HpssBatchError, StoreError
 from hpss_batch.paths import is_url
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.presence import running
 from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
 from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
 from hpss_batch.store.storage import object_store, open_folder
@@ -137,7 +138,17 @@ class RunDirectory:
         """Make room for another job: no arrays, then no layout.
 
         False, and nothing is done, if something is committed by now, or others were faster to place something else.
+
+        Raises
+        ------
+        StoreError
+            If a run is at work here, which would commit what it does under the new layout.
         """
+        if others := running(self.folder):
+            raise StoreError(
+                f"{self.url} holds another job, which is at work there ({', '.join(others)}: host and process). Wait "
+                "until it ends, or use another output.path"
+            )
         there = [generation.encode() for generation in self._generations()]
         if self.has_commits or there != [generation.encode() for generation in found.generations]:
             return False

@@ -7,6 +7,7 @@ import pytest
 from hpss_batch.errors import StoreError
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
+from hpss_batch.store.presence import at_work, running
 from hpss_batch.store.records import Commit, Generation, Outcome
 from hpss_batch.store.stem_records import StemRecord, settings_key
 
@@ -162,3 +163,25 @@ def test_records_that_workers_made_are_waited_for_and_then_missed(tmp_path: Path
     timer.join()
     with pytest.raises(StoreError, match=r"wrote .*00000002\.json, but .* file system that all workers"):
         directory.wait_for(names, seconds=0.1)
+
+
+def test_a_layout_is_not_cleared_while_another_run_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = RunDirectory(tmp_path / "out")
+    directory.place(placed({"a": 100}))
+    found = directory.catalog()
+    with at_work(directory.folder):
+        assert running(directory.folder) == []  # this process does not stand in its own way
+        with monkeypatch.context() as other:
+            other.setattr("hpss_batch.store.presence._process", lambda: "node7-1")
+            with pytest.raises(
+                StoreError, match=r"another job, which is at work there \(.*-\d+: host and process"
+            ):
+                directory.clear(found)
+        assert directory.catalog_or_none() is not None
+    assert not (tmp_path / "out" / "running").exists()
+    directory.folder.create("running/node7-1.json", b'{"alive": 1.0}')  # killed long ago
+    directory.folder.create("running/node7-2.json", b"{")
+    assert directory.clear(found)
+    assert directory.catalog_or_none() is None

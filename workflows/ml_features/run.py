@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 
 import hpss_batch
-from hpss_batch.corpus.manifest import read_manifest
 
 FRAMES = 64
 RATE = 22_050
@@ -46,18 +45,19 @@ def made_corpus(folder: Path, tracks: int = 24, seconds: float = 12.0) -> Path:
     return manifest
 
 
-def labels_of(manifest: Path, column: str) -> dict[str, str]:
-    """The label of each track that has one, as the manifest says today."""
-    rows = {track: meta or {} for track, _, meta in read_manifest(str(manifest))}
-    said = {track: str(meta.get(column, "")) for track, meta in rows.items()}
-    labels = {track: label for track, label in said.items() if label not in ("", "nan")}
+def labels_of(corpus: hpss_batch.Corpus, column: str) -> dict[str, str]:
+    """The label of each track that is done and has one, as the manifest said when it was read last."""
+    table = corpus.tracks
+    columns = [str(name).removeprefix("meta_") for name in table.variables if str(name).startswith("meta_")]
+    said = table[f"meta_{column}"].values.tolist() if column in columns else [""] * table.sizes["track"]
+    every = dict(zip(table.track.values.tolist(), map(str, said), strict=True))
+    labels = {track: every[track] for track in corpus if every[track] not in ("", "nan")}
     if not labels:
-        columns = ", ".join(dict.fromkeys(name for meta in rows.values() for name in meta)) or "none"
         raise hpss_batch.HpssBatchError(
-            f"{manifest} gives no track a {column!r}; columns that --label may name: {columns}"
+            f"the manifest gives no track a {column!r}; columns that --label may name: {', '.join(columns) or 'none'}"
         )
-    if len(labels) < len(rows):
-        print(f"{len(rows) - len(labels)} of {len(rows)} tracks have no {column}: they are left out")
+    if len(labels) < len(corpus):
+        print(f"{len(corpus) - len(labels)} of {len(corpus)} tracks have no {column}: they are left out")
     return labels
 
 
@@ -132,13 +132,13 @@ def main() -> int:
         manifest, out = made_corpus(given.output / "music"), given.output / "out"
     else:  # a run directory of its own: one never holds two corpora
         manifest, out = given.manifest, given.output / f"out_{given.manifest.absolute().name}"
-    labels = labels_of(manifest, given.label)
     paths = [("corpus.path", str(manifest)), ("output.path", str(out))]
     result = hpss_batch.run(hpss_batch.Job.load(Path(__file__).with_name("job.yaml"), paths))
     for track, reason in result.failed.items():
         print(f"{track}: {reason}")
 
-    train, test = split([track for track in hpss_batch.open_corpus(out) if track in labels], labels)
+    labels = labels_of(hpss_batch.open_corpus(out), given.label)
+    train, test = split(list(labels), labels)
     training = hpss_batch.TrackWindows(out, frames=FRAMES, hop=FRAMES // 4, tracks=train, labels=[], seed=1)
     testing = hpss_batch.TrackWindows(out, frames=FRAMES, tracks=test, labels=[], seed=None)
     print(

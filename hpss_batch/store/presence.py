@@ -1,0 +1,71 @@
+"""Is a run at work in a run directory? Each says that it is alive, in a file of its own that goes when it ends.
+
+Runs of the same job may work side by side, and need not know of each other. Only who takes the place of another job
+asks, since what that one's workers are at would be committed under the new layout.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from hpss_batch.errors import StoreError
+from hpss_batch.paths import is_url
+from hpss_batch.store.storage import Folder
+
+RUNNING = "running"
+BEAT_SECONDS = 15
+"""How often a run says that it is alive; one that has said nothing four times is not."""
+
+
+@contextmanager
+def at_work(folder: Folder) -> Iterator[None]:
+    """Say, for as long as this lasts, that a run works in a run directory: what it places is not to be cleared."""
+    name, ended = f"{RUNNING}/{_process()}.json", Event()
+
+    def beat() -> None:
+        with contextlib.suppress(OSError, StoreError):  # the run itself finds out, and says so
+            folder.replace(name, json.dumps({"alive": time.time()}).encode())
+
+    def go_on() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            beat()
+
+    for left in folder.names(RUNNING):  # by runs that were killed
+        if not _is_alive(folder, left):
+            folder.delete(f"{RUNNING}/{left}")
+    beat()
+    thread = Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with contextlib.suppress(OSError):
+            folder.delete(name)
+            if not is_url(folder.url):
+                os.rmdir(os.path.join(folder.url, RUNNING))
+
+
+def running(folder: Folder) -> list[str]:
+    """Names of the other processes, host-number, whose runs are at work in a run directory, as far as they can tell."""
+    names = [name.removesuffix(".json") for name in folder.names(RUNNING) if _is_alive(folder, name)]
+    return [name for name in names if name != _process()]
+
+
+def _is_alive(folder: Folder, name: str) -> bool:
+    try:
+        alive = json.loads(folder.read(f"{RUNNING}/{name}") or b"")["alive"]
+        return bool(time.time() - alive < 4 * BEAT_SECONDS)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _process() -> str:
+    """What this process is called among all of all machines."""
+    return f"{socket.gethostname()}-{os.getpid()}"
