@@ -7,6 +7,7 @@
       layout/             which track lies where, a file a generation    `generations`, `place`
       commits/            what became of each unit                       `commits`
       commits/stems/      what became of the stems of each track         `stem_records`
+      running/            which runs are at work                         see `presence`
       stems/  report.html
 
 A `RunDirectory` is this place and nothing more: it is passed along instead of paths, and every call reads what is there
