@@ -103,7 +103,9 @@ def test_the_standard_library_finds_the_same(tree: Path, parts: list[str]) -> No
     if {".", ".."} & set(parts):
         return  # steps, not names
     files = [str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()]
-    found = {p for p in glob.glob(pattern, root_dir=tree, recursive=True) if os.path.isfile(tree / p)}
+    found = {
+        p for p in glob.glob(pattern, root_dir=tree, recursive=True) if os.path.isfile(os.path.join(tree, p))
+    }
     means = matcher([f"/{pattern}"])
     assert {path for path in files if means(path)} == found
 
