@@ -9,9 +9,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from hpss_batch.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Float64 = npt.NDArray[np.float64]
 
 Check = Callable[[Any, Mapping[str, Any]], Any]
 """Takes a value, and those of the fields before it that are allowed; returns the value as it is kept.
@@ -131,3 +138,31 @@ def flag(value: Any, _: Mapping[str, Any]) -> bool:
     if not isinstance(plain, bool):
         raise ValueError
     return plain
+
+
+@lru_cache(maxsize=64)
+def window_weights(window: str | tuple[Any, ...], win_length: int) -> Float64:
+    """The window itself, or an error if SciPy has none of that name, those parameters and that length."""
+    import numpy as np
+
+    remedy = "give one that scipy.signal.get_window knows, such as 'hann' or ('kaiser', 14.0)"
+    try:
+        weights = _get_window(window, win_length)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise ParameterError(f"window={window!r} is not allowed ({error}): {remedy}") from error
+    if not np.isfinite(weights).all() or not weights.any():
+        raise ParameterError(f"window={window!r} of {win_length} samples is zero or not finite: {remedy}")
+    return weights
+
+
+def _get_window(window: str | tuple[Any, ...], win_length: int) -> Float64:
+    """`scipy.signal.get_window`, but for the usual one without the second that it takes to import."""
+    import numpy as np
+
+    if window == "hann":
+        if win_length == 1:
+            return np.ones(1)
+        return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, win_length + 1)[:-1])
+    import scipy.signal
+
+    return np.asarray(scipy.signal.get_window(window, win_length, fftbins=True), np.float64)

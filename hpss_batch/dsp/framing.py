@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from hpss_batch.dsp.checks import window_weights
 from hpss_batch.dsp.params import StftParams, Window
 from hpss_batch.errors import ParameterError
 
@@ -77,27 +78,3 @@ def window_of(params: StftParams) -> Float32:
     whole[before : before + win_length] = window_weights(params.window, win_length)
     whole.setflags(write=False)
     return whole
-
-
-@lru_cache(maxsize=64)
-def window_weights(window: Window, win_length: int) -> Float64:
-    """The window itself, or an error if SciPy has none of that name, those parameters and that length."""
-    remedy = "give one that scipy.signal.get_window knows, such as 'hann' or ('kaiser', 14.0)"
-    try:
-        weights = _get_window(window, win_length)
-    except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise ParameterError(f"window={window!r} is not allowed ({error}): {remedy}") from error
-    if not np.isfinite(weights).all() or not weights.any():
-        raise ParameterError(f"window={window!r} of {win_length} samples is zero or not finite: {remedy}")
-    return weights
-
-
-def _get_window(window: Window, win_length: int) -> Float64:
-    """`scipy.signal.get_window`, but for the usual one without the second that it takes to import."""
-    if window == "hann":
-        if win_length == 1:
-            return np.ones(1)
-        return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, win_length + 1)[:-1])
-    import scipy.signal
-
-    return np.asarray(scipy.signal.get_window(window, win_length, fftbins=True), np.float64)

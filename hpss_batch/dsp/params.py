@@ -12,7 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpss_batch.dsp.checks import Parameters, flag, number, one_of, or_none, pair, parameter, some_of, whole
+from hpss_batch.dsp.checks import (
+    Parameters,
+    flag,
+    number,
+    one_of,
+    or_none,
+    pair,
+    parameter,
+    some_of,
+    whole,
+    window_weights,
+)
 from hpss_batch.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -42,8 +53,6 @@ def _window(value: Any, earlier: Mapping[str, Any]) -> Window:
     if not isinstance(window, str | tuple):
         raise ValueError
     if window != "hann":  # which is always possible; not importing SciPy to see it makes `status` quick
-        from hpss_batch.dsp.framing import window_weights
-
         window_weights(window, earlier.get("win_length") or earlier.get("n_fft", 2048))
     return window
 
