@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
+from urllib.request import url2pathname
 
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import is_url
@@ -48,7 +49,9 @@ def at_work(folder: Folder) -> Iterator[None]:
         thread.join()
         with contextlib.suppress(OSError):
             folder.delete(name)
-            if not is_url(folder.url):
+            if folder.url.startswith("file://"):  # where a folder stays when it is empty
+                os.rmdir(os.path.join(url2pathname(folder.url.removeprefix("file://")), RUNNING))
+            elif not is_url(folder.url):
                 os.rmdir(os.path.join(folder.url, RUNNING))
 
 
