@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hpss_batch.console.streams import out, shown
 from hpss_batch.console.terminal import SHOWN, ProgressBar, print_reasons
-from hpss_batch.text import clock, counted, pace, size
+from hpss_batch.text import clock, counted, listed, pace, size
 
 if TYPE_CHECKING:
     from hpss_batch.runner.plan import Plan
@@ -37,7 +37,7 @@ def print_result(result: Result, bar: ProgressBar | None) -> None:
     if result.broken:
         out.print("Run the same command again to try these again.")
     elif result.plan.waiting:
-        source = shown(result.plan.job.corpus.path)
+        source = shown(result.plan.job.corpus.words)
         out.print(
             f"What is pending waits for its spectrograms in {source}: go on there, then run this again."
         )
@@ -91,7 +91,7 @@ def print_plan(plan: Plan) -> None:
     words += "".join(f"; {n:,} {status}" for status, n in sorted(tracks.items()))
     removed = "; what another job placed there, of which nothing is done, is removed" if plan.replaced else ""
     rows = {
-        "corpus": plan.job.corpus.path,
+        "corpus": plan.job.corpus.words,
         "run directory": plan.job.output.path + removed,
         "tracks": words,
     }
@@ -146,7 +146,6 @@ def _print_finding(finding: Finding) -> None:
     out.print(f"[{colour}]{word}[/] [bold]{shown(finding.place)}[/]: {shown(finding.what)}")
     rows = {"means": finding.means, "heal" if not finding.healed else "done": finding.cure}
     if finding.tracks:
-        more = f" and {len(finding.tracks) - 3:,} more" if len(finding.tracks) > 3 else ""
-        rows = {"tracks": ", ".join(finding.tracks[:3]) + more} | rows
+        rows = {"tracks": listed(finding.tracks)} | rows
     for name, text in rows.items():
         out.print(f"  {name:7}{shown(text)}")

@@ -127,7 +127,7 @@ class Plan(Survey):
         """What each task needs to know."""
         return Recipe(
             url=self.directory.url,
-            source=absolute(self.job.corpus.path) if self.source is not None else None,
+            source=absolute(self.job.corpus.words) if self.source is not None else None,
             stft=self.stft,
             hpss=self.job.hpss,
             shape=self.shape,
