@@ -32,6 +32,7 @@ def print_result(result: Result, bar: ProgressBar | None) -> None:
         out.print(f"New values of the manifest's columns: {counted(result.plan.n_relabelled, 'track')}.")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)
+    print_reasons("silent in mono", result.catalog.cancelled)
     print_reasons("with clipped stems", result.clipped)
     print_reasons("not done", result.broken)
     if result.broken:
@@ -77,6 +78,7 @@ def print_status(status: RunStatus) -> None:
         )
     print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
     print_reasons("without stems", status.catalog.stemless)
+    print_reasons("silent in mono", status.catalog.cancelled)
     print_reasons("skipped", status.skipped)
 
 

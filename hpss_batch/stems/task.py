@@ -8,7 +8,9 @@ be written (a full disk) is not the fault of the track: the task raises, and the
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from hpss_batch.audio.mixdown import cancel
 from hpss_batch.audio.recording import Recording
 from hpss_batch.errors import AudioError, UnreachableError
 from hpss_batch.stems.spec import StemRecipe, StemTask
@@ -64,9 +66,9 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
         raise _TrackFailed(error) from error
     with recording:
         stream = Stream(recording, recipe.stft, recipe.hpss, recipe.components, recipe.encoding)
-        return write_stems(
-            recipe, task, recording.sample_rate, recording.channels, _blamed(stream, task.track)
-        )
+        blocks = _blamed(stream, task.track)
+        record = write_stems(recipe, task, recording.sample_rate, recording.channels, blocks)
+        return replace(record, cancels=cancel(recording.energies))
 
 
 def _opened(recipe: StemRecipe, track: Placed) -> Recording:

@@ -92,7 +92,8 @@ def _missing(found: Findings) -> dict[str, Any]:
         if states[track].status == "done"
     ]
     skipped = [(file, "skipped", reason) for file, reason in found.skipped.items()]
-    return {"bad": bad, "stemless": stemless, "skipped": skipped}
+    cancelled = [(track, "silent in mono", reason) for track, reason in catalog.cancelled.items()]
+    return {"bad": bad, "stemless": stemless, "skipped": skipped, "cancelled": cancelled}
 
 
 def _distributions(found: Findings) -> dict[str, Any]:
