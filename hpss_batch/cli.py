@@ -34,6 +34,11 @@ def main() -> None:
 _retry = click.option(
     "--retry-failed", is_flag=True, help="Try tracks again that failed or were quarantined."
 )
+_allow = click.option(
+    "--allow-cluster-class",
+    is_flag=True,
+    help="Take cluster.class from any package, whose code then runs here.",
+)
 
 
 @main.command()
@@ -83,8 +88,9 @@ def init(path: str, corpus: str, output: str) -> None:
 @main.command()
 @job_options
 @_retry
+@_allow
 @click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
-def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
+def plan(retry_failed: bool, allow_cluster_class: bool, as_json: bool, **words: Any) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
     from hpss_batch.console.output import print_plan
     from hpss_batch.console.streams import print_json
@@ -94,7 +100,9 @@ def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
 
     job = job_of(**words)
     with ProgressBar() as bar:
-        planned = make_plan(job, retry_failed=retry_failed, progress=bar)
+        planned = make_plan(
+            job, retry_failed=retry_failed, progress=bar, allow_cluster_class=allow_cluster_class
+        )
     if as_json:
         print_json(plan_figures(planned))
     else:
@@ -104,12 +112,8 @@ def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
 @main.command()
 @job_options
 @_retry
+@_allow
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@click.option(
-    "--allow-cluster-class",
-    is_flag=True,
-    help="Take cluster.class from any package, whose code then runs here.",
-)
 def run(retry_failed: bool, quiet: bool, allow_cluster_class: bool, **words: Any) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was.
 

@@ -105,6 +105,11 @@ class Cluster(Section):
     )
 
     @property
+    def is_local(self) -> bool:
+        """Whether its workers are on this machine."""
+        return (self.class_name or "").endswith(".LocalCluster")
+
+    @property
     def scheduler_file(self) -> str | None:
         """The scheduler file to connect through, if `connect` is one and no address."""
         return self.connect if self.connect is not None and self.connect.endswith(".json") else None

@@ -110,10 +110,16 @@ def print_plan(plan: Plan) -> None:
         stems = figures["stems"]
         words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
         rows["stems"] = words + (f", {stems['done']:,} tracks done" if stems["done"] else "")
-    rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
     rows["cluster"] = describe(plan.job.cluster)
+    if figures["workers"]:
+        rows["workers"] = f"{figures['workers']:,}"
+    rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
+    if figures["total_bytes"]:
+        rows["memory"] += f", {size(figures['total_bytes'])} for all workers"
     if plan.is_done:
         rows["time"] = "none: there is nothing to do"
+    elif figures["seconds"] is None:
+        rows["time"] = "not known: it depends on the cluster's machines"
     else:
         basis = {"earlier": "from what earlier units took", "typical": "from what is typical"}
         rows["time"] = f"about {clock(figures['seconds'])}, {basis[figures['seconds_basis']]}"
