@@ -240,7 +240,7 @@ class Job(Section):
         assert self.output.stems is not None
         numerics, stems = self.numerics(), _plain(self.output.stems.model_dump(by_alias=True))
         stems["components"] = sorted(stems["components"])
-        stems["format"], stems["subtype"] = self.output.stems.encoding
+        stems["format"] = self.output.stems.format.upper()
         return {"stems": stems, **{name: numerics[name] for name in ("stft", "hpss", "numerics_version")}}
 
     @property

@@ -234,8 +234,9 @@ def stem_figures(stems: StemPlan | None) -> dict[str, Any] | None:
     """The figures of a plan's stems."""
     if stems is None:
         return None
+    encoding = stems.recipe.encoding
     return {
-        "encoding": f"{stems.recipe.encoding.format} {stems.recipe.encoding.subtype}",
+        "encoding": f"{encoding.format} {encoding.subtype}{' or finer' if encoding.finer else ''}",
         "files": stems.n_files,
         "pending": len(stems.tasks),
         "done": stems.n_done,

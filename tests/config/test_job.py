@@ -302,10 +302,14 @@ def test_overrides_of_blocks_and_what_is_below():
         "output.features={}",
         "cluster.scale={jobs: 3}",
     )
-    assert made.output.stems.encoding == ("WAV", "PCM_24")
+    assert made.output.stems.encoding == ("WAV", "PCM_24", ())
     assert made.output.features.n_mels == 128
     assert made.cluster.scale == {"jobs": 3}
-    assert job("output.stems=true", "output.stems.format=ogg").output.stems.encoding == ("OGG", "VORBIS")
+    assert job("output.stems=true", "output.stems.format=ogg").output.stems.encoding == (
+        "OGG",
+        "VORBIS",
+        ("OPUS",),
+    )
     assert job("output.stems=false").output.stems is None
     assert job("hpss={margin: 3}", "hpss.power=1").hpss == HpssParams((31, 31), 1.0, (3.0, 3.0))
 
@@ -605,7 +609,11 @@ def test_a_scheduler_takes_the_place_of_the_default_class():
 def test_formats_of_stems_are_those_of_libsndfile():
     for name, subtypes in STEM_FORMATS.items():
         assert all(soundfile.check_format(name.upper(), subtype) for subtype in subtypes)
-        assert job(f"output.stems.format={name}").output.stems.encoding == (name.upper(), subtypes[0])
+        assert job(f"output.stems.format={name}").output.stems.encoding == (
+            name.upper(),
+            subtypes[0],
+            subtypes[1:],
+        )
 
 
 @pytest.mark.parametrize(("subtype", "rates"), STEM_RATES.items())
