@@ -79,7 +79,7 @@ def _sweep(root: Path) -> None:
     for place in (root / "commits", root / "layout", *(root / GROUP).iterdir(), *stems):
         if place.is_dir():
             for entry in os.scandir(place):
-                if PARTIAL in entry.name and entry.stat().st_mtime < limit:
+                if entry.name.endswith(PARTIAL) and entry.stat().st_mtime < limit:
                     Path(entry.path).unlink(missing_ok=True)
 
 

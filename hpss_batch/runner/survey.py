@@ -5,18 +5,24 @@ A survey compares what is found now with the rows that count:
     found now   row that counts                     then
     ---------   --------------------------------    --------------------------------------------
     yes         none                                placed
-    yes         of another size or time             placed again; the old row is superseded
+    yes         of another size or contents         placed again; the old row is superseded
     yes         vanished                            placed again
     yes         failed or quarantined, and asked    placed again
     yes         failed, as it was out of reach      placed again
+    yes         quarantined with other limits       placed again
     no          not done, and its file is gone      vanished
-    else                                            left alone; the manifest's columns are taken over
+    else                                            left alone; times and the manifest's columns are taken over
 
-Only what is placed needs to be opened: a second look at a large corpus costs a listing. Nothing is written here.
+Contents are compared where the size is the same and the time is not, by the digests that workers took as they read
+the file; of a file that none has read to its end, or that a version without digests did, another time means other
+contents. Only what is placed needs to be opened, and a file is read only if its time has changed: a second look at
+a large corpus costs a listing. Nothing is written here.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,15 +33,15 @@ from hpss_batch.corpus.tracks import Found, Listing, find, probe_tracks
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.paths import check_place, is_url
 from hpss_batch.runner.placement import next_generation
-from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.catalog import Catalog, State
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.layout import (
-    Labels,
-    Placed,
-)
+from hpss_batch.store.layout import Labels, Placed
 from hpss_batch.store.records import Generation
 
 Progress = Callable[[int, int], None]
+
+UNDONE = ("pending", "failed", "quarantined")
+"""What tracks are that come to be called vanished when their files are gone."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Survey:
         The run directory whose spectrograms are read.
     replaced : Catalog or None
         What another job placed and this one takes the place of, since nothing of it is committed.
+    vanished : tuple of str
+        Ids of tracks that were placed before and whose files are gone; those that are done stay.
     """
 
     job: Job
@@ -64,6 +72,21 @@ class Survey:
     listing: Listing | None = None
     source: Catalog | None = None
     replaced: Catalog | None = None
+    vanished: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> dict[str, int]:
+        """How many files are new, changed, touched (of another time, but the same contents) and vanished."""
+        catalog, found = self.catalog, Counter({"new": 0, "changed": 0, "touched": 0})
+        rows = {row.id: row for g in catalog.generations[: -len(self.new) or None] for row in g.rows}
+        for generation in self.new:
+            for row in generation.rows:
+                if row.id not in rows:
+                    found["new"] += 1
+                elif rows[row.id].has_changed(row.source_size, row.source_mtime):
+                    found["changed"] += 1
+            found["touched"] += len(generation.times)
+        return {**found, "vanished": len(self.vanished)}
 
     @property
     def n_relabelled(self) -> int:
@@ -136,17 +159,21 @@ def _survey_audio(
     listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
     if existing is not None:
         _check_corpus(job, listing, existing)
-    fresh = [found for found in listing.files if _is_new(found, existing, retry_failed)]
+    fresh, times = _compare(job, listing.files, existing, retry_failed)
     tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
-    gone = _gone(listing.files, existing)
+    vanished = _vanished(listing.files, existing)
+    gone = [
+        track for track in vanished if existing and existing.states[existing.current[track]].status in UNDONE
+    ]
     labels = _mended(listing.files, {found.id for found in fresh}, existing)
     new = list[Generation]()
-    if tracks or gone or labels or existing is None:
-        new.append(next_generation(job, made, existing, tracks, gone, labels))
+    if tracks or gone or labels or times or existing is None:
+        placing = next_generation(job, made, existing, tracks)
+        new.append(replace(placing, vanished=tuple(gone), labels=labels, times=times))
     catalog = _with_paths(
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
-    return Survey(job, catalog, new, listing)
+    return Survey(job, catalog, new, listing, vanished=tuple(vanished))
 
 
 def _check_corpus(job: Job, listing: Listing, existing: Catalog) -> None:
@@ -177,26 +204,51 @@ def _records(existing: Catalog | None) -> tuple[dict[int, Any], Mapping[int, Any
     return (existing.commits, existing.stems) if existing else ({}, {})
 
 
-def _is_new(found: Found, existing: Catalog | None, retry_failed: bool) -> bool:
-    index = existing.current.get(found.id) if existing else None
-    if existing is None or index is None:
-        return True
-    row, state = existing.rows[index], existing.states[index]
-    changed = row.has_changed(found.size, found.mtime_ns)
-    again = state.retry or (retry_failed and state.status in ("failed", "quarantined"))
-    return changed or state.status == "vanished" or again
+def _compare(
+    job: Job, files: Sequence[Found], existing: Catalog | None, retry_failed: bool
+) -> tuple[list[Found], dict[str, int]]:
+    """Files to place; and times, by id, of those that are left alone but for their time."""
+    if existing is None:
+        return list(files), {}
+    doubtful, fresh = dict[str, Found](), set[str]()
+    for found in files:
+        index = existing.current.get(found.id)
+        if index is None or _is_wanted_again(existing.states[index], job, retry_failed):
+            fresh.add(found.id)
+        elif existing.rows[index].has_changed(found.size, found.mtime_ns):
+            doubtful[found.id] = found
+    with ThreadPoolExecutor(8, thread_name_prefix="compare") as pool:
+        same = dict(zip(doubtful, pool.map(lambda f: _is_same(f, existing), doubtful.values()), strict=True))
+    times = {track: found.mtime_ns for track, found in doubtful.items() if same[track]}
+    fresh |= doubtful.keys() - times.keys()
+    return [found for found in files if found.id in fresh], times
 
 
-def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
+def _is_wanted_again(state: State, job: Job, retry_failed: bool) -> bool:
+    """Whether a track is placed again even if its file is what it was."""
+    asked = retry_failed and state.status in ("failed", "quarantined")
+    return asked or state.retry or state.status == "vanished" or state.limits not in (None, job.limits)
+
+
+def _is_same(found: Found, existing: Catalog) -> bool:
+    """Whether a file of another time has the contents that the row that counts was made from."""
+    index = existing.current[found.id]
+    row, known = existing.rows[index], existing.contents.get(index)
+    if known is None or row.source_size != found.size:
+        return False
+    here = replace(row, path=found.path, source_mtime=found.mtime_ns)
+    return all(here.contents(begin, end) == digest for begin, end, digest in known)
+
+
+def _vanished(files: Iterable[Found], existing: Catalog | None) -> list[str]:
+    """Ids of tracks that count, and whose files are gone."""
     if existing is None:
         return []
     here = {found.id for found in files}
     return [
         track
         for track, index in existing.current.items()
-        if track not in here
-        and existing.states[index].status in ("pending", "failed", "quarantined")
-        and not os.path.lexists(existing.rows[index].file)
+        if track not in here and not os.path.lexists(existing.rows[index].file)
     ]
 
 

@@ -432,7 +432,7 @@ def test_any_character_of_a_path_is_a_character(
     (folder / "out" / "corpus.zarr").mkdir(parents=True)
     run_job(folder, Path("out"), output__path=out, output__stems={"components": ["harmonic"]})
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        "commits", "corpus.zarr", "job.yaml", "layout", "stems",
+        "commits", "corpus.zarr", "job.yaml", "layout", "stems", "timings",
     ]  # fmt: skip
     assert os.listdir(tmp_path) == [name]
     assert len(shards(folder / "out")) > 3
