@@ -158,7 +158,11 @@ def test_plan_counts_what_is_new_changed_and_vanished(corpus: Path, tmp_path: Pa
     assert "rows of what vanished stay" in words
     states = run_job(corpus, out).status.figures()["tracks"]
     said = {state["track"]: state["status"] for state in states}
-    assert (said["talk.mp3"], said["torn.mp3"], said["other rate.wav@0"]) == ("done", "vanished", "superseded")
+    assert (said["talk.mp3"], said["torn.mp3"], said["other rate.wav@0"]) == (
+        "done",
+        "vanished",
+        "superseded",
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

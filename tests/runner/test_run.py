@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -274,6 +275,46 @@ def test_new_changed_and_vanished_files_become_generations(
     fresh = tmp_path / "fresh"
     run_job(growing, fresh)
     assert_same(by_track(out), by_track(fresh))
+
+
+def test_the_same_run_twice_gives_the_same_commits(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    for name in ("once", "twice"):
+        run_job(corpus_folder, tmp_path / name, output__stems=True, output__features={"kinds": ["rms"]})
+    once, twice = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.json")}
+        for name in ("once", "twice")
+    )
+    commits = [path for path in once if path.parts[0] == "commits"]
+    assert len(commits) > 10
+    assert {path: once[path] for path in commits} == {path: twice[path] for path in commits}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"output__stems": True, "output__arrays": []}], ids=["arrays", "stems"]
+)
+def test_what_a_late_worker_commits_of_a_layout_that_was_cleared_counts_for_nothing(
+    changes: dict[str, Any], corpus_folder: Path, growing: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    out, expected = tmp_path / "out", tmp_path / "expected"
+    sf.write(growing / "a first one.wav", music(1.0, 22050), 22050)  # so that all others have other rows
+    run_job(growing, tmp_path / "late", **changes)
+    run_job(corpus_folder, expected, **changes)
+    shutil.copytree(expected, out)
+    theirs = {
+        path.relative_to(tmp_path / "late"): path for path in (tmp_path / "late").glob("commits/**/0*.json")
+    }
+    for path in out.glob("commits/**/0*.json"):
+        path.unlink()
+    for name, path in theirs.items():
+        shutil.copy(path, out / name)
+    result = run_job(corpus_folder, out, **changes)
+    assert not result.plan.is_done
+    assert result.catalog.counts == {"done": 7}
+    commits = {path.relative_to(expected): path.read_bytes() for path in expected.glob("commits/**/0*.json")}
+    assert {name: (out / name).read_bytes() for name in commits} == commits
+    assert shards(out) == shards(expected)
 
 
 def test_a_corpus_that_moved_is_the_same_corpus(growing: Path, tmp_path: Path, run_job: RunJob) -> None:
