@@ -147,10 +147,15 @@ def leftovers(plan: Plan, shards: Shards) -> Iterator[Finding]:
         what = f"{counted(strays, 'shard')} of units that are not committed"
         means = "an interrupted run left them, or one is under way; nothing reads them"
         yield Finding("leftover", what, means, "the next run writes them again")
-    if spare := [*spare_files(plan)]:
-        what = in_words(spare)
+    try:
+        spare = [*spare_files(plan)]
+    except StoreError:  # what is wrong with records of stems is said of stems
+        return
+    if spare:
         means = "runs that were killed left them, or one is under way, or tracks were placed again; nothing reads them"
-        yield Finding("leftover", what, means, f"`hpss-batch prune {plan.directory.url}` frees them")
+        yield Finding(
+            "leftover", in_words(spare), means, f"`hpss-batch prune {plan.directory.url}` frees them"
+        )
 
 
 def check_tracks(plan: Plan, *, heal: bool) -> list[Finding]:

@@ -165,9 +165,8 @@ def _unit(name: str, arrays: set[str]) -> int | None:
 
 def _superseded_stems(directory: RunDirectory, catalog: Catalog) -> set[str]:
     """Files of stems that only tracks had that were placed again since."""
-    had, has = set[str](), set[str]()
+    had, has, counting = set[str](), set[str](), set(catalog.current.values())
     for key in directory.stem_keys():
         for row, record in catalog.with_stems(directory.stem_records(key)).stems.items():
-            superseded = catalog.states[row].status == "superseded"
-            (had if superseded else has).update(stem.name for stem in record.stems.values())
+            (has if row in counting else had).update(stem.name for stem in record.stems.values())
     return {f"{STEMS}/{name if is_url(directory.url) else file_name(name)}" for name in had - has}

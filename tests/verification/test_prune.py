@@ -168,3 +168,14 @@ def test_shards_of_pruned_units_read_as_gaps(changed: tuple[Path, Path]) -> None
     before = shards(out)
     pruned = {file.name.removeprefix("corpus.zarr/") for file in prune(out).files}
     assert shards(out) == {name: data for name, data in before.items() if name not in pruned}
+
+
+def test_a_damaged_record_stops_a_prune_and_no_verification(changed: tuple[Path, Path]) -> None:
+    _, out = changed
+    record = sorted(out.glob("commits/stems/*/*.json"))[-1]
+    record.write_bytes(record.read_bytes()[:-9])
+    assert [finding.level for finding in verify(out, sample=0).open] == ["wrong"]
+    with pytest.raises(StoreError, match=r"not a record of stems .*Delete it"):
+        prune(out)
+    record.unlink()
+    assert prune(out).files
