@@ -172,7 +172,7 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
         "corpus": plan.job.corpus.path,
         "output": plan.job.output.path,
         "fingerprint": catalog.settings["fingerprint"],
-        "files": plan.files,
+        "files": {kind: plan.files[kind] for kind in ("new", "changed", "touched", "vanished")},
         "tracks": tracks,
         "audio_seconds": sum(row.n_samples for row in plan.tracks) / plan.shape.sample_rate,
         "units": {

@@ -62,8 +62,9 @@ class Survey:
         The run directory whose spectrograms are read.
     replaced : Catalog or None
         What another job placed and this one takes the place of, since nothing of it is committed.
-    vanished : tuple of str
-        Ids of tracks that were placed before and whose files are gone; those that are done stay.
+    files : Counter of str
+        How many files are new, changed, touched (of another time, but the same contents) and vanished, against what was
+        placed before. Rows of what vanished stay; they are vanished where they are not done.
     """
 
     job: Job
@@ -72,21 +73,7 @@ class Survey:
     listing: Listing | None = None
     source: Catalog | None = None
     replaced: Catalog | None = None
-    vanished: tuple[str, ...] = ()
-
-    @property
-    def files(self) -> dict[str, int]:
-        """How many files are new, changed, touched (of another time, but the same contents) and vanished."""
-        catalog, found = self.catalog, Counter({"new": 0, "changed": 0, "touched": 0})
-        rows = {row.id: row for g in catalog.generations[: -len(self.new) or None] for row in g.rows}
-        for generation in self.new:
-            for row in generation.rows:
-                if row.id not in rows:
-                    found["new"] += 1
-                elif rows[row.id].has_changed(row.source_size, row.source_mtime):
-                    found["changed"] += 1
-            found["touched"] += len(generation.times)
-        return {**found, "vanished": len(self.vanished)}
+    files: Counter[str] = field(default_factory=Counter)
 
     @property
     def n_relabelled(self) -> int:
@@ -159,7 +146,7 @@ def _survey_audio(
     listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
     if existing is not None:
         _check_corpus(job, listing, existing)
-    fresh, times = _compare(job, listing.files, existing, retry_failed)
+    fresh, times, files = _compare(job, listing.files, existing, retry_failed)
     tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
     vanished = _vanished(listing.files, existing)
     gone = [
@@ -173,7 +160,7 @@ def _survey_audio(
     catalog = _with_paths(
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
-    return Survey(job, catalog, new, listing, vanished=tuple(vanished))
+    return Survey(job, catalog, new, listing, files=files + Counter(vanished=len(vanished)))
 
 
 def _check_corpus(job: Job, listing: Listing, existing: Catalog) -> None:
@@ -206,22 +193,22 @@ def _records(existing: Catalog | None) -> tuple[dict[int, Any], Mapping[int, Any
 
 def _compare(
     job: Job, files: Sequence[Found], existing: Catalog | None, retry_failed: bool
-) -> tuple[list[Found], dict[str, int]]:
-    """Files to place; and times, by id, of those that are left alone but for their time."""
+) -> tuple[list[Found], dict[str, int], Counter[str]]:
+    """Files to place; times, by id, of those left alone but for their time; and counts, as `Survey.files` has them."""
     if existing is None:
-        return list(files), {}
-    doubtful, fresh = dict[str, Found](), set[str]()
-    for found in files:
-        index = existing.current.get(found.id)
-        if index is None or _is_wanted_again(existing.states[index], job, retry_failed):
-            fresh.add(found.id)
-        elif existing.rows[index].has_changed(found.size, found.mtime_ns):
-            doubtful[found.id] = found
+        return list(files), {}, Counter(new=len(files))
+    placed, rows, states = existing.current, existing.rows, existing.states
+    new = {found.id for found in files if found.id not in placed}
+    other = [f for f in files if f.id in placed and rows[placed[f.id]].has_changed(f.size, f.mtime_ns)]
     with ThreadPoolExecutor(8, thread_name_prefix="compare") as pool:
-        same = dict(zip(doubtful, pool.map(lambda f: _is_same(f, existing), doubtful.values()), strict=True))
-    times = {track: found.mtime_ns for track, found in doubtful.items() if same[track]}
-    fresh |= doubtful.keys() - times.keys()
-    return [found for found in files if found.id in fresh], times
+        same = [*pool.map(lambda found: _is_same(found, existing), other)]
+    times = {found.id: found.mtime_ns for found, is_same in zip(other, same, strict=True) if is_same}
+    changed = {found.id for found in other} - times.keys()
+    again = {track for track, index in placed.items() if _is_wanted_again(states[index], job, retry_failed)}
+    wanted = new | changed | again
+    fresh = [found for found in files if found.id in wanted]
+    times = {track: time for track, time in times.items() if track not in again}
+    return fresh, times, Counter(new=len(new), changed=len(changed), touched=len(times))
 
 
 def _is_wanted_again(state: State, job: Job, retry_failed: bool) -> bool:
@@ -306,7 +293,8 @@ def _survey_store(job: Job, existing: Catalog | None, source: Catalog, made: dic
     settings = source.settings | made
     known = existing.generations if existing else []
     new = [replace(g, settings=settings) for g in source.generations[len(known) :]]
-    return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source)
+    files = Counter(new=sum(len(generation.rows) for generation in new))
+    return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source, files=files)
 
 
 def _check_prefix(job: Job, existing: Catalog, source: Catalog) -> None:

@@ -81,7 +81,7 @@ class Pruned:
         if not self.files:
             return f"{self.url} holds nothing that could be freed."
         verb = "Would free" if self.dry_run else "Freed"
-        return f"{verb} {in_words(self.files)}, of {self.url}."
+        return f"{verb} {in_words(self.files)}."
 
 
 _WORDS: dict[Kind, str] = {
@@ -92,10 +92,10 @@ _WORDS: dict[Kind, str] = {
 
 
 def in_words(files: Sequence[Spare]) -> str:
-    """How many files there are of each kind, and how much they take."""
+    """How many files there are, how much they take, and of which kinds they are."""
     kinds = Counter(file.kind for file in files)
-    found = [f"{counted(n, 'file')} {words}" for kind, words in _WORDS.items() if (n := kinds[kind])]
-    return f"{', '.join(found)} ({size(sum(file.n_bytes for file in files))})"
+    found = [f"{n:,} {words}" for kind, words in _WORDS.items() if (n := kinds[kind])]
+    return f"{counted(len(files), 'file')}, {size(sum(file.n_bytes for file in files))}: {', '.join(found)}"
 
 
 def prune(path: str | os.PathLike[str], *, dry_run: bool = False) -> Pruned:

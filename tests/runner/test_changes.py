@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,14 +63,14 @@ def test_other_times_with_the_same_contents_compute_nothing(
     before = shards(out), records(out)
     n_files = touch(corpus, 1_000_000_000)
     ahead = plan(Job.parse(settings(corpus, out, **changes)))
-    assert ahead.files == {"new": 0, "changed": 0, "touched": n_files, "vanished": 0}
+    assert ahead.files == Counter(touched=n_files)
     assert ahead.is_done
     second = run_job(corpus, out, **changes)
     assert (shards(out), records(out)) == before
     assert second.catalog.counts == first.catalog.counts
     assert set(open_corpus(out).tracks.source_mtime.values) == {10**18}
     third = run_job(corpus, out, **changes)  # which need not look at contents any more
-    assert third.plan.files == {"new": 0, "changed": 0, "touched": 0, "vanished": 0}
+    assert third.plan.files.total() == 0
     assert not third.plan.new
     assert len(third.catalog.generations) == 2
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -152,7 +153,7 @@ def test_prune_in_a_shell(changed: tuple[Path, Path]) -> None:
     figures = json.loads(said("--json", "--dry-run"))
     assert figures["dry_run"]
     assert figures["bytes"] == sum(file["n_bytes"] for file in figures["files"]) > 0
-    assert "files of superseded tracks" in said()
+    assert re.fullmatch(r"Freed [\d,]+ files, .*B: [\d,]+ of superseded tracks\.\n", said())
     assert "nothing that could be freed" in said()
 
 
