@@ -133,14 +133,11 @@ class LocalFolder:
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file, in all folders, half-written ones too, by name."""
-        found, folders = dict[str, int](), [""]
-        while folders:
-            prefix = folders.pop()
-            for entry in os.scandir(self.root / prefix):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{prefix}{entry.name}/")
-                elif entry.is_file():
-                    found[f"{prefix}{entry.name}"] = entry.stat().st_size
+        found = dict[str, int]()
+        for folder, _, names in os.walk(self.root):
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):  # a run that is at work comes and goes
+                    found[path.relative_to(self.root).as_posix()] = path.stat().st_size
         return found
 
     def delete(self, name: str) -> None:
