@@ -136,6 +136,8 @@ class Outcome:
         Its true decoded length at the store's rate, if this unit met the end.
     retry : bool
         Whether the next run tries it again by itself: its file could not be reached, which says nothing of the file.
+    cancels : bool
+        Whether its channels cancel each other in their mean, so that what was separated is next to nothing.
     contents : int or None
         `Placed.contents` of the piece's share of its file.
     limits : str or None
@@ -147,6 +149,7 @@ class Outcome:
     error: str | None = None
     n_samples: int | None = None
     retry: bool = False
+    cancels: bool = False
     contents: int | None = None
     limits: str | None = None
 

@@ -60,7 +60,7 @@ class StemRecord:
         0 for the first.
     error : str or None
         Why it has none.
-    retry : bool
+    retry, cancels : bool
         See `Outcome`.
     n_samples, sample_rate, channels : int
         True length, Hz and channels of each stem.
@@ -89,6 +89,7 @@ class StemRecord:
     layout: str = ""
     contents: int | None = None
     limits: str | None = None
+    cancels: bool = False
 
     def name(self, key: str) -> str:
         """The record's name in the run directory."""

@@ -181,7 +181,9 @@ def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) 
             for shard in shards.values():
                 shard.written()
     source.check()
-    return Outcome("done", n_samples=source.n_samples, contents=_contents(recipe, piece))
+    return Outcome(
+        "done", n_samples=source.n_samples, cancels=source.cancels, contents=_contents(recipe, piece)
+    )
 
 
 def _contents(recipe: Recipe, piece: Piece) -> int | None:
