@@ -17,7 +17,7 @@ from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block, Stream
 from hpss_batch.stems.writer import StemFile, tags_of
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.records import versions
+from hpss_batch.store.records import keep, versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
@@ -38,15 +38,12 @@ def run_stems(recipe: StemRecipe, task: StemTask, last_try: bool = True) -> Stem
         if away and not last_try:
             raise UnreachableError(f"{task.track.id} {away}", worker_address()) from failure
         record = task.record("failed", away or failure.reason, retry=away is not None)
-    return commit(recipe, record)
+    return commit(recipe, replace(record, contents=task.track.contents(0, task.track.source_size)))
 
 
 def commit(recipe: StemRecipe, record: StemRecord) -> StemRecord:
     """Create a record, unless it is there already; returns that which is."""
-    folder, name = open_folder(recipe.url), record.name(recipe.key)
-    if folder.create(name, record.encode()):
-        return record
-    return StemRecord.decode(folder.read(name) or b"", name)
+    return keep(open_folder(recipe.url), record.name(recipe.key), record)
 
 
 class _TrackFailed(Exception):
@@ -155,6 +152,7 @@ def write_stems(
         },
         versions=versions(),
         seconds=clock.seconds,
+        layout=task.layout,
     )
 
 

@@ -173,7 +173,8 @@ def test_values_that_decode_but_differ_are_pinned_to_their_track(
         assert found[0].tracks == ("short too.wav",)
         commit = out / "commits" / f"{unit:08d}.json"
         record = json.loads(commit.read_text())
-        del record["pieces"]
+        del record["pieces"], record["crc32c"]
+        record["format"] = 1
         commit.write_text(json.dumps(record))
         found = verify(out, sample=0).open
         assert set(found[0].tracks) >= {"short too.wav"}
