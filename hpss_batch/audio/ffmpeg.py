@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.audio.containers.reasons import too_short
+from hpss_batch.audio.containers.reasons import ffmpeg_is_here, too_short
 from hpss_batch.errors import AudioError
 
 if TYPE_CHECKING:
@@ -64,6 +64,17 @@ def _av() -> Any:
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     return av
+
+
+def ffmpeg_versions() -> dict[str, str]:
+    """Versions of PyAV and of what it decodes with, by name; empty where it is not installed."""
+    if not ffmpeg_is_here():
+        return {}
+    av = _av()
+    libraries = ("libavcodec", "libavformat", "libavutil")
+    return {"av": av.__version__} | {
+        name: ".".join(map(str, av.library_versions[name])) for name in libraries
+    }
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import soundfile as sf
 
-from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, why_no_file
+from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, unread, why_no_file
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
@@ -93,6 +93,7 @@ def find(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     limit: int | None = None,
+    decoder: str = "auto",
 ) -> Listing:
     """List the recordings of a corpus without opening one.
 
@@ -102,12 +103,14 @@ def find(
         A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest.
         Hidden files and folders are left out, and so are run directories in it.
     include : sequence of str, optional
-        Patterns, as `hpss_batch.corpus.patterns` says; by default every extension that libsndfile reads. A manifest's
+        Patterns, as `hpss_batch.corpus.patterns` says; by default every extension that is read here. A manifest's
         rows, a single file and a glob that spells out the extension need no pattern.
     exclude : sequence of str
         Patterns of what to leave out.
     limit : int, optional
         The first so many.
+    decoder : {"auto", "libsndfile", "ffmpeg"}
+        What reads them, which decides what is read at all.
 
     Raises
     ------
@@ -117,7 +120,7 @@ def find(
     place = expanded(path)
     if is_url(place):
         raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
-    search = _Search(include, exclude)
+    search = _Search(include, exclude, unread(decoder))
     if os.path.lexists(file_name(place)):  # a job is UTF-8; a shell's argument has the locale's encoding
         place = file_name(place)
     if os.path.lexists(place):
@@ -142,9 +145,9 @@ def find(
 class _Search:
     """One walk over a corpus."""
 
-    def __init__(self, include: Sequence[str] | None, exclude: Sequence[str]) -> None:
+    def __init__(self, include: Sequence[str] | None, exclude: Sequence[str], unread: frozenset[str]) -> None:
         self.listing = Listing()
-        self.patterns = include
+        self.patterns, self.unread = include, unread
         self.included = None if include is None else matcher(include)
         self.excluded = matcher(exclude)
         self.spelled_out = False  # the corpus' path says which files are meant
@@ -182,7 +185,7 @@ class _Search:
             kind = why_no_file(e)
         if kind:
             raise CorpusError(f"{path} {kind}")
-        if os.path.splitext(name)[1].lower() in UNREADABLE:
+        if os.path.splitext(name)[1].lower() in self.unread:
             self.listing.unreadable.append((track_id(name), not_read(name)))
         else:
             self.listing.files.append(_found(track_id(name), name_text(os.path.abspath(path)), os.stat(path)))
@@ -211,7 +214,7 @@ class _Search:
         if not meant or self.excluded(*names):
             self.others[extension or name] += 1
             return
-        if extension in UNREADABLE:
+        if extension in self.unread:
             self.listing.unreadable.append((track, not_read(name)))
             return
         try:

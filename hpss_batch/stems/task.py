@@ -71,7 +71,9 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
 
 def _opened(recipe: StemRecipe, track: Placed) -> Recording:
     track.check_file()
-    recording = Recording(track.file, sample_rate=recipe.sample_rate, channels=recipe.channels)
+    recording = Recording(
+        track.file, sample_rate=recipe.sample_rate, channels=recipe.channels, decoder=track.decoder
+    )
     refusal = recipe.encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:
         recording.close()
@@ -149,13 +151,13 @@ def write_stems(
             name: Stem(found.name, found.n_bytes, found.crc32c, clipped[name], round(peaks[name], 6))
             for name, found in facts.items()
         },
-        versions=versions(),
+        versions=versions(ffmpeg=task.track.decoder == "ffmpeg"),
         seconds=clock.seconds,
     )
 
 
 def _opened_files(recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int) -> dict[str, StemFile]:
-    tags = tags_of(task.track.file)
+    tags = tags_of(task.track)
     files = dict[str, StemFile]()
     try:
         for component in recipe.components:

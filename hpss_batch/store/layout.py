@@ -74,6 +74,8 @@ class Placed:
         Why nothing can be computed of it, if that was known when it was placed.
     meta : mapping or None
         Further columns of the manifest, as they were when the track was placed; see `Catalog.labels`.
+    decoder : {"libsndfile", "ffmpeg"}
+        What reads it, now and later: another one may give other numbers.
     """
 
     id: str
@@ -88,6 +90,7 @@ class Placed:
     source_mtime: int
     error: str | None = None
     meta: Labels | None = None
+    decoder: Literal["libsndfile", "ffmpeg"] = "libsndfile"
 
     @property
     def file(self) -> str:

@@ -217,12 +217,12 @@ def why_not_audio(path: str, said: str, by: str = "libsndfile") -> str:
         return (
             "holds nothing but zeros where audio should begin, as an interrupted download does; copy it again"
         )
-    if _is_text(head):
-        return "is not audio but text"
-    if by == "FFmpeg" or head.startswith(_KNOWN):
+    if head.startswith(_KNOWN) or (by == "FFmpeg" and not _is_text(head)):
         said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
         remedy = REMEDY if by == "libsndfile" else "copy it again"
         return f"is damaged, cut short, or of a kind that is not read here ({by}: {said}); {remedy}"
+    if _is_text(head):
+        return "is not audio but text"
     if extension in UNREADABLE:
         return not_read(path)
     return "is not audio, or of a kind that is not read here; if it is a recording, " + REMEDY
