@@ -27,6 +27,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from hpss_batch.audio.containers.foreign import matroska_flaw
 from hpss_batch.audio.containers.headers import is_joined_flac
 from hpss_batch.audio.containers.mp3 import mp3_flaw
 from hpss_batch.audio.containers.ogg import ogg_flaw
@@ -284,6 +285,8 @@ class Decoder:
         container = self.info.format.partition("/")[0].upper()  # FFmpeg writes it in small letters
         if self.info.decoder == "ffmpeg" and self.end == self.info.n_samples:
             return goes_on(self.info.n_samples, self.info.sample_rate)
+        if container == "MATROSKA,WEBM":
+            return matroska_flaw(self.path)
         if container == "OGG":
             return ogg_flaw(self.path, _ogg_rate(self.info))
         if container == "MP3" and self.end is not None:

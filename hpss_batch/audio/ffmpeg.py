@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.audio.containers.reasons import ffmpeg_is_here, too_short
+from hpss_batch.audio.containers.reasons import REMEDY, ffmpeg_is_here, too_short
 from hpss_batch.errors import AudioError
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ Float32 = NDArray[np.float32]
 
 _RAW = 0x100
 """Flag of formats without an index (AAC, AC-3 …), whose length FFmpeg only estimates."""
+
+_BARE = ("aac", "ac3", "eac3", "dts", "loas")
+"""Formats that are packets and nothing else, but for tags."""
+
+_ENDLESS = ("rm", "mpeg", "mpegts")
+"""Containers that are not read, as nothing in them tells where they should end."""
 
 _OPTIONS = {
     "protocol_whitelist": "none",  # a playlist or an .mp4 may name other files and URLs; none is opened
@@ -172,6 +178,12 @@ class FFmpegFile:
             filled += n
         return out[:filled]
 
+    def _size(self) -> int:
+        """The file's bytes, but for a tag at their end."""
+        size = os.fstat(self._file.fileno()).st_size
+        tag = os.pread(self._file.fileno(), 3, max(size - 128, 0)) == b"TAG"
+        return size - 128 * tag
+
     def seek(self, sample: int) -> int:
         """Stay: such a file is opened again instead. Returns 0, where that begins."""
         return 0
@@ -195,15 +207,24 @@ class FFmpegFile:
         mine, container = self._stream, self._container
         if mine.frames and mine.duration and "mp4" in self.format:
             return round(mine.duration * mine.time_base * self.samplerate)
-        begin, end, total, last = None, 0, 0, 0.0
+        if self.format in _ENDLESS:
+            raise AudioError(
+                f"is of a kind ({self.format}) that does not tell whether it was cut short; {REMEDY}"
+            )
+        begin, end, total, last, heard = None, 0, 0, 0.0, 0
         with _heard():
             for packet in _sound(container.demux()):
                 duration = packet.duration or 0
                 if packet.stream is mine:
+                    heard += packet.size + (packet.pos or 0 if begin is None else 0)
                     at = end if packet.pts is None else packet.pts
                     begin = at if begin is None else begin
+                    if self.format == "asf" and at - end >= duration > 0:
+                        raise FFmpegError(f"a packet is missing at {float(end * mine.time_base):.3f} s")
                     end, total = max(end, at + duration), total + duration
                 last = max(last, float(((packet.pts or 0) + duration) * packet.time_base))
+        if self.format in _BARE and (unheard := self._size() - heard):
+            raise FFmpegError(f"{unheard} bytes are no packets")
         if container.duration and not mine.frames and not container.format.flags & _RAW:
             whole = ((container.start_time or 0) + container.duration) / 10**6
             rate = self.samplerate

@@ -25,6 +25,7 @@ import soundfile as sf
 from hpss_batch.audio.containers import reasons
 from hpss_batch.audio.containers.chunks import find_extent
 from hpss_batch.audio.containers.extent import Corrected
+from hpss_batch.audio.containers.foreign import check_size
 from hpss_batch.audio.containers.headers import check_sizes, find_flac_extent
 from hpss_batch.audio.containers.mp3 import mp3_flaw, mp3_header
 from hpss_batch.audio.containers.mp3_unheaded import Endless, samples_unannounced
@@ -306,6 +307,10 @@ def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Op
         )
     promised: int | None
     if isinstance(file, FFmpegFile):
+        if file.format == "ogg":
+            check_ogg(path, found.st_size, 2**62, rate)
+        if reason := check_size(path, file.format, found.st_size):
+            raise AudioError(reason)
         promised = _announced(path, found.st_size, found.st_mtime_ns)
         return Opened(
             file, AudioInfo(promised + promised // 1000 + _SLACK, rate, channels, kind, "ffmpeg"), promised

@@ -38,8 +38,6 @@ UNREADABLE = {
     ".mkv": "Matroska video",
     ".webm": "WebM",
     ".m4v": "MPEG-4 video",
-    ".mpg": "MPEG video",
-    ".mpeg": "MPEG video",
     ".flv": "Flash video",
     ".wmv": "Windows Media Video",
     ".ogv": "Ogg video",
@@ -66,8 +64,10 @@ _REMEDIES = {
     ".sd2": "save it as WAV with a program that reads it",
     ".m4p": "get it without protection, which no program converts",
     ".ofr": "convert it with OptimFROG's own program",
+    ".ra": REMEDY,
+    ".rm": REMEDY,
 }
-"""What to do where ffmpeg does not help, by extension."""
+"""What to do with recordings that neither decoder reads, by extension."""
 
 _MAGIC = (
     (4, b"ftyp", "MPEG-4 (as .m4a or .mp4)", True),
@@ -110,6 +110,9 @@ _MAGIC = (
     (0, b"version https://git-lfs", "a Git LFS pointer; fetch the recording with `git lfs pull`", False),
 )
 """Offset, bytes, name, and whether it is a recording that another program can convert."""
+
+_NEITHER = ("RealMedia", "RealAudio")
+"""Of these, what neither decoder reads."""
 
 _KNOWN = (
     b"RIFF",
@@ -187,7 +190,10 @@ def is_foreign(path: str) -> bool:
         head = _head(path)
     except OSError:
         return False
-    return any(converts and head[offset:].startswith(magic) for offset, magic, _, converts in _MAGIC)
+    return any(
+        converts and name not in _NEITHER and head[offset:].startswith(magic)
+        for offset, magic, name, converts in _MAGIC
+    )
 
 
 def why_not_audio(path: str, said: str, by: str = "libsndfile") -> str:
@@ -211,7 +217,7 @@ def why_not_audio(path: str, said: str, by: str = "libsndfile") -> str:
             if not converts:
                 return f"is not audio but {name}"
             if by == "libsndfile":
-                return f"is {name}, which is not read here; {_reading()}"
+                return f"is {name}, which is not read here; {REMEDY if name in _NEITHER else _reading()}"
     extension = os.path.splitext(path)[1].lower()
     if not head.strip(b"\0"):
         return (
