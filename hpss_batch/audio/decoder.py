@@ -204,7 +204,7 @@ class Decoder:
             self._hold(n)
         if n < wanted:
             self._nothing_from = self._at
-        if self._at == self._nothing_from and self._at > self._first:
+        if self._at == self._nothing_from and (self._at > self._first or self._at == 0):
             self._meet_end()
 
     def _go(self, origin: int) -> int:

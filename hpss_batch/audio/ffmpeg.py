@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 Float32 = NDArray[np.float32]
 
-_RAW = 0x100
-"""Flag of formats without an index (AAC, AC-3 …), whose length FFmpeg only estimates."""
-
 _BARE = ("aac", "ac3", "eac3", "dts", "loas")
 """Formats that are packets and nothing else, but for tags."""
+
+_ESTIMATED = (*_BARE, "mp3", "amr", "avi")
+"""Formats whose length FFmpeg reckons from a bit rate, or from headers that do not count samples."""
 
 _ENDLESS = ("rm", "mpeg", "mpegts")
 """Containers that are not read, as nothing in them tells where they should end."""
@@ -225,7 +225,7 @@ class FFmpegFile:
                 last = max(last, float(((packet.pts or 0) + duration) * packet.time_base))
         if self.format in _BARE and (unheard := self._size() - heard):
             raise FFmpegError(f"{unheard} bytes are no packets")
-        if container.duration and not mine.frames and not container.format.flags & _RAW:
+        if container.duration and self.format not in _ESTIMATED:
             whole = ((container.start_time or 0) + container.duration) / 10**6
             rate = self.samplerate
             reason = too_short(round(last * rate), round(whole * rate), rate)
