@@ -15,6 +15,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -90,10 +91,20 @@ def _heard() -> Iterator[None]:
     try:
         with av.logging.Capture() as said:
             yield
-        if said:
-            raise FFmpegError(_words(said[0][2]))
     except (av.FFmpegError, ValueError) as e:
         raise FFmpegError(_words(said[0][2] if said else getattr(e, "strerror", None) or str(e))) from e
+    for _, name, words in said:
+        if _is_about_sound(name):
+            raise FFmpegError(_words(words))
+
+
+@cache
+def _is_about_sound(name: str) -> bool:
+    """Whether what logs under this name is no decoder of pictures: those of a video, or a cover, do not matter."""
+    try:
+        return bool(_av().Codec(name, "r").type == "audio")
+    except ValueError:  # it is a container
+        return True
 
 
 def _sound(packets: "Iterator[Packet[Any]]") -> "Iterator[Packet[Any]]":
@@ -150,16 +161,16 @@ class FFmpegFile:
             raise
         context = self._stream.codec_context
         context.thread_count, context.options = 1, {"err_detect": _OPTIONS["err_detect"]}
-        self.samplerate, self.channels = self._stream.rate, self._stream.channels
+        self.samplerate, self.channels = self._stream.rate or 0, self._stream.channels
         self.format, self.subtype = self._container.format.name, context.name
         self.lossy = not context.codec.lossless
         self._frames = self._decoded()
         self._held, self._next = np.empty((0, self.channels), np.float32), 0
 
     def _choose(self) -> "AudioStream":
-        streams = self._container.streams.audio
+        streams = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
         if not streams:
-            raise FFmpegError("there is no sound in it")
+            raise FFmpegError("there is no sound in it that can be decoded")
         return max(streams, key=lambda stream: (bool(stream.disposition & 1), stream.channels))
 
     def read(self, out: Float32) -> Float32:
@@ -204,34 +215,39 @@ class FFmpegFile:
         FFmpegError, AudioError
             If packets are damaged, or end before the header says.
         """
-        mine, container = self._stream, self._container
-        if mine.frames and mine.duration and "mp4" in self.format:
-            return round(mine.duration * mine.time_base * self.samplerate)
+        stream = self._stream
+        if stream.frames and stream.duration and "mp4" in self.format:
+            return round(stream.duration * stream.time_base * self.samplerate)
         if self.format in _ENDLESS:
             raise AudioError(
                 f"is of a kind ({self.format}) that does not tell whether it was cut short; {REMEDY}"
             )
-        begin, end, total, last, heard = None, 0, 0, 0.0, 0
         with _heard():
-            for packet in _sound(container.demux()):
-                duration = packet.duration or 0
-                if packet.stream is mine:
-                    heard += packet.size + (packet.pos or 0 if begin is None else 0)
-                    at = end if packet.pts is None else packet.pts
-                    begin = at if begin is None else begin
-                    if self.format == "asf" and at - end >= duration > 0:
-                        raise FFmpegError(f"a packet is missing at {float(end * mine.time_base):.3f} s")
-                    end, total = max(end, at + duration), total + duration
-                last = max(last, float(((packet.pts or 0) + duration) * packet.time_base))
-        if self.format in _BARE and (unheard := self._size() - heard):
-            raise FFmpegError(f"{unheard} bytes are no packets")
-        if container.duration and self.format not in _ESTIMATED:
-            whole = ((container.start_time or 0) + container.duration) / 10**6
+            length, last, n_bytes = self._walk()
+        if self.format in _BARE and n_bytes != self._size():
+            raise FFmpegError(f"{self._size() - n_bytes} bytes are no packets")
+        if self._container.duration and self.format not in _ESTIMATED:
+            whole = ((self._container.start_time or 0) + self._container.duration) / 10**6
             rate = self.samplerate
-            reason = too_short(round(last * rate), round(whole * rate), rate)
-            if reason:
+            if reason := too_short(round(last * rate), round(whole * rate), rate):
                 raise AudioError(reason)
-        return round(max(end - (begin or 0), total) * mine.time_base * self.samplerate)
+        return round(length * self.samplerate)
+
+    def _walk(self) -> tuple[Fraction, float, int]:
+        """How long the packets last, when the last one of any stream ends [s], and the bytes up to the last of ours."""
+        begin, end, total, last, n_bytes = None, 0, 0, 0.0, 0
+        for packet in _sound(self._container.demux()):
+            duration = packet.duration or 0
+            last = max(last, float(((packet.pts or 0) + duration) * packet.time_base))
+            if packet.stream is not self._stream or not packet.size:
+                continue
+            at = end if packet.pts is None else packet.pts
+            if begin is None:
+                begin, end, n_bytes = at, at, packet.pos or 0
+            if self.format == "asf" and at - end >= duration > 0:  # nothing else shows that one is missing
+                raise FFmpegError(f"a packet is missing at {float(end * packet.time_base):.3f} s")
+            end, total, n_bytes = max(end, at + duration), total + duration, n_bytes + packet.size
+        return Fraction(max(end - (begin or 0), total) * self._stream.time_base), last, n_bytes
 
     def _decoded(self) -> "Iterator[AudioFrame]":
         for packet in _sound(self._container.demux(self._stream)):

@@ -38,6 +38,10 @@ DECODER_BYTES = 32 * MiB
 """Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 8)."""
 
 
+FFMPEG_BYTES = 48 * MiB
+"""What PyAV and its libraries add to a worker that reads a track with them (measured: 27, and frames)."""
+
+
 @dataclass(frozen=True, repr=False)
 class Plan(Survey):
     """What a run will do.
@@ -187,7 +191,8 @@ class Plan(Survey):
         """Upper bound on the memory of a worker's thread, the interpreter included."""
         arrays = task_bytes(self.recipe) if self.catalog.has_units else 0
         stems = self.stems.task_bytes if self.stems else 0
-        return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems
+        ffmpeg = FFMPEG_BYTES if any(row.decoder == "ffmpeg" for row in self.tracks) else 0
+        return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems + ffmpeg
 
 
 def check_features(planned: Plan) -> None:

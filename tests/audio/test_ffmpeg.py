@@ -9,13 +9,13 @@ import av
 import numpy as np
 import pytest
 import soundfile as sf
+from helpers import ENCODED_RATE, encode, music
 
 from hpss_batch.audio.probe import probe
 from hpss_batch.audio.recording import Recording
 from hpss_batch.errors import AudioError
-from tests.helpers import music
 
-RATE, LENGTH = 48_000, 100_001
+RATE, LENGTH = ENCODED_RATE, 100_001
 TIME = np.arange(LENGTH) / RATE
 SINES = np.stack([0.5 * np.sin(2 * np.pi * 440 * TIME), 0.25 * np.sin(2 * np.pi * 1000 * TIME + 1)])
 STEPS = np.round(SINES * 2**15).astype(np.int16)
@@ -41,37 +41,6 @@ CHECKED = [kind[:3] for kind in LOSSLESS[1:5]] + [("a.ac3", "ac3", "ac3"), ("a.m
 """Files that have checksums."""
 
 
-def encode(
-    path: Path, codec: str, container: str, samples: np.ndarray[Any, Any] = SINES, *, video: bool = False
-) -> Path:
-    """Write samples, shape (channels, samples), with FFmpeg's own encoder."""
-    with av.open(str(path), "w", format=container, options={"fflags": "bitexact"}) as out:
-        pictures: Any = out.add_stream("mpeg4", rate=25) if video else None
-        if video:
-            pictures.width = pictures.height = 64
-        layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
-        stream: Any = out.add_stream(codec, rate=RATE, layout=layout, bit_rate=192_000)
-        stream.codec_context.format = {"tta": "s16", "wavpack": "s16p"}.get(
-            codec, stream.codec_context.format
-        )
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float64), "dblp", layout)
-        frame.sample_rate = RATE
-        resampler = av.AudioResampler(stream.codec_context.format, layout, RATE)
-        for number in range(25 * LENGTH // RATE if video else 0):
-            picture = av.VideoFrame.from_ndarray(np.full((96, 64), number, np.uint8), "yuv420p")
-            out.mux(pictures.encode(picture))
-        fifo = av.AudioFifo()
-        for part in [*resampler.resample(frame), *resampler.resample(None)]:
-            part.pts = None
-            fifo.write(part)
-        while part := fifo.read(stream.codec_context.frame_size or 1024, partial=True):
-            out.mux(stream.encode(part))
-        out.mux(stream.encode(None))
-        if video:
-            out.mux(pictures.encode(None))
-    return path
-
-
 def whole(path: Path, **options: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     with Recording(str(path), channels="all", **options) as recording:
         found = recording.read(0, recording.bound)
@@ -82,7 +51,7 @@ def whole(path: Path, **options: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
 @pytest.mark.parametrize(("name", "codec", "container"), LOSSY)
 def test_sines_come_back_where_they_were(tmp_path: Path, name: str, codec: str, container: str) -> None:
     """Opus, and AAC in MPEG-4, say how much of what is decoded comes before and behind; others do not."""
-    path = encode(tmp_path / name, codec, container)
+    path = encode(tmp_path / name, codec, container, SINES)
     found, info = whole(path), probe(str(path))
     assert (info.sample_rate, info.channels, info.decoder) == (RATE, 2, "ffmpeg")
     assert info.n_samples >= found.shape[1]
@@ -105,7 +74,7 @@ def test_whole_numbers_are_scaled_as_libsndfile_scales_them(
 
 @pytest.mark.parametrize(("name", "codec", "container"), LOSSY)
 def test_any_cutting_gives_the_same_bits(tmp_path: Path, name: str, codec: str, container: str) -> None:
-    path = encode(tmp_path / name, codec, container)
+    path = encode(tmp_path / name, codec, container, SINES)
     expected = whole(path)
     draw = random.Random(0)
     with Recording(str(path), channels="all") as recording:
@@ -161,7 +130,7 @@ def test_a_file_cut_short_fails(
     def cut(data: bytearray, draw: random.Random) -> None:
         del data[draw.randrange(len(data) // 10, len(data) - 20) :]
 
-    damaged(encode(tmp_path / name, codec, container), cut)
+    damaged(encode(tmp_path / name, codec, container, SINES), cut)
     assert capfd.readouterr() == ("", "")
 
 
@@ -181,7 +150,7 @@ def test_one_bit_fails_where_there_are_checksums(
     def flip(data: bytearray, draw: random.Random) -> None:
         data[draw.randrange(len(data) // 4, len(data) * 3 // 4)] ^= 1 << draw.randrange(8)
 
-    damaged(encode(tmp_path / name, codec, container), flip)
+    damaged(encode(tmp_path / name, codec, container, SINES), flip)
 
 
 def test_what_is_no_recording_has_the_same_reason_with_either_decoder(tmp_path: Path) -> None:
@@ -197,7 +166,7 @@ def test_what_is_no_recording_has_the_same_reason_with_either_decoder(tmp_path: 
 
 
 def test_a_playlist_reads_no_other_file(tmp_path: Path) -> None:
-    sound = encode(tmp_path / "a.aac", "aac", "adts")
+    sound = encode(tmp_path / "a.aac", "aac", "adts", SINES)
     (tmp_path / "list.m3u8").write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:2,\n{sound}\n#EXT-X-ENDLIST\n"
     )
