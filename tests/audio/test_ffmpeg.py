@@ -56,7 +56,9 @@ def test_sines_come_back_where_they_were(tmp_path: Path, name: str, codec: str, 
     assert (info.sample_rate, info.channels, info.decoder) == (RATE, 2, "ffmpeg")
     assert info.n_samples >= found.shape[1]
     late, length = WITHOUT_PADDING.get(container, (0, LENGTH))
-    assert found.shape[1] == length
+    assert (
+        length <= found.shape[1] < length + (1024 if container in ("mp4", "mov") else 1)
+    )  # FFmpeg 8 leaves padding
     middle = slice(5_000, 95_000)
     error = found[:, middle.start + late : middle.stop + late] - SINES[:, middle]
     assert np.sqrt(np.mean(error**2)) < 0.01  # 31 dB below; a sample too early or late is an error of 0.03

@@ -57,7 +57,7 @@ def test_any_units_give_the_same_and_say_who_decoded(mixed: Path, tmp_path: Path
     versions = json.loads((large / "commits" / "00000000.json").read_text())["versions"]
     assert {"libsndfile", "av", "libavcodec", "libavformat"} <= versions.keys()
     assert verify(small, sample=None).exit_status == 0
-    assert sf.info(large / "stems" / "b.harmonic.flac").frames == LENGTH
+    assert LENGTH <= sf.info(large / "stems" / "b.harmonic.flac").frames < LENGTH + 1024
 
 
 def test_the_decoder_is_part_of_a_job_only_where_it_changes_numbers(
