@@ -230,6 +230,8 @@ class Job(Section):
             "output": {"arrays", "mask_dtype", "unit_frames", "features"},
         }
         chosen: dict[str, Any] = _plain(self.model_dump(include=numeric))
+        if self.corpus.decoder == "ffmpeg":  # else libsndfile reads what it knows, as it always did
+            chosen["corpus"]["decoder"] = "ffmpeg"
         chosen["stft"]["win_length"] = self.stft.win_length or self.stft.n_fft
         if math.isinf(self.hpss.power):
             chosen["hpss"]["power"] = "inf"

@@ -109,6 +109,7 @@ def placed(tracks: Sequence[Track], settings: dict[str, Any], start: int) -> lis
             source_mtime=track.mtime_ns,
             error=track.error,
             meta=track.meta,
+            decoder=track.decoder,
         )
         for track, frame_start, n_frames, n_samples in zip(tracks, starts, frames, samples, strict=True)
     ]

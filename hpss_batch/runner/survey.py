@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
 from hpss_batch.config.document import flatten
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
@@ -149,11 +150,22 @@ def _survey_audio(
     progress: Progress | None,
 ) -> Survey:
     corpus = job.corpus
-    listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
+    if corpus.decoder == "ffmpeg" and not ffmpeg_is_here():
+        raise ParameterError(
+            f"corpus.decoder is ffmpeg, and PyAV, which brings FFmpeg, is not installed: {INSTALL}"
+        )
+    listing = find(
+        corpus.path,
+        include=corpus.include,
+        exclude=corpus.exclude,
+        limit=corpus.limit,
+        decoder=corpus.decoder,
+    )
     if existing is not None:
         _check_corpus(job, listing, existing)
     fresh, times, files = _compare(job, listing.files, existing, retry_failed)
-    tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
+    tell = (lambda n: progress(n, len(fresh))) if progress else None
+    tracks = list(probe_tracks(fresh, decoder=corpus.decoder, progress=tell))
     vanished = _vanished(listing.files, existing)
     gone = [
         track for track in vanished if existing and existing.states[existing.current[track]].status in UNDONE
@@ -281,9 +293,9 @@ def _as_source(job: Job, source: Catalog, retry_failed: bool) -> Job:
             "then run this one again"
         )
     decided = {f"stft.{name}": value for name, value in theirs["stft"].items()}
-    decided |= {f"corpus.{name}": theirs["corpus"][name] for name in ("sample_rate", "channels")}
+    decided |= {f"corpus.{name}": value for name, value in ({"decoder": "auto"} | theirs["corpus"]).items()}
     decided["output.unit_frames"] = theirs["output"]["unit_frames"]
-    mine = dict(flatten(job.numerics()))
+    mine = {"corpus.decoder": "auto"} | dict(flatten(job.numerics()))
     differing = [key for key, value in decided.items() if job.given(key) and mine[key] != value]
     if differing:
         raise ParameterError(

@@ -71,7 +71,9 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
 def _opened(recipe: StemRecipe, track: Placed) -> tuple[Recording, StemRecipe]:
     """A track's recording, and the recipe with the encoding for it."""
     track.check_file()
-    recording = Recording(track.file, sample_rate=recipe.sample_rate, channels=recipe.channels)
+    recording = Recording(
+        track.file, sample_rate=recipe.sample_rate, channels=recipe.channels, decoder=track.decoder
+    )
     encoding = recipe.encoding.like(recording.info.format)
     refusal = encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:
@@ -150,14 +152,14 @@ def write_stems(
             name: Stem(found.name, found.n_bytes, found.crc32c, clipped[name], round(peaks[name], 6))
             for name, found in facts.items()
         },
-        versions=versions(),
+        versions=versions(ffmpeg=task.track.decoder == "ffmpeg"),
         seconds=clock.seconds,
         layout=task.layout,
     )
 
 
 def _opened_files(recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int) -> dict[str, StemFile]:
-    tags = tags_of(task.track.file)
+    tags = tags_of(task.track)
     files = dict[str, StemFile]()
     try:
         for component in recipe.components:

@@ -78,6 +78,8 @@ class Placed:
         Further columns of the manifest, as they were when the track was placed; see `Catalog.labels`.
     digest : int or None
         `contents` of all of its file, where it has no frames, so that no task reads it.
+    decoder : {"libsndfile", "ffmpeg"}
+        What reads it, now and later: another one may give other numbers.
     """
 
     id: str
@@ -93,6 +95,7 @@ class Placed:
     error: str | None = None
     meta: Labels | None = None
     digest: int | None = None
+    decoder: Literal["libsndfile", "ffmpeg"] = "libsndfile"
 
     @property
     def file(self) -> str:

@@ -296,9 +296,12 @@ PACKAGES = ("hpss-batch", "numpy", "scipy", "soundfile", "soxr", "zarr", "llvmli
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Versions of what takes part in computing or storing numbers, by name; libsndfile's too."""
+def versions(*, ffmpeg: bool = False) -> dict[str, str]:
+    """Versions of what takes part in computing or storing numbers, by name; libsndfile's too, and FFmpeg's if asked."""
     import soundfile
 
+    from hpss_batch.audio.ffmpeg import ffmpeg_versions
+
     found = {name: version(name) for name in PACKAGES}
-    return found | {"libsndfile": soundfile.__libsndfile_version__, "python": platform.python_version()}
+    found |= {"libsndfile": soundfile.__libsndfile_version__, "python": platform.python_version()}
+    return found | (ffmpeg_versions() if ffmpeg else {})

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.store.directory import GROUP
@@ -101,8 +102,10 @@ def separate_unit(
     finally:
         for shard in buffers.writers:
             shard.abandon()
+    ffmpeg = any(piece.track.decoder == "ffmpeg" for piece in unit.pieces)
     digests = {name: [shards[name].digest for shards in buffers.shards] for name in shape.names}
-    return Commit(unit.number, outcomes, digests, pieces, versions(), unit.layout, clock.seconds)
+    used = versions(ffmpeg=ffmpeg)
+    return Commit(unit.number, outcomes, digests, pieces, used, unit.layout, clock.seconds)
 
 
 def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
@@ -237,6 +240,10 @@ def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "Filt
 
 def why_unreachable(track: Placed) -> str | None:
     """Why a file that was listed cannot be read from this machine, to its last byte; None where it can."""
+    if track.decoder == "ffmpeg" and not ffmpeg_is_here():
+        return (
+            f"cannot be decoded on {socket.gethostname()}: there is no PyAV; {INSTALL} there, and run again"
+        )
     try:
         with open(track.file, "rb", buffering=0) as file:
             while file.read(2**22):

@@ -283,7 +283,8 @@ def _job(directory: RunDirectory, catalog: Catalog) -> tuple[Job, list[Finding]]
 
 def _moved(catalog: Catalog, job: Job, place: Places) -> Catalog:
     """The catalog with tracks where they are now."""
-    listing = find(place, include=job.corpus.include, exclude=job.corpus.exclude, limit=None)
+    corpus = job.corpus
+    listing = find(place, include=corpus.include, exclude=corpus.exclude, decoder=corpus.decoder)
     here = {found.id: found for found in listing.files}
 
     def moved(row: Placed) -> Placed:

@@ -514,7 +514,7 @@ def test_content_that_changed_unseen_is_not_taken_for_healing(moving: tuple[Path
 
 def test_other_packages_are_named(moving: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, out = moving
-    monkeypatch.setattr("hpss_batch.verification.units.versions", lambda: {"numpy": "99.0"})
+    monkeypatch.setattr("hpss_batch.verification.units.versions", lambda **_: {"numpy": "99.0"})
     path = corpus / "short.wav"
     stamp = path.stat()
     path.write_bytes(path.read_bytes()[:-2000] + bytes(2000))
