@@ -20,18 +20,17 @@ from multiprocessing import resource_tracker
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, cast
 
+from hpss_batch.cluster.batch import is_batch_system, job_request
 from hpss_batch.cluster.fork_server import start_method
+from hpss_batch.cluster.kubernetes import is_kubernetes, kubernetes_request
 from hpss_batch.cluster.program import GUARD, check_main
+from hpss_batch.cluster.request import Request, parsed_bytes
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
-from hpss_batch.text import counted, size
 
 if TYPE_CHECKING:
     from distributed import Client
-
-INTERPRETER_BYTES = 192 * 2**20
-"""A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 130 to 140)."""
 
 DEATHS = 3
 """How many workers a task may kill before it is held to be the cause."""
@@ -129,13 +128,30 @@ def open_client(
         with _deaf_to_interrupts():
             kind = _cluster_class(cluster, allow_class)
             kwargs = _arguments(kind, cluster)
-            _check_memory(kwargs, task_bytes)
+            _asked(kind, cluster, kwargs).check_memory(task_bytes)
             started = stack.enter_context(_start(cluster, kind, kwargs))
         if cluster.scale is not None:
             _call(started.scale, cluster.scale, "scale")
         if cluster.adapt is not None:
             _call(started.adapt, cluster.adapt, "adapt")
         yield stack.enter_context(Client(started, set_as_default=False))
+
+
+def request(cluster: Cluster, settings: dict[str, Any]) -> Request | None:
+    """What a batch system or Kubernetes would be asked for; None for other clusters. Nothing is started.
+
+    Raises
+    ------
+    ClusterError
+        If it could not be asked for that; parameters are those of `open_client`.
+    """
+    import dask
+
+    if (cluster.class_name or "").split(".")[0] not in ("dask_jobqueue", "dask_kubernetes"):
+        return None
+    with _deaf_to_interrupts(), dask.config.set(settings):
+        kind = _cluster_class(cluster, allow_class=False)
+        return _asked(kind, cluster, _arguments(kind, cluster))
 
 
 @contextmanager
@@ -253,29 +269,20 @@ def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
     return kwargs | {"security": security or None}  # True: certificates of this run alone
 
 
-def _check_memory(kwargs: Mapping[str, Any], task_bytes: int) -> None:
-    """Refuse workers that their own limit would end: `memory_limit` of each, or `memory` of a batch system's job."""
-    from dask.utils import parse_bytes
-
-    def number(name: str) -> int:
-        value = kwargs.get(name)
-        return value if isinstance(value, int) and value > 0 else 1
-
-    key, threads = "memory_limit", number("threads_per_worker")
-    if isinstance(kwargs.get("memory"), str):
-        key, threads = "memory", number("cores")  # of all of a job's workers
-    interpreter = INTERPRETER_BYTES if kwargs.get("processes", True) else 0
-    limit, needed = kwargs.get(key), interpreter + threads * (task_bytes - INTERPRETER_BYTES)
-    try:
-        n_bytes = parse_bytes(limit) if isinstance(limit, int | str) else 0
-    except ValueError:
-        return  # "auto"; what is wrong with others the cluster says
-    if 1 < n_bytes < needed:
-        raise ClusterError(
-            f"cluster.kwargs.{key} is {limit}, which is {size(n_bytes)}, and {counted(threads, 'thread')} of this job "
-            f"may need {size(needed)}; give that much, or less to do at once: smaller stft.n_fft or "
-            "hpss.kernel_size, fewer arrays, fewer threads"
-        )
+def _asked(kind: Any, cluster: Cluster, kwargs: Mapping[str, Any]) -> Request:
+    """What a cluster class, called with these arguments, asks for."""
+    if is_batch_system(kind):
+        return job_request(kind, kwargs)
+    if is_kubernetes(kind):
+        return kubernetes_request(cluster, kwargs)
+    limit, threads = kwargs.get("memory_limit"), kwargs.get("threads_per_worker")
+    return Request(
+        text=None,
+        memory=f"cluster.kwargs.memory_limit is {limit}",
+        process_bytes=parsed_bytes(limit),
+        threads=threads if isinstance(threads, int) and threads > 0 else 1,
+        interpreters=1 if kwargs.get("processes", True) else 0,
+    )
 
 
 def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:

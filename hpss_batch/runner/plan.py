@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.cluster.client import INTERPRETER_BYTES
+from hpss_batch.cluster.client import request
+from hpss_batch.cluster.request import INTERPRETER_BYTES, Request
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import StoreError
@@ -188,6 +189,20 @@ class Plan(Survey):
         arrays = task_bytes(self.recipe) if self.catalog.has_units else 0
         stems = self.stems.task_bytes if self.stems else 0
         return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems
+
+    @cached_property
+    def request(self) -> Request | None:
+        """What a batch system or Kubernetes would be asked for; None where neither is, or there is nothing to do.
+
+        Raises
+        ------
+        ClusterError
+            If it could not be asked for that, or workers would have too little memory.
+        """
+        asked = None if self.is_done else request(self.job.cluster, self.job.dask)
+        if asked is not None:
+            asked.check_memory(self.task_bytes)
+        return asked
 
 
 def check_features(planned: Plan) -> None:
