@@ -238,21 +238,13 @@ def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
 def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
     """What the class is called with."""
     from distributed import LocalCluster, Nanny, Security, Worker
+    from distributed.deploy.cluster import Cluster as DaskCluster
 
+    if is_kubernetes(kind):
+        _check_names(cluster, kind, DaskCluster)
     if kind is not LocalCluster:
         return dict(cluster.kwargs)
-    known = {
-        name
-        for taker in (LocalCluster, Nanny, Worker)
-        for name, parameter in inspect.signature(taker).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
-    for name in sorted(cluster.kwargs.keys() - known):
-        near = difflib.get_close_matches(name, known, 1)
-        raise ClusterError(
-            f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
-            + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
-        )
+    _check_names(cluster, LocalCluster, Nanny, Worker)
     defaults: dict[str, Any] = {
         "threads_per_worker": 1,
         "dashboard_address": "127.0.0.1:0",
@@ -267,6 +259,22 @@ def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
     if isinstance(security, Mapping):
         security = Security(**security)
     return kwargs | {"security": security or None}  # True: certificates of this run alone
+
+
+def _check_names(cluster: Cluster, *takers: Callable[..., Any]) -> None:
+    """Refuse arguments that none of those that get them has a name for."""
+    known = {
+        name
+        for taker in takers
+        for name, parameter in inspect.signature(taker).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    }
+    for name in sorted(cluster.kwargs.keys() - known):
+        near = difflib.get_close_matches(name, known, 1)
+        raise ClusterError(
+            f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
+            + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
+        )
 
 
 def _asked(kind: Any, cluster: Cluster, kwargs: Mapping[str, Any]) -> Request:

@@ -116,7 +116,8 @@ def _script(job: Job, system: System, folder: Path, options: list[str], changes:
     run = shlex.join(["-m", "hpss_batch", "run", str(folder / "driver.yaml"), *options])
     quoted = (shlex.quote(str(place)) for place in (folder / "driver.log", Path.cwd()))
     there = "exec >> {} 2>&1\ncd {}".format(*quoted)
-    return "\n".join([*lines[:end], *directives, "", there, *lines[end:], f"exec {python} {run}", ""])
+    prologue = filter(None, lines[end:])
+    return "\n".join([*lines[:end], *directives, "", there, *prologue, f"exec {python} {run}", ""])
 
 
 def _submitted(system: System, script: Path) -> str:

@@ -45,17 +45,15 @@ def manifests(cluster: Cluster, kwargs: Mapping[str, Any]) -> list[dict[str, Any
     ClusterError
         If something in them is not in their definitions, is of another type than there, or is missing.
     """
-    made = _dask_cluster(kwargs)
-    wrong = faults(made, "DaskCluster")
-    autoscaler = {**made, "kind": "DaskAutoscaler"}
-    if not wrong and cluster.adapt is not None:
-        autoscaler["spec"] = {"cluster": made["metadata"]["name"], **cluster.adapt}
-        wrong = faults(autoscaler, "DaskAutoscaler")
-    if wrong:
-        raise ClusterError(f"cluster asks for what Kubernetes does not have: {'; '.join(wrong)}")
+    made = [_dask_cluster(kwargs)]
+    check_manifest(made[0], "DaskCluster")
     if isinstance(cluster.scale, int):
-        made["spec"]["worker"]["replicas"] = cluster.scale
-    return [made] if cluster.adapt is None else [made, autoscaler]
+        made[0]["spec"]["worker"]["replicas"] = cluster.scale
+    if cluster.adapt is not None:
+        spec = {"cluster": made[0]["metadata"]["name"], **cluster.adapt}
+        made.append({**made[0], "kind": "DaskAutoscaler", "spec": spec})
+        check_manifest(made[1], "DaskAutoscaler")
+    return made
 
 
 def kubernetes_request(cluster: Cluster, kwargs: Mapping[str, Any]) -> Request:
@@ -107,14 +105,16 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def faults(manifest: Any, kind: str) -> list[str]:
-    """Where a manifest is not what dask-kubernetes' definition of this kind has, a sentence each."""
+def check_manifest(manifest: Any, kind: str) -> None:
+    """Raise `ClusterError` where a manifest is not what dask-kubernetes' definition of this kind has."""
     definition = (files("dask_kubernetes") / DEFINITIONS / f"{kind.lower()}.yaml").read_bytes()
     (version,) = yaml.load(definition, yaml.CSafeLoader)["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]
     schema["properties"] |= EVERYWHERE
     schema["required"] = [*EVERYWHERE, "spec"]
-    return list(_differences(manifest, schema, kind))
+    wrong = list(_differences(manifest, schema, kind))
+    if wrong:
+        raise ClusterError(f"cluster asks for what Kubernetes does not have: {'; '.join(wrong)}")
 
 
 def _differences(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[str]:
