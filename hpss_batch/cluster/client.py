@@ -126,9 +126,7 @@ def open_client(
             yield stack.enter_context(client)
             return
         with _deaf_to_interrupts():
-            kind = _cluster_class(cluster, allow_class)
-            kwargs = _arguments(kind, cluster)
-            _asked(kind, cluster, kwargs).check_memory(task_bytes)
+            kind, kwargs, _ = _chosen(cluster, allow_class, task_bytes)
             started = stack.enter_context(_start(cluster, kind, kwargs))
         if cluster.scale is not None:
             _call(started.scale, cluster.scale, "scale")
@@ -137,21 +135,33 @@ def open_client(
         yield stack.enter_context(Client(started, set_as_default=False))
 
 
-def request(cluster: Cluster, settings: dict[str, Any]) -> Request | None:
-    """What a batch system or Kubernetes would be asked for; None for other clusters. Nothing is started.
+def request(
+    cluster: Cluster, settings: dict[str, Any], allow_class: bool = False, task_bytes: int = 0
+) -> Request | None:
+    """What a job's cluster would be asked for; None where there is one to connect to. Nothing is started.
 
     Raises
     ------
     ClusterError
-        If it could not be asked for that; parameters are those of `open_client`.
+        As `open_client`, of which these are the parameters, would raise before it starts anything.
     """
     import dask
 
-    if (cluster.class_name or "").split(".")[0] not in ("dask_jobqueue", "dask_kubernetes"):
+    if cluster.connect is not None:
         return None
     with _deaf_to_interrupts(), dask.config.set(settings):
-        kind = _cluster_class(cluster, allow_class=False)
-        return _asked(kind, cluster, _arguments(kind, cluster))
+        return _chosen(cluster, allow_class, task_bytes)[-1]
+
+
+def _chosen(
+    cluster: Cluster, allow_class: bool, task_bytes: int
+) -> tuple[Callable[..., Any], dict[str, Any], Request]:
+    """The class that a job names, what it is called with, and what it then asks for; all of it checked."""
+    kind = _cluster_class(cluster, allow_class)
+    kwargs = _arguments(kind, cluster)
+    asked = _asked(kind, cluster, kwargs)
+    asked.check_memory(task_bytes)
+    return kind, kwargs, asked
 
 
 @contextmanager
@@ -203,8 +213,7 @@ def _call(method: Any, argument: Any, key: str) -> None:
 
 def _starts_processes(cluster: Cluster) -> bool:
     """Whether this process starts workers of this machine."""
-    ours = cluster.connect is None and cluster.class_name == Cluster().class_name
-    return ours and bool(cluster.kwargs.get("processes", True))
+    return cluster.is_local and bool(cluster.kwargs.get("processes", True))
 
 
 def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
@@ -309,8 +318,9 @@ def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]
 
 def with_workers(job: Job, n: int) -> Job:
     """A job on so many workers of its cluster."""
-    local = job.cluster.class_name == Cluster().class_name
-    asked = {"cluster.kwargs.n_workers": n, "cluster.scale": None} if local else {"cluster.scale": n}
+    asked: dict[str, Any] = {"cluster.scale": n}
+    if job.cluster.is_local:
+        asked = {"cluster.kwargs.n_workers": n, "cluster.scale": None}
     return job.replace({"cluster.adapt": None} | asked)
 
 

@@ -43,8 +43,8 @@ class Request:
         return {name: getattr(self, name) for name in names}
 
     def needed(self, task_bytes: int) -> int:
-        """Memory for a task on every thread, where one with its interpreter takes so much; see `Plan.task_bytes`."""
-        return self.interpreters * INTERPRETER_BYTES + self.threads * (task_bytes - INTERPRETER_BYTES)
+        """Memory for a task on every thread; see `worker_bytes`."""
+        return worker_bytes(self.threads, task_bytes, self.interpreters)
 
     def check_memory(self, task_bytes: int) -> None:
         """Raise `ClusterError` if workers would be ended by their own limit."""
@@ -56,6 +56,11 @@ class Request:
                 f"{size(needed)}; give that much, or less to do at once: smaller stft.n_fft or hpss.kernel_size, "
                 "fewer arrays, fewer threads"
             )
+
+
+def worker_bytes(threads: int, task_bytes: int, interpreters: int = 1) -> int:
+    """Memory that a worker of so many threads needs, each of which needs `task_bytes` where it is the only one."""
+    return interpreters * INTERPRETER_BYTES + threads * (task_bytes - INTERPRETER_BYTES)
 
 
 def parsed_bytes(limit: Any) -> int:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hpss_batch.console.streams import out, shown
 from hpss_batch.console.terminal import SHOWN, ProgressBar, print_reasons
-from hpss_batch.text import clock, counted, pace, size
+from hpss_batch.text import clock, counted, listed, pace, size
 
 if TYPE_CHECKING:
     from hpss_batch.cluster.driver import Submitted
@@ -34,12 +34,13 @@ def print_result(result: Result, bar: ProgressBar | None) -> None:
         out.print(f"New values of the manifest's columns: {counted(result.plan.n_relabelled, 'track')}.")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)
+    print_reasons("silent in mono", result.catalog.cancelled)
     print_reasons("with clipped stems", result.clipped)
     print_reasons("not done", result.broken)
     if result.broken:
         out.print("Run the same command again to try these again.")
     elif result.plan.waiting:
-        source = shown(result.plan.job.corpus.path)
+        source = shown(result.plan.job.corpus.words)
         out.print(
             f"What is pending waits for its spectrograms in {source}: go on there, then run this again."
         )
@@ -79,6 +80,7 @@ def print_status(status: RunStatus) -> None:
         )
     print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
     print_reasons("without stems", status.catalog.stemless)
+    print_reasons("silent in mono", status.catalog.cancelled)
     print_reasons("skipped", status.skipped)
 
 
@@ -93,7 +95,7 @@ def print_plan(plan: Plan) -> None:
     words += "".join(f"; {n:,} {status}" for status, n in sorted(tracks.items()))
     removed = "; what another job placed there, of which nothing is done, is removed" if plan.replaced else ""
     rows = {
-        "corpus": plan.job.corpus.path,
+        "corpus": plan.job.corpus.words,
         "run directory": plan.job.output.path + removed,
         "tracks": words,
     }
@@ -110,13 +112,20 @@ def print_plan(plan: Plan) -> None:
         stems = figures["stems"]
         words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
         rows["stems"] = words + (f", {stems['done']:,} tracks done" if stems["done"] else "")
-    rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
     rows["cluster"] = describe(plan.job.cluster)
+    if figures["workers"]:
+        rows["workers"] = f"{figures['workers']:,}"
+    rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
+    if figures["total_bytes"]:
+        rows["memory"] += f", {size(figures['total_bytes'])} for all workers"
     if plan.is_done:
         rows["time"] = "none: there is nothing to do"
+    elif figures["seconds"] is None:
+        rows["time"] = "not known: it depends on the cluster's machines"
     else:
         basis = {"earlier": "from what earlier units took", "typical": "from what is typical"}
-        rows["time"] = f"about {clock(figures['seconds'])}, {basis[figures['seconds_basis']]}"
+        when = "" if plan.job.cluster.is_local else " once all workers are there"
+        rows["time"] = f"about {clock(figures['seconds'])}{when}, {basis[figures['seconds_basis']]}"
     for name, words in rows.items():
         out.print(f"[bold]{name:{max(map(len, rows))}}[/]  {shown(words)}")
     if plan.listing is not None:
@@ -133,13 +142,13 @@ def print_plan(plan: Plan) -> None:
 def print_request(plan: Plan) -> None:
     """What a batch system or Kubernetes would be asked for, word for word."""
     asked = plan.request
-    if asked is None:
+    if asked is None or asked.text is None:
         return
     workers = f"{counted(asked.workers, 'worker')} of {counted(asked.threads, 'thread')}"
     memory = f"{size(asked.process_bytes)} of memory" if asked.process_bytes else "no limit of memory"
     needed = size(asked.needed(plan.task_bytes))
     out.print(f"\nEach job or pod brings {workers} with {memory}, which needs at most {needed}:\n")
-    out.say(asked.text or "")
+    out.say(asked.text)
 
 
 def print_submitted(url: str, submitted: Submitted) -> None:
@@ -173,7 +182,6 @@ def _print_finding(finding: Finding) -> None:
     out.print(f"[{colour}]{word}[/] [bold]{shown(finding.place)}[/]: {shown(finding.what)}")
     rows = {"means": finding.means, "heal" if not finding.healed else "done": finding.cure}
     if finding.tracks:
-        more = f" and {len(finding.tracks) - 3:,} more" if len(finding.tracks) > 3 else ""
-        rows = {"tracks": ", ".join(finding.tracks[:3]) + more} | rows
+        rows = {"tracks": listed(finding.tracks)} | rows
     for name, text in rows.items():
         out.print(f"  {name:7}{shown(text)}")

@@ -22,21 +22,14 @@ from hpss_batch.paths import absolute
 from hpss_batch.runner.survey import Progress, Survey, source_of, survey
 from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit
+from hpss_batch.store.layout import Placed, Unit
 from hpss_batch.store.schema import Shape
-from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
+from hpss_batch.tasks.memory import DECODER_BYTES, task_bytes
+from hpss_batch.tasks.spec import Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
     from hpss_batch.dsp.features import Feature
     from hpss_batch.dsp.filterbanks import FilterBanks
-
-MiB = 2**20
-
-LIBROSA_BYTES = 64 * MiB
-"""What importing librosa for its filter banks adds to a worker."""
-
-DECODER_BYTES = 32 * MiB
-"""Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 8)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,9 +42,12 @@ class Plan(Survey):
         See `Survey`.
     retry_failed : bool
         Whether stems that could not be made are tried again.
+    allow_cluster_class : bool
+        Whether the cluster's class may be of any package.
     """
 
     retry_failed: bool = False
+    allow_cluster_class: bool = False
 
     def __repr__(self) -> str:
         tasks = len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
@@ -128,7 +124,7 @@ class Plan(Survey):
         """What each task needs to know."""
         return Recipe(
             url=self.directory.url,
-            source=absolute(self.job.corpus.path) if self.source is not None else None,
+            source=absolute(self.job.corpus.words) if self.source is not None else None,
             stft=self.stft,
             hpss=self.job.hpss,
             shape=self.shape,
@@ -192,17 +188,16 @@ class Plan(Survey):
 
     @cached_property
     def request(self) -> Request | None:
-        """What a batch system or Kubernetes would be asked for; None where neither is, or there is nothing to do.
+        """What the cluster would be asked for; None where one is there already, or there is nothing to do.
 
         Raises
         ------
         ClusterError
-            If it could not be asked for that, or workers would have too little memory.
+            If it would not be had: the class is not there or not allowed, or workers have too little memory.
         """
-        asked = None if self.is_done else request(self.job.cluster, self.job.dask)
-        if asked is not None:
-            asked.check_memory(self.task_bytes)
-        return asked
+        if self.is_done:
+            return None
+        return request(self.job.cluster, self.job.dask, self.allow_cluster_class, self.task_bytes)
 
 
 def check_features(planned: Plan) -> None:
@@ -220,46 +215,6 @@ def check_features(planned: Plan) -> None:
             "lower output.features.n_mels, or raise stft.n_fft or output.features.fmin",
             stacklevel=3,
         )
-
-
-def task_bytes(recipe: Recipe) -> int:
-    """Upper bound on what a thread that does units needs, in bytes, however long units and tracks are.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What the task does.
-
-    Notes
-    -----
-    It is the sum of
-
-    - the interpreter, and what a decoder and a resampler hold;
-    - for each channel, a window over frames, complex and real: a block and its halo on both sides; the
-      samples of these frames, twice while they move on, or else the two stored chunks that they lie in, and two more
-      while they do;
-    - for each array and channel, two chunks, and one as it is compressed;
-    - `time` and `track_index` of a unit, as they are and as a chunk of their own;
-    - the masks and components of a block, and with features, librosa, the components' magnitudes and their power.
-    """
-    shape, stft, bins = recipe.shape, recipe.stft, recipe.shape.n_bins
-    window = BLOCK_FRAMES + 2 * recipe.hpss.halo
-    if recipe.source is not None:
-        held = 4 * CHUNK_FRAMES * bins * 8
-    else:
-        begin, end = stft.sample_span(0, window)
-        held = 2 * (end - begin + 2 * stft.n_fft) * 4
-    chunks = CHUNK_FRAMES * sum(map(shape.frame_bytes, shape.names))
-    block = BLOCK_FRAMES * bins * (3 * 4 + 2 * 8)
-    if shape.features:
-        block += LIBROSA_BYTES + BLOCK_FRAMES * (4 * bins * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
-    return (
-        INTERPRETER_BYTES
-        + DECODER_BYTES
-        + recipe.n_channels * (window * bins * (8 + 4) + held + 3 * chunks)
-        + block
-        + 64 * shape.unit_frames
-    )
 
 
 def plan_of_run(directory: RunDirectory) -> Plan:
@@ -282,14 +237,20 @@ def plan_of_run(directory: RunDirectory) -> Plan:
     )
 
 
-def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Plan:
-    """Say what `run` would do with a job. Nothing is written.
+def plan(
+    job: Job,
+    *,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+    allow_cluster_class: bool = False,
+) -> Plan:
+    """Say what `run` would do with a job. Nothing is written, and no cluster started.
 
     Parameters
     ----------
     job : Job
         The job.
-    retry_failed : bool
+    retry_failed, allow_cluster_class : bool
         As in `run`.
     progress : callable, optional
         Called with the number of tracks that were opened so far, and of those to open.
@@ -306,9 +267,20 @@ def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = No
         If the run directory was made by another job.
     ParameterError
         If there is no librosa for the features that are wanted, or they do not fit the sample rate.
+    ClusterError
+        If the cluster's class is not there, not allowed or no cluster, or its workers have too little memory.
     """
+    planned = plan_work(job, retry_failed, progress, allow_cluster_class)
+    _ = planned.request  # raises what a run would
+    return planned
+
+
+def plan_work(
+    job: Job, retry_failed: bool, progress: Progress | None, allow_cluster_class: bool = False
+) -> Plan:
+    """The plan, of whose cluster nothing is known; whoever opens that will see."""
     found = survey(job, retry_failed=retry_failed, progress=progress)
-    planned = Plan(**vars(found), retry_failed=retry_failed)
+    planned = Plan(**vars(found), retry_failed=retry_failed, allow_cluster_class=allow_cluster_class)
     check_names(planned.job, planned.directory)
     check_features(planned)
     return planned
