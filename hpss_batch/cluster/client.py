@@ -7,10 +7,7 @@ along; they and the scheduler talk TLS with certificates of this run alone, sinc
 of its users, and whoever reaches a scheduler can have it run anything.
 """
 
-import difflib
 import importlib
-import inspect
-import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,17 +16,15 @@ from multiprocessing import resource_tracker
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, cast
 
+from hpss_batch.cluster.arguments import arguments, check_memory
+from hpss_batch.cluster.jobs import is_kept_up
 from hpss_batch.cluster.program import GUARD, check_main
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
-from hpss_batch.text import counted, size
 
 if TYPE_CHECKING:
     from distributed import Client
-
-INTERPRETER_BYTES = 192 * 2**20
-"""A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 130 to 140)."""
 
 DEATHS = 3
 """How many workers a task may kill before it is held to be the cause."""
@@ -38,6 +33,10 @@ MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 KEPT_BYTES = 2**32
 """Memory that a worker of ours keeps for its next chunk, at most: Dask has workers return theirs to the system, and
 touching fresh memory costs a run a tenth of its time."""
+
+NANNIES = {"distributed.deploy.lost-worker-timeout": "100 days"}
+"""Of a local cluster, which drops a worker for good that happens to be away that long after some death: there nannies
+start them again."""
 
 PACKAGES = (
     "coiled",
@@ -65,7 +64,11 @@ LOOKALIKE = {
 
 @contextmanager
 def open_client(
-    cluster: Cluster, settings: dict[str, Any], allow_class: bool = False, task_bytes: int = 0
+    cluster: Cluster,
+    settings: dict[str, Any],
+    allow_class: bool = False,
+    task_bytes: int = 0,
+    logs: str | None = None,
 ) -> Iterator["Client"]:
     """A client of the job's cluster, which is closed with it if it was started here.
 
@@ -79,6 +82,8 @@ def open_client(
         Whether the class may be of any package.
     task_bytes : int
         Memory that a worker of one thread needs; see `Plan.task_bytes`.
+    logs : str, optional
+        A folder for what jobs of a queueing system write.
 
     Raises
     ------
@@ -87,15 +92,15 @@ def open_client(
         be started or reached.
     """
     import dask
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
     ours: dict[str, Any] = {"distributed.scheduler.allowed-failures": DEATHS - 1}
-    # a local cluster drops a worker for good that happens to be away this long after some death: nannies restart them
-    ours["distributed.deploy.lost-worker-timeout"] = "100 days"
     # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
     ours["distributed.worker.profile.enabled"] = False
     ours |= {f"distributed.nanny.pre-spawn-environ.{name}": KEPT_BYTES for name in MALLOC}
-    with dask.config.set(ours), dask.config.set(settings), ExitStack() as stack:
+    # where a cluster scales itself by its load: by how many tasks there are, however short they are
+    ours["distributed.adaptive.target-duration"] = "10 ms"
+    with dask.config.set(ours | settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:
                 client = (
@@ -114,13 +119,15 @@ def open_client(
             check_main()
         with _deaf_to_interrupts():
             kind = _cluster_class(cluster, allow_class)
-            kwargs = _arguments(kind, cluster)
-            _check_memory(kwargs, task_bytes)
+            if kind is LocalCluster:
+                stack.enter_context(dask.config.set(NANNIES | settings))
+            kwargs = arguments(kind, cluster, ours | settings, logs)
+            check_memory(kwargs, task_bytes)
             started = stack.enter_context(_start(cluster, kind, kwargs))
-        if cluster.scale is not None:
-            _call(started.scale, cluster.scale, "scale")
-        if cluster.adapt is not None:
-            _call(started.adapt, cluster.adapt, "adapt")
+        if not is_kept_up(started):
+            for key, argument in (("scale", cluster.scale), ("adapt", cluster.adapt)):
+                if argument is not None:
+                    _call(getattr(started, key), argument, key)
         yield stack.enter_context(Client(started, set_as_default=False))
 
 
@@ -197,63 +204,6 @@ def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
             "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
         )
     return cast("Callable[..., Any]", kind)
-
-
-def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
-    """What the class is called with."""
-    from distributed import LocalCluster, Nanny, Security, Worker
-
-    if kind is not LocalCluster:
-        return dict(cluster.kwargs)
-    known = {
-        name
-        for taker in (LocalCluster, Nanny, Worker)
-        for name, parameter in inspect.signature(taker).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
-    for name in sorted(cluster.kwargs.keys() - known):
-        near = difflib.get_close_matches(name, known, 1)
-        raise ClusterError(
-            f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
-            + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
-        )
-    defaults = {
-        "threads_per_worker": 1,
-        "dashboard_address": "127.0.0.1:0",
-        "silence_logs": logging.CRITICAL,  # deaths of workers are reported by the run, in words
-    }
-    if cluster.scale is not None:
-        defaults["n_workers"] = 0
-    kwargs = defaults | dict(cluster.kwargs)
-    security = kwargs.get("security", kwargs.get("processes", True) and "protocol" not in kwargs)
-    if isinstance(security, Mapping):
-        security = Security(**security)
-    return kwargs | {"security": security or None}  # True: certificates of this run alone
-
-
-def _check_memory(kwargs: Mapping[str, Any], task_bytes: int) -> None:
-    """Refuse workers that their own limit would end: `memory_limit` of each, or `memory` of a batch system's job."""
-    from dask.utils import parse_bytes
-
-    def number(name: str) -> int:
-        value = kwargs.get(name)
-        return value if isinstance(value, int) and value > 0 else 1
-
-    key, threads = "memory_limit", number("threads_per_worker")
-    if isinstance(kwargs.get("memory"), str):
-        key, threads = "memory", number("cores")  # of all of a job's workers
-    interpreter = INTERPRETER_BYTES if kwargs.get("processes", True) else 0
-    limit, needed = kwargs.get(key), interpreter + threads * (task_bytes - INTERPRETER_BYTES)
-    try:
-        n_bytes = parse_bytes(limit) if isinstance(limit, int | str) else 0
-    except ValueError:
-        return  # "auto"; what is wrong with others the cluster says
-    if 1 < n_bytes < needed:
-        raise ClusterError(
-            f"cluster.kwargs.{key} is {limit}, which is {size(n_bytes)}, and {counted(threads, 'thread')} of this job "
-            f"may need {size(needed)}; give that much, or less to do at once: smaller stft.n_fft or "
-            "hpss.kernel_size, fewer arrays, fewer threads"
-        )
 
 
 def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:

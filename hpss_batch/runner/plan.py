@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.cluster.client import INTERPRETER_BYTES
+from hpss_batch.cluster.arguments import INTERPRETER_BYTES
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import StoreError
@@ -53,8 +53,7 @@ class Plan(Survey):
     retry_failed: bool = False
 
     def __repr__(self) -> str:
-        tasks = len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
-        return f"<Plan {self.job.output.path}: {self.catalog.summary()}; {tasks:,} tasks to do>"
+        return f"<Plan {self.job.output.path}: {self.catalog.summary()}; {self.n_tasks:,} tasks to do>"
 
     @cached_property
     def directory(self) -> RunDirectory:
@@ -67,9 +66,14 @@ class Plan(Survey):
         return stem_plan(self.job, self.catalog, self.retry_failed)
 
     @property
+    def n_tasks(self) -> int:
+        """How many units and tracks' stems there are to do."""
+        return len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
+
+    @property
     def is_done(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.pending and not (self.stems and self.stems.tasks)
+        return self.n_tasks == 0
 
     @cached_property
     def stft(self) -> StftParams:

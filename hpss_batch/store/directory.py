@@ -8,6 +8,7 @@
       commits/            what became of each unit                       `commits`
       commits/stems/      what became of the stems of each track         `stem_records`
       running/            which runs are at work                         see `presence`
+      logs/               what the jobs of a queueing system wrote       `logs`
       stems/  report.html
 
 A `RunDirectory` is this place and nothing more: it is passed along instead of paths, and every call reads what is there
@@ -69,6 +70,11 @@ class RunDirectory:
 
     def __repr__(self) -> str:
         return f"<RunDirectory {self.url}>"
+
+    @property
+    def logs(self) -> str | None:
+        """A folder for what others write about a run; None on an object store."""
+        return None if is_url(self.url) else os.path.join(self.url, "logs")
 
     @property
     def exists(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 from helpers import THREADS, music, settings
 
-from hpss_batch.cluster import submission
+from hpss_batch.cluster import submission, workforce
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
 from hpss_batch.runner.run import run
@@ -18,8 +18,8 @@ from hpss_batch.runner.run import run
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "PATIENCE_SECONDS", 3)
-    monkeypatch.setattr(submission, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(workforce, "PATIENCE_SECONDS", 3)
+    monkeypatch.setattr(workforce, "LOOK_SECONDS", 0.2)
 
 
 @pytest.fixture
