@@ -143,18 +143,22 @@ class Jobs:
 
     def _open(self, n: int) -> None:
         """Ask for jobs up to so many; what the queue says against it is `trouble`."""
-        known = set(self.cluster.workers)
         try:
             self.cluster.sync(_submit, self.cluster, n, callback_timeout=PATIENCE_SECONDS)
         except Exception as error:
             self.trouble = _said(error)
-            jobs = {name: job for name, job in self.cluster.workers.items() if name not in known}
-            self._close([name for name, job in jobs.items() if job.status.name != "running"])
+            self._close([name for name, job in self.cluster.workers.items() if job.status.name == "created"])
 
     def _close(self, names: list[Any]) -> None:
-        if names:
-            with contextlib.suppress(TimeoutError, RuntimeError):
-                self.cluster.sync(self.cluster.scale_down, names, callback_timeout=PATIENCE_SECONDS)
+        from distributed.core import Status
+
+        if not names:
+            return
+        jobs = [self.cluster.workers[name] for name in names if name in self.cluster.workers]
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            self.cluster.sync(self.cluster.scale_down, names, callback_timeout=PATIENCE_SECONDS)
+        for job in jobs:  # which Dask wants to see when all is over, and dask-jobqueue leaves as it was
+            job.status = Status.closed
 
     def _log(self, job: Any) -> str:
         """The last words of a job that ended."""

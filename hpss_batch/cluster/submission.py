@@ -9,10 +9,12 @@ import socket
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future
 from itertools import chain, islice
 from operator import length_hint
 from typing import Any, Generic, TypeVar
 
+from hpss_batch.cluster.fetch import fetched
 from hpss_batch.cluster.workforce import Workforce
 
 Task = TypeVar("Task")
@@ -20,7 +22,7 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class Submissions(Generic[Task]):
-    """Tasks on their way through a cluster: iterating gives each with its future, in the order in which they are done.
+    """Tasks on their way through a cluster: iterating gives each with its result, in the order in which they are done.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ class Submissions(Generic[Task]):
         """Submit a task once more, after all others."""
         self.returned.append(task)
 
-    def __iter__(self) -> Iterator[tuple[Task, Any]]:
+    def __iter__(self) -> Iterator[tuple[Task, "Future[Any]"]]:
         self.workforce.look(self._left)
         while True:
             room = max(self.workforce.room - len(self.under_way), 0)
@@ -67,8 +69,13 @@ class Submissions(Generic[Task]):
             if not self.under_way:
                 return
             future = self.workforce.next(self._left)
-            if future is not None:
-                yield self.under_way.pop(future.key)
+            if future is None:
+                continue
+            result = fetched(future)
+            if result is None:
+                self.workforce.expect(future)
+            else:
+                yield self.under_way.pop(future.key)[0], result
 
     def _again(self) -> Iterator[Task]:
         while self.returned:
@@ -81,7 +88,7 @@ class Submissions(Generic[Task]):
 
     def others(self, task: Task) -> list[str]:
         """Addresses of the workers that a task may go to."""
-        return [address for address in self.workforce.threads if address not in self.elsewhere(task)]
+        return [address for address in self.workforce.gate.threads if address not in self.elsewhere(task)]
 
     def _submit(self, task: Task) -> None:
         function, arguments = self.call(task)

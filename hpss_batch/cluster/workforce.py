@@ -5,12 +5,11 @@ known, and where that lasts too long it ends with it.
 """
 
 import time
-import uuid
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from hpss_batch.cluster.admission import Answer, Question, ask, needed
+from hpss_batch.cluster.admission import Gate
 from hpss_batch.cluster.jobs import FAILURES, Jobs, is_kept_up
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
@@ -51,12 +50,12 @@ class Workforce:
 
     Attributes
     ----------
-    question : Question or None
-        What workers are asked before they get tasks.
-    threads : dict of str to int
-        Threads of the workers that get tasks, by address.
-    left_out : dict of str to str
-        Why others get none, by address.
+    gate : Gate
+        Which of those that are there get tasks.
+    jobs : Jobs or None
+        Which jobs bring them, where these are kept up.
+    looked, heard, staffed : float
+        When it was last looked; when a task was last done; when there was last a worker.
     """
 
     def __init__(
@@ -65,13 +64,9 @@ class Workforce:
         self.client, self.asked, self.say = client, asked or Cluster(), say
         keeps_up = (self.asked.scale or self.asked.adapt is not None) and is_kept_up(client.cluster)
         self.jobs = Jobs(client, self.asked) if keeps_up else None
-        self.question: Question | None = None
-        self.threads, self.left_out = dict[str, int](), dict[str, str]()
-        self.asking: dict[str, Any] = {}
+        self.gate = Gate(client, say)
         self.news: SimpleQueue[Any] = SimpleQueue()
-        self.looked = self.heard = self.staffed = (
-            time.monotonic()
-        )  # when a task was last done; when there was a worker
+        self.looked = self.heard = self.staffed = time.monotonic()
         self.next_words: float = SILENCE_SECONDS
 
     def begin(self, n_tasks: int) -> None:
@@ -91,12 +86,12 @@ class Workforce:
     @property
     def resources(self) -> dict[str, int] | None:
         """What a task needs, so that it goes to no worker that was not asked."""
-        return None if self.question is None else {self.question.resource: 1}
+        return None if self.gate.question is None else {self.gate.question.resource: 1}
 
     @property
     def room(self) -> int:
         """How many calls may be under way: a few a thread."""
-        return WINDOW * max(sum(self.threads.values()), 1)
+        return WINDOW * max(sum(self.gate.threads.values()), 1)
 
     def expect(self, future: Any) -> None:
         """Give this future out when it is done."""
@@ -124,11 +119,14 @@ class Workforce:
         """See who came, who went and who is missing, for so many tasks that are left; see `next`."""
         if self.client.status not in ("running", "connecting"):
             raise ClusterError(f"the Dask scheduler is gone. {SAFE}")
-        self._meet()
+        self.gate.look(lambda _: self.news.put(None))
         if self.jobs is not None:
+            told = self.jobs.trouble
             self.jobs.keep_up(left)
+            if self.jobs.trouble != told:
+                self.say(self.jobs.trouble)
         self.looked = time.monotonic()
-        if self.threads and _is_at_work(self.client.cluster):
+        if self.gate.threads and _is_at_work(self.client.cluster):
             self.staffed = self.looked
         hopeless = self._hopeless(self.looked - self.staffed)
         if hopeless is not None:
@@ -137,54 +135,13 @@ class Workforce:
             self.say(self._words())
             self.next_words *= 2
 
-    def _meet(self) -> None:
-        """Ask who came, take in the answers, forget who went."""
-        there = self.client.nthreads()
-        if self.question is None:
-            self.threads = there
-            return
-        for met in (self.threads, self.left_out, self.asking):
-            for address in met.keys() - there.keys():
-                del met[address]
-        for address in there.keys() - self.asking.keys():
-            key = f"ask-{uuid.uuid4().hex}"
-            future = self.client.submit(ask, self.question, key=key, workers=[address], pure=False)
-            future.add_done_callback(lambda _: self.news.put(None))
-            self.asking[address] = future
-        for address, future in self.asking.items():
-            if address in self.threads or address in self.left_out or not future.done():
-                continue
-            who, complaint = self._answer(address, future)
-            if complaint is None:
-                self.threads[address] = there[address]
-            else:
-                self._leave_out(address, f"{who} is left out: {complaint}")
-
-    def _answer(self, address: str, future: Any) -> tuple[str, str | None]:
-        """Who answered, and what stands against it."""
-        try:
-            answer: Answer = future.result()
-        except ImportError as error:
-            version = needed()["hpss-batch"]
-            cure = f"Install hpss-batch {version} in the environment that workers start from"
-            return f"the worker at {address}", f"it does not have this package ({error}). {cure}"
-        except Exception as error:
-            return f"the worker at {address}", f"it cannot answer ({type(error).__name__}: {error})"
-        return f"worker {answer.name} on {answer.host} ({address})", answer.complaint
-
-    def _leave_out(self, address: str, why: str) -> None:
-        known = {reason.partition(" is left out: ")[2] for reason in self.left_out.values()}
-        if why.partition(" is left out: ")[2] not in known:
-            self.say(why)
-        self.left_out[address] = why
-
     def _hopeless(self, seconds: float) -> str | None:
         """Why a run that has had no worker for so long ends; None while there is hope."""
-        jobs, cluster = self.jobs, self.client.cluster
-        waiting = self.asking.keys() - self.left_out.keys() or (jobs is not None and jobs.missing)
-        if self.left_out and not waiting and seconds > GRACE_SECONDS:
-            return "no worker can do this run's tasks: " + next(iter(self.left_out.values()))
-        if jobs is not None and jobs.failed >= FAILURES and not waiting and not self.left_out:
+        jobs, cluster, gate = self.jobs, self.client.cluster, self.gate
+        nobody = not gate.threads and not gate.undecided and not (jobs is not None and jobs.missing)
+        if nobody and gate.left_out and self.looked - gate.came > GRACE_SECONDS:
+            return "no worker can do this run's tasks: " + next(iter(gate.left_out.values()))
+        if nobody and jobs is not None and jobs.failed >= FAILURES:
             return f"{jobs.failed} jobs in a row ended before a worker came: {jobs.trouble}"
         if _is_local(cluster) and seconds > PATIENCE_SECONDS:
             what = "no worker has been alive"
@@ -203,23 +160,24 @@ class Workforce:
 
     def _words(self) -> str:
         """What a person should know where nothing has been done for a while."""
-        for_now = duration(round(self.looked - self.heard))
-        if self.threads:
-            workers = counted(len(self.threads), "worker")
-            more = f"; {self.jobs.words()}" if self.jobs is not None and self.jobs.missing else ""
-            return f"No task was done for {for_now}, with {workers} at work{more}"
-        return f"No worker for {for_now}: {self._missing()}"
+        how_long = duration(round(self.looked - self.heard))
+        if not self.gate.threads:
+            return f"No worker for {how_long}: {self._missing()}"
+        at_work = counted(len(self.gate.threads), "worker")
+        more = f"; {self.jobs.words()}" if self.jobs is not None and self.jobs.missing else ""
+        return f"No task was done for {how_long}, with {at_work} at work{more}"
 
     def _missing(self) -> str:
         """What is known of workers that are not at work."""
-        n_silent = len(self.asking) - len(self.threads) - len(self.left_out)
-        found = [f"{counted(len(self.left_out), 'worker')} left out"] if self.left_out else []
-        found += [f"{counted(n_silent, 'worker')} gave no answer to whether it can work"] if n_silent else []
+        left_out, undecided = len(self.gate.left_out), self.gate.undecided
+        found = [f"{counted(left_out, 'worker')} left out"] if left_out else []
+        found += (
+            [f"{counted(undecided, 'worker')} gave no answer to whether it can work"] if undecided else []
+        )
         if self.jobs is not None:
             found.append(self.jobs.words())
         elif self.asked.connect is not None:
-            place = self.asked.connect
-            found.append(f"the scheduler has none; start some with `dask worker {place} --nthreads 1`")
+            found.append(f"start some with `dask worker {self.asked.connect} --nthreads 1`")
         return ", ".join(found) or "the cluster has none"
 
 

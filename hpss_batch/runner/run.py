@@ -20,6 +20,7 @@ from hpss_batch.cluster.admission import Question, needed
 from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job
+from hpss_batch.errors import ClusterError
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
@@ -134,13 +135,12 @@ def run(
 def _workforce(planned: Plan, reporter: Reporter, allow_cluster_class: bool) -> Iterator[Workforce]:
     """The workers for a plan: the first are asked for, and each will be asked whether it sees what it needs."""
     job, directory = planned.job, planned.directory
-    with open_client(
-        job.cluster, job.dask, allow_cluster_class, planned.task_bytes, directory.logs
-    ) as client:
+    opened = open_client(job.cluster, job.dask, allow_cluster_class, planned.task_bytes, directory.logs)
+    with directory.untouched_by(ClusterError), opened as client:
         workforce = Workforce(client, job.cluster, reporter.message)
         workforce.begin(planned.n_tasks)
         with at_work(directory.folder) as token:
-            workforce.question = Question(
+            workforce.gate.question = Question(
                 f"hpss_batch-{uuid.uuid4().hex}", needed(), directory.url, token, _recording(planned)
             )
             yield workforce
