@@ -31,6 +31,9 @@ QUEUES = {
 }
 """What lists one's own jobs that have not ended, a line each that begins with its number, by dask-jobqueue's names."""
 
+ENDED = "C"
+"""The state in which some queues still list a job that is done."""
+
 LOOK_SECONDS = 10
 """How often jobs are looked after."""
 
@@ -79,13 +82,15 @@ class Jobs:
         there = self._there()
         if there - self.came:
             self.failed = 0
-        self.came |= there
+        self.came = (self.came | there) & set(self.cluster.workers)
         ended = self._ended(there)
         for name in ended:
             if name not in self.came:
                 self.failed, self.trouble = self.failed + 1, self._log(self.cluster.workers[name])
         needed = min(math.ceil(left / self.threads), self.maximum)
-        n = len(self.cluster.worker_spec) - len(ended)
+        n = len(self.cluster.workers) - len(
+            ended
+        )  # Dask forgets some by itself, and starts them when it is told to
         surplus = n - max(needed, self.minimum)
         self._close(ended + (self._idle(there)[:surplus] if surplus > 0 else []))
         if n < needed and self.failed < FAILURES:
@@ -134,7 +139,8 @@ class Jobs:
     def _idle(self, there: set[Any]) -> list[Any]:
         """Names of jobs without a task, those first whose workers have not come."""
         workers = self.cluster.scheduler_info["workers"]
-        busy = {str(workers[place]["name"]) for place, keys in self.client.processing().items() if keys}
+        tasks = self.client.processing()
+        busy = {str(worker["name"]) for place, worker in list(workers.items()) if tasks.get(place)}
         return [*self.absent, *(name for name in there if busy.isdisjoint(self._workers(name)))]
 
     def _workers(self, name: Any) -> list[str]:
@@ -220,8 +226,8 @@ def _listing(jobs: Collection[Any]) -> dict[str, str] | None:
         return None
     if done.returncode:
         return None
-    lines = (line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
-    return {head.split(".")[0]: " ".join(rest) for head, *rest in lines}
+    lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    return {words[0].split(".")[0]: " ".join(words[1:]) for words in lines if ENDED not in words}
 
 
 def _said(error: Exception) -> str:

@@ -88,13 +88,16 @@ def test_jobs_give_the_same_bytes_and_leave_only_their_logs(
     assert len(list((out / "logs").iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    "n_workers", [1, 2], ids=["which Dask misses", "of several workers, which it does not"]
+)
 def test_jobs_that_are_cancelled_are_asked_for_again(
-    slurm: Slurm, corpus: Path, undisturbed: dict[str, bytes], tmp_path: Path
+    n_workers: int, slurm: Slurm, corpus: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """All of them, each with several workers: Dask misses such a job only when all of a run is over."""
     out, watching = tmp_path / "out", Watching(3, slurm.cancel)
-    pair = {"cores": 2, "processes": 2}
-    assert run(job(corpus, out, kwargs=pair), reporter=watching).exit_status == 0
+    made = job(corpus, out, kwargs={"cores": n_workers, "processes": n_workers})
+    made = made.replace({"dask": {"distributed.deploy.lost-worker-timeout": "10 ms"}})
+    assert run(made, reporter=watching).exit_status == 0
     assert shards(out) == undisturbed
     assert slurm.submitted == 4
 
