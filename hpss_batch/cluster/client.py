@@ -7,11 +7,7 @@ along; they and the scheduler talk TLS with certificates of this run alone, sinc
 of its users, and whoever reaches a scheduler can have it run anything.
 """
 
-import difflib
 import importlib
-import inspect
-import logging
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,11 +16,11 @@ from multiprocessing import resource_tracker
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, cast
 
-from hpss_batch.cluster.batch import is_batch_system, job_request
+from hpss_batch.cluster.arguments import arguments, asked, starts_processes
 from hpss_batch.cluster.fork_server import start_method
-from hpss_batch.cluster.kubernetes import is_kubernetes, kubernetes_request
+from hpss_batch.cluster.jobs import is_kept_up
 from hpss_batch.cluster.program import GUARD, check_main
-from hpss_batch.cluster.request import Request, parsed_bytes
+from hpss_batch.cluster.request import Request
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
@@ -43,6 +39,20 @@ ENVIRON = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), KE
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
 )
 """What worker processes begin with, unless the environment says otherwise; threads are as Dask has them."""
+
+NANNIES = {"distributed.deploy.lost-worker-timeout": "100 days"}
+"""Of a local cluster, which drops a worker for good that happens to be away that long after some death: there nannies
+start them again."""
+
+OURS: dict[str, Any] = {
+    "distributed.scheduler.allowed-failures": DEATHS - 1,
+    # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
+    "distributed.worker.profile.enabled": False,
+    # where a cluster scales itself by its load: by how many tasks there are, however short they are
+    "distributed.adaptive.target-duration": "10 ms",
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRON.items()},
+}
+"""Dask's settings, of driver and workers, where the job's `dask:` block says nothing else."""
 
 PACKAGES = (
     "coiled",
@@ -70,7 +80,11 @@ LOOKALIKE = {
 
 @contextmanager
 def open_client(
-    cluster: Cluster, settings: dict[str, Any], allow_class: bool = False, task_bytes: int = 0
+    cluster: Cluster,
+    settings: dict[str, Any],
+    allow_class: bool = False,
+    task_bytes: int = 0,
+    logs: str | None = None,
 ) -> Iterator["Client"]:
     """A client of the job's cluster, which is closed with it if it was started here.
 
@@ -84,6 +98,8 @@ def open_client(
         Whether the class may be of any package.
     task_bytes : int
         Memory that a worker of one thread needs; see `Plan.task_bytes`.
+    logs : str, optional
+        A folder for what jobs of a queueing system write.
 
     Raises
     ------
@@ -93,24 +109,19 @@ def open_client(
     """
     import dask
 
-    ours: dict[str, Any] = {"distributed.scheduler.allowed-failures": DEATHS - 1}
-    # a local cluster drops a worker for good that happens to be away this long after some death: nannies restart them
-    ours["distributed.deploy.lost-worker-timeout"] = "100 days"
-    # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
-    ours["distributed.worker.profile.enabled"] = False
-    ours |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRON.items()}
-    if _starts_processes(cluster):
+    settings = OURS | settings
+    if starts_processes(cluster):
         check_main()
-        with _deaf_to_interrupts(), dask.config.set(ours), dask.config.set(settings):
+        with _deaf_to_interrupts(), dask.config.set(settings):
             method = start_method(dask.config.get("distributed.nanny.pre-spawn-environ"))
-        ours["distributed.worker.multiprocessing-method"] = method
+        settings = {"distributed.worker.multiprocessing-method": method} | settings
     import distributed.utils  # which the fork server imports at the same time
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
     distributed.utils._forkserver_preload_set = (
         True  # or Dask has it, and this process, import pandas as well
     )
-    with dask.config.set(ours), dask.config.set(settings), ExitStack() as stack:
+    with dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:
                 client = (
@@ -126,17 +137,23 @@ def open_client(
             yield stack.enter_context(client)
             return
         with _deaf_to_interrupts():
-            kind, kwargs, _ = _chosen(cluster, allow_class, task_bytes)
+            kind, kwargs, _ = _chosen(cluster, settings, allow_class, task_bytes, logs)
+            if kind is LocalCluster:
+                stack.enter_context(dask.config.set(NANNIES | settings))
             started = stack.enter_context(_start(cluster, kind, kwargs))
-        if cluster.scale is not None:
-            _call(started.scale, cluster.scale, "scale")
-        if cluster.adapt is not None:
-            _call(started.adapt, cluster.adapt, "adapt")
+        if not is_kept_up(started):
+            for key, argument in (("scale", cluster.scale), ("adapt", cluster.adapt)):
+                if argument is not None:
+                    _call(getattr(started, key), argument, key)
         yield stack.enter_context(Client(started, set_as_default=False))
 
 
 def request(
-    cluster: Cluster, settings: dict[str, Any], allow_class: bool = False, task_bytes: int = 0
+    cluster: Cluster,
+    settings: dict[str, Any],
+    allow_class: bool = False,
+    task_bytes: int = 0,
+    logs: str | None = None,
 ) -> Request | None:
     """What a job's cluster would be asked for; None where there is one to connect to. Nothing is started.
 
@@ -149,19 +166,20 @@ def request(
 
     if cluster.connect is not None:
         return None
+    settings = OURS | settings
     with _deaf_to_interrupts(), dask.config.set(settings):
-        return _chosen(cluster, allow_class, task_bytes)[-1]
+        return _chosen(cluster, settings, allow_class, task_bytes, logs)[-1]
 
 
 def _chosen(
-    cluster: Cluster, allow_class: bool, task_bytes: int
+    cluster: Cluster, settings: Mapping[str, Any], allow_class: bool, task_bytes: int, logs: str | None
 ) -> tuple[Callable[..., Any], dict[str, Any], Request]:
     """The class that a job names, what it is called with, and what it then asks for; all of it checked."""
     kind = _cluster_class(cluster, allow_class)
-    kwargs = _arguments(kind, cluster)
-    asked = _asked(kind, cluster, kwargs)
-    asked.check_memory(task_bytes)
-    return kind, kwargs, asked
+    kwargs = arguments(kind, cluster, settings, logs)
+    found = asked(kind, cluster, kwargs)
+    found.check_memory(task_bytes)
+    return kind, kwargs, found
 
 
 @contextmanager
@@ -211,11 +229,6 @@ def _call(method: Any, argument: Any, key: str) -> None:
         raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
 
 
-def _starts_processes(cluster: Cluster) -> bool:
-    """Whether this process starts workers of this machine."""
-    return cluster.is_local and bool(cluster.kwargs.get("processes", True))
-
-
 def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
     """The class that a job names, imported and checked, not called."""
     from distributed.deploy.cluster import Cluster as DaskCluster
@@ -242,64 +255,6 @@ def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
             "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
         )
     return cast("Callable[..., Any]", kind)
-
-
-def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
-    """What the class is called with."""
-    from distributed import LocalCluster, Nanny, Security, Worker
-    from distributed.deploy.cluster import Cluster as DaskCluster
-
-    if is_kubernetes(kind):
-        _check_names(cluster, kind, DaskCluster)
-    if kind is not LocalCluster:
-        return dict(cluster.kwargs)
-    _check_names(cluster, LocalCluster, Nanny, Worker)
-    defaults: dict[str, Any] = {
-        "threads_per_worker": 1,
-        "dashboard_address": "127.0.0.1:0",
-        "silence_logs": logging.CRITICAL,  # deaths of workers are reported by the run, in words
-    }
-    if cluster.scale is not None:
-        defaults["n_workers"] = 0
-    if _starts_processes(cluster):
-        defaults["env"] = dict(os.environ)  # as it is now: a fork server has what it began with
-    kwargs = defaults | dict(cluster.kwargs)
-    security = kwargs.get("security", kwargs.get("processes", True) and "protocol" not in kwargs)
-    if isinstance(security, Mapping):
-        security = Security(**security)
-    return kwargs | {"security": security or None}  # True: certificates of this run alone
-
-
-def _check_names(cluster: Cluster, *takers: Callable[..., Any]) -> None:
-    """Refuse arguments that none of those that get them has a name for."""
-    known = {
-        name
-        for taker in takers
-        for name, parameter in inspect.signature(taker).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
-    for name in sorted(cluster.kwargs.keys() - known):
-        near = difflib.get_close_matches(name, known, 1)
-        raise ClusterError(
-            f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
-            + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
-        )
-
-
-def _asked(kind: Any, cluster: Cluster, kwargs: Mapping[str, Any]) -> Request:
-    """What a cluster class, called with these arguments, asks for."""
-    if is_batch_system(kind):
-        return job_request(kind, kwargs)
-    if is_kubernetes(kind):
-        return kubernetes_request(cluster, kwargs)
-    limit, threads = kwargs.get("memory_limit"), kwargs.get("threads_per_worker")
-    return Request(
-        text=None,
-        memory=f"cluster.kwargs.memory_limit is {limit}",
-        process_bytes=parsed_bytes(limit),
-        threads=threads if isinstance(threads, int) and threads > 0 else 1,
-        interpreters=1 if kwargs.get("processes", True) else 0,
-    )
 
 
 def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpss_batch.cluster.arguments import INHERITED
 from hpss_batch.cluster.client import request
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
@@ -116,7 +117,7 @@ def _script(job: Job, system: System, folder: Path, options: list[str], changes:
     run = shlex.join(["-m", "hpss_batch", "run", str(folder / "driver.yaml"), *options])
     quoted = (shlex.quote(str(place)) for place in (folder / "driver.log", Path.cwd()))
     there = "exec >> {} 2>&1\ncd {}".format(*quoted)
-    prologue = filter(None, lines[end:])
+    prologue = [line for line in lines[end:] if line and not line.startswith(f"export {INHERITED}=")]
     return "\n".join([*lines[:end], *directives, "", there, *prologue, f"exec {python} {run}", ""])
 
 

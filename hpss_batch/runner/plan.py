@@ -50,8 +50,7 @@ class Plan(Survey):
     allow_cluster_class: bool = False
 
     def __repr__(self) -> str:
-        tasks = len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
-        return f"<Plan {self.job.output.path}: {self.catalog.summary()}; {tasks:,} tasks to do>"
+        return f"<Plan {self.job.output.path}: {self.catalog.summary()}; {self.n_tasks:,} tasks to do>"
 
     @cached_property
     def directory(self) -> RunDirectory:
@@ -64,9 +63,14 @@ class Plan(Survey):
         return stem_plan(self.job, self.catalog, self.retry_failed)
 
     @property
+    def n_tasks(self) -> int:
+        """How many units and tracks' stems there are to do."""
+        return len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
+
+    @property
     def is_done(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.pending and not (self.stems and self.stems.tasks)
+        return self.n_tasks == 0
 
     @cached_property
     def stft(self) -> StftParams:
@@ -197,7 +201,8 @@ class Plan(Survey):
         """
         if self.is_done:
             return None
-        return request(self.job.cluster, self.job.dask, self.allow_cluster_class, self.task_bytes)
+        job, logs = self.job, self.directory.logs
+        return request(job.cluster, job.dask, self.allow_cluster_class, self.task_bytes, logs)
 
 
 def check_features(planned: Plan) -> None:

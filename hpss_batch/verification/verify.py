@@ -14,10 +14,10 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from hpss_batch.cluster.client import open_client
 from hpss_batch.cluster.submission import Submissions
+from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job, differences
 from hpss_batch.config.sections import Cluster
 from hpss_batch.corpus.tracks import find
@@ -34,9 +34,6 @@ from hpss_batch.verification.findings import Finding, UnitCheck, Verification
 from hpss_batch.verification.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
 from hpss_batch.verification.stems import check_stems
 from hpss_batch.verification.units import UnitTask, check_unit
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 SAMPLE = 4
 """Units that are computed again unless a number is given."""
@@ -93,7 +90,7 @@ def verify(
     if units:
         # not on the job's own: whoever wrote the run directory chose that, and reading should run nothing of theirs
         with open_client(Cluster(kwargs={"n_workers": min(n_cores(), len(units))}), {}) as client:
-            for check in _gather(client, tasks):
+            for check in _gather(Workforce(client), tasks):
                 checks.append(check)
                 if progress is not None:
                     progress(len(checks), len(units))
@@ -115,11 +112,11 @@ def verify(
     )
 
 
-def _gather(client: "Client", tasks: Iterable[UnitTask]) -> Iterator[UnitCheck]:
+def _gather(workforce: Workforce, tasks: Iterable[UnitTask]) -> Iterator[UnitCheck]:
     """Check units on a cluster."""
     from distributed import KilledWorker
 
-    for task, future in Submissions(client, tasks, lambda task: (check_unit, (task,)), lambda _: "check"):
+    for task, future in Submissions(workforce, tasks, lambda task: (check_unit, (task,)), lambda _: "check"):
         number = task.unit.number
         try:
             yield future.result()

@@ -14,14 +14,12 @@ echo "Submitted batch job $id"
 """,
     "squeue": """
 for job in job*; do
-  [ -e $job/cancelled ] && continue
-  [ -e $job/pid ] || echo "${job#job} PENDING (BeginTime)"
-  [ -e $job/pid ] && kill -0 $(cat $job/pid) 2>/dev/null && echo "${job#job} RUNNING (None)"
+  [ -e $job/ended ] && continue
+  [ -e $job/pid ] && echo "${job#job} RUNNING (None)" || echo "${job#job} PENDING (BeginTime)"
 done
-true
 """,
     "scancel": """
-touch job$1/cancelled
+touch job$1/ended
 [ -e job$1/pid ] && kill -- -$(cat job$1/pid) 2>/dev/null
 true
 """,
@@ -31,7 +29,7 @@ true
 START = """
 id=$1; export SLURM_JOB_ID=$id
 log=$(sed -n 's/^#SBATCH -e //p' job$id/script | sed "s/%J/$id/")
-setsid sh job$id/script >/dev/null 2>"${log:-/dev/null}" </dev/null &
+setsid sh -c "sh job$id/script; touch job$id/ended" >/dev/null 2>"${log:-/dev/null}" </dev/null &
 echo $! > job$id/pid
 """
 

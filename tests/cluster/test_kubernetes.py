@@ -8,6 +8,7 @@ import pytest
 import yaml
 from dask_kubernetes.operator import make_cluster_spec
 
+from hpss_batch.cluster.arguments import INHERITED
 from hpss_batch.cluster.client import request
 from hpss_batch.cluster.kubernetes import check_manifest, manifests
 from hpss_batch.config.job import Job
@@ -43,9 +44,14 @@ def test_shipped_jobs_ask_for_what_there_is(path: str) -> None:
 def test_manifests_are_those_of_dask_kubernetes() -> None:
     asked = request(block(scale=7), {})
     assert asked is not None
+    found = yaml.safe_load(str(asked.text))
     expected = made(n_workers=7, env={})
     del expected["spec"]["idleTimeout"]  # of which Dask's configuration has null: the operator's default
-    assert yaml.safe_load(str(asked.text)) == expected
+    for part in ("worker", "scheduler"):  # which get Dask's settings
+        (variable,) = found["spec"][part]["spec"]["containers"][0]["env"]
+        assert variable["name"] == INHERITED
+        expected["spec"][part]["spec"]["containers"][0]["env"] = [variable]
+    assert found == expected
     assert (asked.threads, asked.process_bytes) == (1, 2 * 2**30)
 
 

@@ -239,6 +239,7 @@ def test_yaml_keeps_every_default():
         "adapt": None,
         "connect": None,
         "stalled_after": 600,
+        "give_up_after": 172800,
     }
 
 
