@@ -111,6 +111,7 @@ def test_the_workflow_s_job_is_done_by_the_queue_alone(tmp_path: Path, queue: Sl
     shutil.copy(ROOT / "workflows" / "slurm" / "job.yaml", tmp_path)
     out = tmp_path / "out"
     small = {"corpus.path": str(folder), "output.path": str(out), "cluster.kwargs.interface": "lo"}
+    small |= {"output.unit_frames": "512"}  # a task for each track
     small |= {"cluster.kwargs.cores": "1", "cluster.kwargs.processes": "1", "cluster.kwargs.memory": "1GiB"}
     words = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
     said = CliRunner().invoke(main, ["submit", str(tmp_path / "job.yaml"), *words])
