@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -63,6 +64,12 @@ def arguments(
     return kwargs
 
 
+def starts_processes(cluster: Cluster) -> bool:
+    """Whether this process starts workers of this machine."""
+    ours = cluster.connect is None and cluster.class_name == Cluster().class_name
+    return ours and bool(cluster.kwargs.get("processes", True))
+
+
 def _queueing(kwargs: dict[str, Any], job_class: Any, prologue: str, logs: str | None) -> dict[str, Any]:
     """Arguments for a class of dask-jobqueue, over those that its own configuration file holds."""
     import dask
@@ -100,9 +107,15 @@ def _local(cluster: Cluster) -> dict[str, Any]:
             f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
             + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
         )
-    defaults = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": QUIET}
+    defaults: dict[str, Any] = {
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": QUIET,
+    }
     if cluster.scale is not None:
         defaults["n_workers"] = 0
+    if starts_processes(cluster):
+        defaults["env"] = dict(os.environ)  # as it is now: a fork server has what it began with
     kwargs = defaults | dict(cluster.kwargs)
     security = kwargs.get("security", kwargs.get("processes", True) and "protocol" not in kwargs)
     if isinstance(security, Mapping):

@@ -16,7 +16,8 @@ from multiprocessing import resource_tracker
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, cast
 
-from hpss_batch.cluster.arguments import arguments, check_memory
+from hpss_batch.cluster.arguments import arguments, check_memory, starts_processes
+from hpss_batch.cluster.fork_server import start_method
 from hpss_batch.cluster.jobs import is_kept_up
 from hpss_batch.cluster.program import GUARD, check_main
 from hpss_batch.config.job import Job
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 DEATHS = 3
 """How many workers a task may kill before it is held to be the cause."""
 
-MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 KEPT_BYTES = 2**32
 """Memory that a worker of ours keeps for its next chunk, at most: Dask has workers return theirs to the system, and
 touching fresh memory costs a run a tenth of its time."""
 
-NANNIES = {"distributed.deploy.lost-worker-timeout": "100 days"}
-"""Of a local cluster, which drops a worker for good that happens to be away that long after some death: there nannies
-start them again."""
+ENVIRON = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), KEPT_BYTES) | dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
+)
+"""What worker processes begin with, unless the environment says otherwise; threads are as Dask has them."""
 
 PACKAGES = (
     "coiled",
@@ -92,14 +93,26 @@ def open_client(
         be started or reached.
     """
     import dask
-    from distributed import Client, LocalCluster
 
     ours: dict[str, Any] = {"distributed.scheduler.allowed-failures": DEATHS - 1}
     # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
     ours["distributed.worker.profile.enabled"] = False
-    ours |= {f"distributed.nanny.pre-spawn-environ.{name}": KEPT_BYTES for name in MALLOC}
+    ours |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRON.items()}
     # where a cluster scales itself by its load: by how many tasks there are, however short they are
     ours["distributed.adaptive.target-duration"] = "10 ms"
+    if starts_processes(cluster):
+        check_main()
+        with _deaf_to_interrupts(), dask.config.set(ours | settings):
+            method = start_method(dask.config.get("distributed.nanny.pre-spawn-environ"))
+        ours["distributed.worker.multiprocessing-method"] = method
+        # dropped for good would be a worker that happens to be away this long after some death: nannies restart them
+        ours["distributed.deploy.lost-worker-timeout"] = "100 days"
+    import distributed.utils  # which the fork server imports at the same time
+    from distributed import Client
+
+    distributed.utils._forkserver_preload_set = (
+        True  # or Dask has it, and this process, import pandas as well
+    )
     with dask.config.set(ours | settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:
@@ -115,12 +128,8 @@ def open_client(
                 ) from error
             yield stack.enter_context(client)
             return
-        if cluster.class_name == Cluster().class_name and cluster.kwargs.get("processes", True):
-            check_main()
         with _deaf_to_interrupts():
             kind = _cluster_class(cluster, allow_class)
-            if kind is LocalCluster:
-                stack.enter_context(dask.config.set(NANNIES | settings))
             kwargs = arguments(kind, cluster, ours | settings, logs)
             check_memory(kwargs, task_bytes)
             started = stack.enter_context(_start(cluster, kind, kwargs))
