@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpss_batch.cluster.batch import is_batch_system, job_request
-from hpss_batch.cluster.kubernetes import is_kubernetes, kubernetes_request
-from hpss_batch.cluster.request import Request, parsed_bytes
+from hpss_batch.cluster.requests.batch import is_batch_system, job_request
+from hpss_batch.cluster.requests.kubernetes import is_kubernetes, kubernetes_request
+from hpss_batch.cluster.requests.request import Request, parsed_bytes
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
 
@@ -67,6 +67,11 @@ def arguments(
             [*given, {"name": INHERITED, "value": inherited}] if isinstance(given, list) else ours | given
         )
     return kwargs
+
+
+def starts_processes(cluster: Cluster) -> bool:
+    """Whether this process starts workers of this machine."""
+    return cluster.is_local and bool(cluster.kwargs.get("processes", True))
 
 
 def _queueing(kwargs: dict[str, Any], job_class: Any, prologue: str, logs: str | None) -> dict[str, Any]:
@@ -141,8 +146,3 @@ def asked(kind: Any, cluster: Cluster, kwargs: Mapping[str, Any]) -> Request:
         threads=threads if isinstance(threads, int) and threads > 0 else 1,
         interpreters=1 if kwargs.get("processes", True) else 0,
     )
-
-
-def starts_processes(cluster: Cluster) -> bool:
-    """Whether this process starts workers of this machine."""
-    return cluster.is_local and bool(cluster.kwargs.get("processes", True))

@@ -20,7 +20,7 @@ from hpss_batch.cluster.arguments import arguments, asked, starts_processes
 from hpss_batch.cluster.fork_server import start_method
 from hpss_batch.cluster.jobs import is_kept_up
 from hpss_batch.cluster.program import GUARD, check_main
-from hpss_batch.cluster.request import Request
+from hpss_batch.cluster.requests.request import Request
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
@@ -39,10 +39,6 @@ ENVIRON = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), KE
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
 )
 """What worker processes begin with, unless the environment says otherwise; threads are as Dask has them."""
-
-NANNIES = {"distributed.deploy.lost-worker-timeout": "100 days"}
-"""Of a local cluster, which drops a worker for good that happens to be away that long after some death: there nannies
-start them again."""
 
 OURS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": DEATHS - 1,
@@ -114,9 +110,11 @@ def open_client(
         check_main()
         with _deaf_to_interrupts(), dask.config.set(settings):
             method = start_method(dask.config.get("distributed.nanny.pre-spawn-environ"))
-        settings = {"distributed.worker.multiprocessing-method": method} | settings
+        # dropped for good would be a worker that happens to be away this long after some death: nannies restart them
+        nannies = {"distributed.deploy.lost-worker-timeout": "100 days"}
+        settings = {"distributed.worker.multiprocessing-method": method} | nannies | settings
     import distributed.utils  # which the fork server imports at the same time
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     distributed.utils._forkserver_preload_set = (
         True  # or Dask has it, and this process, import pandas as well
@@ -138,8 +136,6 @@ def open_client(
             return
         with _deaf_to_interrupts():
             kind, kwargs, _ = _chosen(cluster, settings, allow_class, task_bytes, logs)
-            if kind is LocalCluster:
-                stack.enter_context(dask.config.set(NANNIES | settings))
             started = stack.enter_context(_start(cluster, kind, kwargs))
         if not is_kept_up(started):
             for key, argument in (("scale", cluster.scale), ("adapt", cluster.adapt)):

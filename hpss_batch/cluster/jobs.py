@@ -72,7 +72,6 @@ class Jobs:
         options = cluster.new_spec.get("options", {})
         self.threads = options.get("nthreads") or options.get("cores") or 1
         self.came, self.absent = set[Any](), dict[Any, float]()
-        self.queue: dict[str, str] | None = None
         self.failed, self.trouble, self.looked = 0, "", -math.inf
 
     def keep_up(self, left: int) -> None:
@@ -105,8 +104,9 @@ class Jobs:
 
     def words(self) -> str:
         """What is known of jobs whose workers are not there."""
-        numbers = [getattr(self.cluster.workers.get(name), "job_id", None) for name in self.missing]
-        states = Counter((self.queue or {}).get(number or "", "not started") for number in numbers)
+        jobs = [self.cluster.workers[name] for name in self.missing]
+        queue = _listing(jobs) or {}
+        states = Counter(queue.get(getattr(job, "job_id", ""), "not at work") for job in jobs)
         known = [f"{counted(n, 'job')} {state}" for state, n in states.items()]
         if self.trouble:
             known.append(self.trouble)
@@ -124,14 +124,14 @@ class Jobs:
         """Names of jobs that are no more, by the word of the queue, or of Dask."""
         now, jobs = time.monotonic(), dict(self.cluster.workers)
         self.absent = {name: self.absent.get(name, now) for name in jobs if name not in there}
-        self.queue = _listing([jobs[name] for name in self.absent])
+        queue = _listing([jobs[name] for name in self.absent])
 
         def has_ended(name: Any) -> bool:
             number = getattr(jobs[name], "job_id", None)
             if number is None:
                 return jobs[name].status.name in ("closed", "failed")
-            if self.queue is not None:
-                return number not in self.queue
+            if queue is not None:
+                return number not in queue
             return name in self.came and now - self.absent[name] > LOST_SECONDS
 
         return [name for name in self.absent if has_ended(name)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpss_batch.cluster.client import describe
-from hpss_batch.cluster.request import worker_bytes
+from hpss_batch.cluster.requests.request import worker_bytes
 from hpss_batch.config.sections import Cluster
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan

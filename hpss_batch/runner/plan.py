@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.cluster.client import request
-from hpss_batch.cluster.request import INTERPRETER_BYTES, Request
+from hpss_batch.cluster.requests.request import INTERPRETER_BYTES, Request
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import StoreError

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from helpers import music, settings
 
 from hpss_batch.cli import main
-from hpss_batch.cluster.request import INTERPRETER_BYTES
+from hpss_batch.cluster.requests.request import INTERPRETER_BYTES
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError

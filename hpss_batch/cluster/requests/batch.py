@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hpss_batch.cluster.request import Request
+from hpss_batch.cluster.requests.request import Request
 from hpss_batch.errors import ClusterError
 from hpss_batch.text import counted, size
 

@@ -10,12 +10,12 @@ from dask_kubernetes.operator import make_cluster_spec
 
 from hpss_batch.cluster.arguments import INHERITED
 from hpss_batch.cluster.client import request
-from hpss_batch.cluster.kubernetes import check_manifest, manifests
+from hpss_batch.cluster.requests.kubernetes import check_manifest, manifests
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIMITS = {"limits": {"cpu": "1", "memory": "2Gi"}}
 KWARGS = {"name": "music", "n_workers": 4, "resources": LIMITS, "worker_command": "dask worker --nthreads 1"}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from hpss_batch.cluster.request import Request, parsed_bytes
+from hpss_batch.cluster.requests.request import Request, parsed_bytes
 from hpss_batch.config.sections import Cluster
 from hpss_batch.config.yaml_reader import dump
 from hpss_batch.errors import ClusterError
