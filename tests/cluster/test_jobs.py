@@ -193,7 +193,7 @@ def test_a_signal_takes_waiting_jobs_out_of_the_queue(
         time.sleep(0.05)
     assert len(slurm.queue) == 2
     process.send_signal(number)
-    assert process.communicate(timeout=60)[1].startswith("\nStopped. What is committed is safe")
+    assert process.communicate(timeout=300)[1].startswith("\nStopped. What is committed is safe")
     assert process.returncode == 128 + number
     assert not slurm.queue
 
