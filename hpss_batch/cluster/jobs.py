@@ -54,8 +54,8 @@ class Jobs:
     ----------
     client : Client
         Of the cluster that starts them.
-    asked : Cluster
-        The job's `cluster:` block, which has `scale` or `adapt`.
+    key, argument
+        How many are asked for; see `asked_for`.
 
     Attributes
     ----------
@@ -65,10 +65,10 @@ class Jobs:
         What the last of them left in its log, or what the queue said instead of taking a job.
     """
 
-    def __init__(self, client: "Client", asked: Cluster) -> None:
+    def __init__(self, client: "Client", key: str, argument: Any) -> None:
         cluster: Any = client.cluster
         self.client, self.cluster = client, cluster
-        self.minimum, self.maximum = _bounds(cluster, asked)
+        self.minimum, self.maximum = _bounds(cluster, key, argument)
         options = cluster.new_spec.get("options", {})
         self.threads = options.get("nthreads") or options.get("cores") or 1
         self.came, self.absent = set[Any](), dict[Any, float]()
@@ -87,9 +87,8 @@ class Jobs:
             if name not in self.came:
                 self.failed, self.trouble = self.failed + 1, self._log(self.cluster.workers[name])
         needed = min(math.ceil(left / self.threads), self.maximum)
-        n = len(self.cluster.workers) - len(
-            ended
-        )  # Dask forgets some by itself, and starts them when it is told to
+        # Dask forgets some by itself, and starts them again when more are asked for
+        n = len(self.cluster.workers) - len(ended)
         surplus = n - max(needed, self.minimum)
         self._close(ended + (self._idle(there)[:surplus] if surplus > 0 else []))
         if n < needed and self.failed < FAILURES:
@@ -184,13 +183,30 @@ def is_kept_up(cluster: Any) -> bool:
     return isinstance(cluster, SpecCluster) and bool(cluster.new_spec)
 
 
+def asked_for(cluster: Any, block: Cluster) -> tuple[str, Any] | None:
+    """`scale` or `adapt` of a `cluster:` block, and what it says, where it is for `Jobs` to see to it."""
+    if not is_kept_up(cluster):
+        return None
+    if block.adapt is not None:
+        return "adapt", block.adapt
+    # classes of dask-jobqueue start with no worker, and take this for a beginning
+    is_queue = hasattr(cluster, "job_cls")
+    scale = block.scale or (block.kwargs.get("n_workers") if is_queue else None)
+    if is_queue and not scale:
+        raise ClusterError(
+            f"{block.class_name} has no worker until jobs are asked for: set cluster.scale, to {{jobs: 4}} say, or "
+            "cluster.adapt, to {minimum_jobs: 0, maximum_jobs: 20} say"
+        )
+    return ("scale", scale) if scale else None
+
+
 async def _submit(cluster: Any, n: int) -> None:
     while len(cluster.worker_spec) < n:
         cluster.worker_spec.update(cluster.new_worker_spec())
     await cluster
 
 
-def _bounds(cluster: Any, asked: Cluster) -> tuple[int, int]:
+def _bounds(cluster: Any, key: str, argument: Any) -> tuple[int, int]:
     """How many jobs are asked for, at least and at most, in the cluster's own counting; nothing is started."""
 
     async def counted_by_the_cluster(argument: Any) -> int:
@@ -201,12 +217,11 @@ def _bounds(cluster: Any, asked: Cluster) -> tuple[int, int]:
         cluster.worker_spec.update(before)
         return n
 
-    key, argument = ("adapt", asked.adapt) if asked.adapt is not None else ("scale", asked.scale)
     try:
-        if asked.adapt is None:
+        if key == "scale":
             n = cluster.sync(counted_by_the_cluster, argument)
             return n, n
-        adaptive = cluster.adapt(**asked.adapt)
+        adaptive = cluster.adapt(**argument)
         adaptive.stop()
     except (TypeError, ValueError) as error:
         raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error

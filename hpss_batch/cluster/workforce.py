@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.cluster.admission import Gate
-from hpss_batch.cluster.jobs import FAILURES, Jobs, is_kept_up
+from hpss_batch.cluster.jobs import FAILURES, Jobs, asked_for
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
 from hpss_batch.text import counted, duration
@@ -62,8 +62,8 @@ class Workforce:
         self, client: "Client", asked: Cluster | None = None, say: Callable[[str], None] = lambda text: None
     ) -> None:
         self.client, self.asked, self.say = client, asked or Cluster(), say
-        keeps_up = (self.asked.scale or self.asked.adapt is not None) and is_kept_up(client.cluster)
-        self.jobs = Jobs(client, self.asked) if keeps_up else None
+        wanted = asked_for(client.cluster, self.asked)
+        self.jobs = Jobs(client, *wanted) if wanted else None
         self.gate = Gate(client, say)
         self.news: SimpleQueue[Any] = SimpleQueue()
         self.looked = self.heard = self.staffed = time.monotonic()

@@ -22,6 +22,8 @@ from hpss_batch.runner.run import Result, run
 from hpss_batch.runner.work import Work
 from hpss_batch.store.directory import RunDirectory
 
+CONFIG = Path(__file__).parents[2] / "configs" / "slurm.yaml"
+
 SLURM = {
     "class": "dask_jobqueue.SLURMCluster",
     "kwargs": {"cores": 1, "processes": 1, "memory": "2GiB", "interface": "lo", "python": sys.executable},
@@ -102,10 +104,17 @@ def test_jobs_that_are_cancelled_are_asked_for_again(
     assert slurm.submitted == 4
 
 
-def test_adapting_grows_on_tasks_however_short(slurm: Slurm, corpus: Path, tmp_path: Path) -> None:
-    adapt = {"minimum_jobs": 0, "maximum_jobs": 3}
-    assert run(job(corpus, tmp_path / "out", scale=None, adapt=adapt)).exit_status == 0
+def test_the_config_for_slurm_grows_on_tasks_however_short(
+    slurm: Slurm, corpus: Path, tmp_path: Path
+) -> None:
+    """As it stands, but for names and sizes."""
+    sizes = {"cores": 1, "processes": 1, "memory": "2GiB", "interface": "lo", "python": sys.executable}
+    overrides = [f"corpus.path={corpus}", f"output.path={tmp_path / 'out'}", "output.unit_frames=512"]
+    overrides += [f"cluster.kwargs.{name}={value}" for name, value in sizes.items()]
+    made = Job.load(CONFIG, [*overrides, "cluster.adapt.maximum_jobs=3"])
+    assert run(made).exit_status == 0
     assert slurm.submitted == 3
+    assert not slurm.queue
 
 
 def ends(made: Job, said: str, **options: Any) -> None:
@@ -123,6 +132,20 @@ def test_a_refusal_is_the_queue_s_own_words_and_leaves_no_trace(
     ends(job(corpus, tmp_path / "out"), "starts no job: sbatch: error: invalid partition specified: nosuch; ")
     assert not (tmp_path / "out").exists()
     assert capfd.readouterr().err == ""
+
+
+def test_workers_may_be_asked_for_as_dask_jobqueue_has_it_but_not_left_out(
+    slurm: Slurm, corpus: Path, tmp_path: Path
+) -> None:
+    ends(
+        job(corpus, tmp_path / "out", scale=None),
+        r"has no worker until jobs are asked for: set cluster.scale, ",
+    )
+    slurm.refuse("sbatch: error: asked")
+    ends(
+        job(corpus, tmp_path / "out", scale=None, kwargs={"n_workers": 1}),
+        "starts no job: sbatch: error: asked",
+    )
 
 
 def test_a_machine_without_the_queue_s_commands(
@@ -170,7 +193,7 @@ def test_a_signal_takes_waiting_jobs_out_of_the_queue(
         time.sleep(0.05)
     assert len(slurm.queue) == 2
     process.send_signal(number)
-    assert process.communicate(timeout=60)[1].startswith("\nStopped. What is committed is safe")
+    assert process.communicate(timeout=300)[1].startswith("\nStopped. What is committed is safe")
     assert process.returncode == 128 + number
     assert not slurm.queue
 
