@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hpss_batch.chunked import hpss
+    from hpss_batch.cluster.driver import submit
     from hpss_batch.config.job import Job
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.dsp.stft import istft, stft
@@ -49,6 +50,7 @@ _HOME = {
     "separate": "labelled",
     "status": "runner.status",
     "stft": "dsp.stft",
+    "submit": "cluster.driver",
     "verify": "verification.verify",
 }
 
@@ -75,6 +77,7 @@ __all__ = [
     "separate",
     "status",
     "stft",
+    "submit",
     "verify",
 ]
 
