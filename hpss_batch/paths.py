@@ -55,6 +55,15 @@ def check_place(location: str) -> None:
     )
 
 
+def quote_name(name: str) -> str:
+    """A name as it stands in a URL, where `%` and two digits, `?` and `#` mean something else.
+
+    >>> quote_name("100%/take 1?.wav")
+    '100%25/take 1%3F.wav'
+    """
+    return re.sub("[%?#]", lambda found: f"%{ord(found[0]):02X}", name)
+
+
 def is_url(location: str) -> bool:
     """Whether a location names an object store rather than a local path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", location) is not None

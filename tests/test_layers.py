@@ -30,6 +30,8 @@ LAYERS = [
     ["audio.containers"],
     ["dsp"],
     ["dsp.kernels"],
+    ["files"],
+    ["objects"],
     ["paths"],
     ["text", "errors"],
 ]

@@ -1,22 +1,26 @@
 """Which files of a corpus may be tracks, going by their names alone?
 
-A corpus is a folder, a glob, one file or a CSV manifest. Nothing is opened, and nothing in a folder stops the search:
-what cannot be listed is named with its reason, links are followed but not in circles, and FIFOs and devices are not
-tracks. Names may be any bytes.
+A corpus is a folder, a glob, one file or a CSV manifest, on a disk or behind a URL. Nothing is opened, and nothing in a
+folder stops the search: what cannot be listed is named with its reason, links are followed but not in circles, and
+FIFOs and devices are not tracks. Names may be any bytes.
 """
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import soundfile as sf
 
 from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, why_no_file
 from hpss_batch.corpus import manifest
+from hpss_batch.corpus.bucket import RUN_DIRECTORY, list_objects
 from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
 from hpss_batch.errors import CorpusError
+from hpss_batch.files import stat
+from hpss_batch.objects import is_http
 from hpss_batch.paths import expanded, is_url
 from hpss_batch.store.records import FIRST, LAYOUT
 from hpss_batch.text import file_name, name_text
@@ -36,6 +40,9 @@ _ALIASES = {
     "WAV": "wave bwf",
 }
 # MATLAB's .mat is left out: libsndfile reads those few that hold audio, and folders of research hold many others.
+
+REQUESTS = 32
+"""Files that a manifest names that are looked for side by side."""
 
 READABLE = frozenset(
     f".{extension}"
@@ -99,7 +106,8 @@ def find(
     Parameters
     ----------
     path : str or path
-        A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest.
+        A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest; or a URL
+        of one of these, ``s3://bucket/music``. Web servers (``https://…``) have single files and manifests only.
         Hidden files and folders are left out, and so are run directories in it.
     include : sequence of str, optional
         Patterns, as `hpss_batch.corpus.patterns` says; by default every extension that libsndfile reads. A manifest's
@@ -115,12 +123,12 @@ def find(
         If there is nothing at `path` or nothing to read in it, or two tracks have one id.
     """
     place = expanded(path)
-    if is_url(place):
-        raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
     search = _Search(include, exclude)
     if os.path.lexists(file_name(place)):  # a job is UTF-8; a shell's argument has the locale's encoding
         place = file_name(place)
-    if os.path.lexists(place):
+    if is_url(place):
+        search.url(place)
+    elif os.path.lexists(place):
         if os.path.isdir(place):
             search.folder(place, None)
         elif place.lower().endswith(manifest.EXTENSIONS):
@@ -156,7 +164,33 @@ class _Search:
         for relative, entry in _walk(root, depth, self.listing.skipped):
             names = track_id(relative), relative.replace(os.sep, "/")
             if wanted is None or wanted(*names):
-                self.consider(names, entry)
+                self.consider(names, entry.path, entry.stat)
+        self._sort()
+
+    def url(self, place: str) -> None:
+        """Look for what a URL means: a manifest, an object, all below a prefix, or what a glob means there."""
+        root, wanted = place, None
+        if place.lower().endswith(manifest.EXTENSIONS):
+            return self.manifest(place)
+        if is_http(place) and not is_glob(place.partition("?")[0]):
+            return self.file(place)
+        if is_glob(place):
+            root, inside = split_glob(place)
+            wanted = matcher([inside])
+            self._spell_out(inside)
+        for found in list_objects(root, self.listing.skipped):
+            names = track_id(found.relative), found.relative
+            if wanted is None or wanted(*names):
+                self.consider(names, found.url, found.stat)
+        if wanted is None and not self.listing.files and not self.others:
+            return self.file(place)
+        return self._sort()
+
+    def _spell_out(self, inside: str) -> None:
+        extension = os.path.splitext(inside)[1]
+        self.spelled_out = bool(extension) and not is_glob(extension)
+
+    def _sort(self) -> None:
         self.listing.files.sort(key=lambda found: natural_key(found.id))
         for passed in (self.listing.unreadable, self.listing.skipped):
             passed.sort(key=lambda found: natural_key(found[0]))
@@ -167,17 +201,18 @@ class _Search:
         root = file_name(root) if os.path.isdir(file_name(root)) else root
         if not os.path.isdir(root):
             raise CorpusError(f"{pattern}: there is no folder {root}; corpus.path names what to read")
-        extension = os.path.splitext(inside)[1]
-        self.spelled_out = bool(extension) and not is_glob(extension)
+        self._spell_out(inside)
         _, *parts = inside.split("/")
         self.folder(root, matcher([inside]), len(parts) if parts[-1] and "**" not in parts else None)
 
     def file(self, path: str) -> None:
         """Take one file, whatever its name."""
         self.spelled_out = True
-        name = name_text(os.path.basename(path))
+        place = path if is_url(path) else os.path.abspath(path)
+        name = name_text(os.path.basename(path.partition("?")[0] if is_http(path) else path))
         try:
-            kind = not_a_file(os.stat(path).st_mode)
+            found = stat(path)
+            kind = not_a_file(found.st_mode)
         except OSError as e:
             kind = why_no_file(e)
         if kind:
@@ -185,24 +220,21 @@ class _Search:
         if os.path.splitext(name)[1].lower() in UNREADABLE:
             self.listing.unreadable.append((track_id(name), not_read(name)))
         else:
-            self.listing.files.append(_found(track_id(name), name_text(os.path.abspath(path)), os.stat(path)))
+            self.listing.files.append(_found(track_id(name), name_text(place), found))
 
     def manifest(self, path: str) -> None:
         """Take what a manifest names, whether it is there or not."""
+        rows = []
         for track, place, meta in manifest.read_manifest(path):
             name = os.path.basename(place)
-            if self.excluded(track, name) or (self.included and not self.included(track, name)):
-                continue
-            try:
-                found = os.stat(file_name(place))
-            except (OSError, ValueError):
-                self.listing.files.append(Found(track, place, 0, 0, meta))
-            else:
-                self.listing.files.append(_found(track, place, found, meta))
+            if not self.excluded(track, name) and (not self.included or self.included(track, name)):
+                rows.append((track, place, meta))
+        with ThreadPoolExecutor(REQUESTS) as pool:  # objects are asked for side by side
+            self.listing.files.extend(pool.map(lambda row: _named(*row), rows))
 
-    def consider(self, names: tuple[str, str], entry: os.DirEntry[str]) -> None:
-        """Sort one entry of a folder, which goes by its id and by its path, into the listing."""
-        track, name = names[0], entry.name
+    def consider(self, names: tuple[str, str], path: str, look: Callable[[], os.stat_result]) -> None:
+        """Sort one file of a folder, which goes by its id and by its relative path, into the listing."""
+        track, name = names[0], os.path.basename(path)
         extension = os.path.splitext(name)[1].lower()
         if self.included is not None:
             meant = self.included(*names)
@@ -215,7 +247,7 @@ class _Search:
             self.listing.unreadable.append((track, not_read(name)))
             return
         try:
-            found = entry.stat()
+            found = look()
         except OSError as e:
             self.listing.skipped.append((track, why_no_file(e)))
             return
@@ -223,7 +255,7 @@ class _Search:
         if kind:
             self.listing.skipped.append((track, kind))
         else:
-            self.listing.files.append(_found(track, name_text(entry.path), found))
+            self.listing.files.append(_found(track, name_text(path), found))
 
     def nothing(self, path: str) -> str:
         """Say that no recordings were found, what was looked for, and what there was."""
@@ -248,6 +280,14 @@ def _found(track: str, path: str, found: os.stat_result, meta: Meta | None = Non
     return Found(track, path, found.st_size, found.st_mtime_ns, meta)
 
 
+def _named(track: str, path: str, meta: Meta | None) -> Found:
+    """A file that a manifest names, whether it is there or not."""
+    try:
+        return _found(track, path, stat(file_name(path)), meta)
+    except (OSError, ValueError):
+        return Found(track, path, 0, 0, meta)
+
+
 def _walk(
     root: str, depth: int | None, skipped: list[tuple[str, str]]
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -269,9 +309,7 @@ def _walk(
             )
             continue
         if prefix and _is_run_directory(inside):
-            skipped.append(
-                (track_id(prefix), "is a run directory; its stems are not part of a corpus around it")
-            )
+            skipped.append((track_id(prefix), RUN_DIRECTORY))
             continue
         below = way | {identity}
         for entry in inside:

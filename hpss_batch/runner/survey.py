@@ -15,7 +15,6 @@ A survey compares what is found now with the rows that count:
 Only what is placed needs to be opened: a second look at a large corpus costs a listing. Nothing is written here.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,7 +24,9 @@ from hpss_batch.config.job import Job
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.tracks import Found, Listing, find, probe_tracks
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
-from hpss_batch.paths import check_place, is_url
+from hpss_batch.files import is_there
+from hpss_batch.objects import is_http
+from hpss_batch.paths import check_place
 from hpss_batch.runner.placement import next_generation
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
@@ -122,7 +123,7 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
 def source_of(job: Job) -> RunDirectory | None:
     """The run directory whose spectrograms a job reads; None where its corpus is audio."""
     directory = RunDirectory(job.corpus.path)
-    return directory if is_url(directory.url) or directory.exists else None
+    return directory if not is_http(directory.url) and directory.exists else None
 
 
 def _survey_audio(
@@ -196,7 +197,7 @@ def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
         for track, index in existing.current.items()
         if track not in here
         and existing.states[index].status in ("pending", "failed", "quarantined")
-        and not os.path.lexists(existing.rows[index].file)
+        and not is_there(existing.rows[index].file)
     ]
 
 

@@ -27,9 +27,10 @@ from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.objects import object_store, reaching
 from hpss_batch.paths import is_url
 from hpss_batch.store.directory import STEMS
-from hpss_batch.store.storage import PARTIAL, object_store, sync
+from hpss_batch.store.storage import PARTIAL, UPLOADS, sync
 from hpss_batch.text import file_name
 
 SAMPLES = 65_536
@@ -175,7 +176,8 @@ class StemFile:
         assert self.facts is not None, "finish() comes first"
         try:
             if self.final is None:
-                object_store(self.url.rstrip("/")).put(f"{STEMS}/{self.name}", self.partial)
+                with reaching(self.url):
+                    object_store(self.url).put(f"{STEMS}/{self.name}", self.partial, max_concurrency=UPLOADS)
                 self.partial.unlink()
             else:
                 os.replace(self.partial, self.final)
@@ -213,8 +215,9 @@ def measure(url: str, name: str) -> tuple[int, int] | None:
 
 def _blocks(url: str, name: str) -> Iterator[bytes]:
     if is_url(url):
-        for block in object_store(url).get(name).stream(min_chunk_size=READ_BYTES):
-            yield bytes(block)
+        with reaching(url):
+            for block in object_store(url).get(name).stream(min_chunk_size=READ_BYTES):
+                yield bytes(block)
         return
     with Path(url, file_name(name)).open("rb") as file:
         while block := file.read(READ_BYTES):

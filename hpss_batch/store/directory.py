@@ -25,12 +25,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.objects import object_store, reaching
 from hpss_batch.paths import is_url
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.presence import running
 from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
 from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
-from hpss_batch.store.storage import object_store, open_folder
+from hpss_batch.store.storage import open_folder
 
 if TYPE_CHECKING:  # which takes long to import
     import zarr
@@ -293,7 +294,8 @@ class RunDirectory:
             else zarr.storage.LocalStore(place, read_only=read_only)
         )
         try:
-            return zarr.open_group(store, mode=mode, use_consolidated=False, zarr_format=3)
+            with reaching(self.url):
+                return zarr.open_group(store, mode=mode, use_consolidated=False, zarr_format=3)
         except FileNotFoundError as error:
             raise StoreError(
                 f"{self.url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "
@@ -309,7 +311,8 @@ class RunDirectory:
     def reading(self) -> Iterator[None]:
         """Make whatever zarr and codecs raise, for bytes that they never wrote, an error that says what to do."""
         try:
-            yield
+            with reaching(self.url):
+                yield
         except (HpssBatchError, OSError, MemoryError):
             raise
         except Exception as error:
@@ -322,7 +325,8 @@ class RunDirectory:
     def writing(self) -> Iterator[None]:
         """Say in words what keeps records and metadata from being written: a full disk, mostly."""
         try:
-            yield
+            with reaching(self.url):
+                yield
         except OSError as error:
             raise StoreError(
                 f"{self.url} cannot be written: {error.strerror or error}. Make room or give rights, then run again: "

@@ -15,12 +15,12 @@ A corpus grows by *generations*: tracks that are new, changed or tried again are
 placed before, from a fresh border on. Nothing that was placed ever moves.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from hpss_batch.errors import AudioError, ParameterError
+from hpss_batch.files import CHANGED, stat
 from hpss_batch.text import file_name
 
 Channels = Literal["mono", "all"]
@@ -104,9 +104,9 @@ class Placed:
 
     def check_file(self) -> None:
         """Raise `AudioError` if its file is not what was placed, `OSError` if it is not there."""
-        found = os.stat(self.file)
+        found = stat(self.file)
         if self.has_changed(found.st_size, found.st_mtime_ns):
-            raise AudioError("changed after it was listed; run again to list it as it is now")
+            raise AudioError(CHANGED)
 
     def as_row(self) -> list[Any]:
         """Values in the order of `COLUMNS`, fit for JSON."""

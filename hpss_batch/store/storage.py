@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hpss_batch.errors import StoreError
+from hpss_batch.objects import object_store, reaching
 from hpss_batch.paths import absolute, is_url
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ PARTIAL = ".partial"
 
 HANDED_ON = 2**23
 """Bytes of a file under way that are handed on to the disk together (measured: 4 MiB is as fast, 32 are slower)."""
+
+
+UPLOADS = 4
+"""Parts of a large object, of 5 MiB each, that are sent at a time."""
 
 
 class NewFile(Protocol):
@@ -226,45 +231,49 @@ class ObjectFolder:
 
     def begin(self, name: str) -> "ObjectFile":
         """Begin an object of which parts come one by one."""
-        return ObjectFile(self.store, name)
+        return ObjectFile(self, name)
 
     def create(self, name: str, data: bytes) -> bool:
         """Make an object; False, and nothing changes, if it exists already."""
         from obstore.exceptions import AlreadyExistsError
 
         try:
-            self.store.put(name, data, mode="create")
+            with reaching(self.url):
+                self.store.put(name, data, mode="create")
         except AlreadyExistsError:
             return False
         return True
 
     def replace(self, name: str, data: bytes) -> None:
         """Make an object or take the place of what is there, at once."""
-        self.store.put(name, data)
+        with reaching(self.url):
+            self.store.put(name, data)
 
     def read(self, name: str) -> bytes | None:
         """An object's bytes, or None if there is none."""
         try:
-            return bytes(self.store.get(name).bytes())
+            with reaching(self.url):
+                return bytes(self.store.get(name).bytes())
         except FileNotFoundError:
             return None
 
     def names(self, prefix: str) -> list[str]:
         """Sorted names of the objects directly below `prefix`, without it."""
-        found = self.store.list_with_delimiter(f"{prefix}/")["objects"]
+        with reaching(self.url):
+            found = self.store.list_with_delimiter(f"{prefix}/")["objects"]
         return sorted(str(item["path"]).rsplit("/", 1)[-1] for item in found)
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), reaching(self.url):
             self.store.delete(name)
 
 
 class ObjectFile:
     """An object under way, in a nameless file where the system keeps such (`TMPDIR`); see `NewFile`."""
 
-    def __init__(self, store: "ObjectStore", name: str) -> None:
-        self.store, self.name, self.file = store, name, tempfile.TemporaryFile()  # noqa: SIM115
+    def __init__(self, folder: ObjectFolder, name: str) -> None:
+        self.folder, self.name, self.file = folder, name, tempfile.TemporaryFile()  # noqa: SIM115
 
     def write(self, data: bytes) -> None:
         """Add bytes."""
@@ -278,26 +287,10 @@ class ObjectFile:
     def finish(self) -> None:
         """Take the place of what is there under this name, at once."""
         self.file.seek(0)
-        self.store.put(self.name, self.file)
+        with reaching(self.folder.url):
+            self.folder.store.put(self.name, self.file, max_concurrency=UPLOADS)
         self.file.close()
 
     def abandon(self) -> None:
         """Leave no trace, unless it was finished."""
         self.file.close()
-
-
-def object_store(url: str) -> "ObjectStore":
-    """An obstore store whose root is the URL; credentials come from the environment, as obstore reads them.
-
-    A store has neither queries nor fragments: `#` and `?` are characters of a name, as in a path.
-    """
-    from obstore.exceptions import BaseError
-    from obstore.store import from_url
-
-    try:
-        return from_url(url.replace("#", "%23").replace("?", "%3F"))
-    except (BaseError, ValueError) as error:
-        raise StoreError(
-            f"{url!r} is not a place that can be written: {error}. "
-            "Give a local path, or a URL such as s3://bucket/prefix"
-        ) from error

@@ -1,0 +1,87 @@
+"""From bucket to bucket: the bits of a disk, with few requests, through trouble of all kinds or up to a reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import settings, shards
+from object_server import BUCKET, ObjectServer
+
+from hpss_batch.audio.decoder import Decoder
+from hpss_batch.audio.probe import probe
+from hpss_batch.config.job import Job
+from hpss_batch.errors import AudioError, UnreachableError
+from hpss_batch.files import RangedFile, hold, is_there, opened, stat
+from hpss_batch.runner.run import run
+
+OUT = f"s3://{BUCKET}/out"
+
+
+def test_a_bucket_gives_the_bits_of_a_disk(bucket: ObjectServer, corpus_folder: Path, tmp_path: Path) -> None:
+    url = bucket.upload(corpus_folder, "music")
+    assert run(Job.parse(settings(corpus_folder, tmp_path / "disk"))).exit_status == 0
+    bucket.requests.clear()
+    assert run(Job.parse(settings(url, OUT))).exit_status == 0
+    assert bucket.count("GET", "/music/") <= 2 * 7  # the header, then all of it
+    bucket.download("out", tmp_path / "out")
+    assert shards(tmp_path / "out") == shards(tmp_path / "disk")
+
+
+def test_a_small_object_is_one_request_and_a_long_one_few(bucket: ObjectServer) -> None:
+    bucket.store.put("small", bytes(2**20))
+    bucket.store.put("long", bytes(2**24 + 2**23))
+    bucket.requests.clear()
+    kept = hold(f"s3://{BUCKET}/small", 2**20)
+    with opened(f"s3://{BUCKET}/small") as file:
+        assert file.read(2**19, 2**19) == bytes(2**19)
+    assert stat(f"s3://{BUCKET}/small").st_size == 2**20
+    assert len(bucket.requests) == 1
+    assert kept is not None
+    kept = hold(f"s3://{BUCKET}/long", 2**24 + 2**23)
+    for at in range(0, 2**24 + 2**23, 2**14):
+        kept.read(at, 2**14)
+    assert len(bucket.requests) < 12
+
+
+def test_a_version_that_is_replaced_while_it_is_read_is_refused(bucket: ObjectServer) -> None:
+    bucket.store.put("song", bytes(2**20))
+    song = f"s3://{BUCKET}/song"
+    before, file = stat(song), RangedFile(song)
+    assert file.read(0, 1) == b"\0"
+    bucket.store.put("song", bytes(2**20 - 1) + b"1")
+    assert stat(song).st_mtime_ns != before.st_mtime_ns
+    with pytest.raises(AudioError, match="changed after it was listed"):
+        file.read(2**19, 10)
+
+
+def test_what_is_not_there_and_what_cannot_be_reached_are_two_things(
+    bucket: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_there(f"s3://{BUCKET}/nothing")
+    with pytest.raises(AudioError, match="is not there"):
+        probe(f"s3://{BUCKET}/nothing.wav")
+    bucket.store.put("empty.wav", b"")
+    with pytest.raises(AudioError, match="is empty"):
+        probe(f"s3://{BUCKET}/empty.wav")
+    with pytest.raises(UnreachableError, match="in no bucket that is there: make nobody"):
+        probe("s3://nobody/song.wav")
+    bucket.trouble = lambda method, path: "403"
+    with pytest.raises(AudioError, match=r"refused \(403 Forbidden\): check the rights of the credentials"):
+        probe(f"s3://{BUCKET}/song.wav")
+    monkeypatch.setattr("hpss_batch.objects._RETRIES", {"max_retries": 0})
+    monkeypatch.setenv("AWS_UNSIGNED_PAYLOAD", "true")  # another environment, another client
+    bucket.trouble = lambda method, path: "503"
+    with pytest.raises(UnreachableError, match=r"cannot be reached \(503 Service Unavailable\)"):
+        probe(f"s3://{BUCKET}/song.wav")
+
+
+def test_a_break_in_the_middle_is_not_taken_for_the_end(
+    bucket: ObjectServer, corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.upload(corpus_folder, "music")
+    monkeypatch.setattr("hpss_batch.objects._RETRIES", {"max_retries": 0})
+    monkeypatch.setenv("AWS_UNSIGNED_PAYLOAD", "true")
+    decoder = Decoder(f"s3://{BUCKET}/music/album/long.flac", mono=True)
+    bucket.trouble = lambda method, path: "500"
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        decoder.read(0, np.empty((1, 9 * 22050), np.float32))
