@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from hpss_batch.errors import StoreError, UnreachableError
+from hpss_batch.paths import is_http
 from hpss_batch.text import printable
 
 if TYPE_CHECKING:
@@ -36,11 +37,6 @@ _METADATA_SERVERS = ("169.254.169.254", "169.254.170.2", "metadata.google.intern
 
 _PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
 """What names of variables begin with that obstore reads."""
-
-
-def is_http(url: str) -> bool:
-    """Whether a place is on a web server, which lists nothing and takes nothing."""
-    return url.lower().startswith(("http://", "https://"))
 
 
 def check_url(url: str) -> None:
@@ -99,10 +95,15 @@ def located(url: str) -> tuple["ObjectStore", str]:
 
 
 @contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Make what obstore raises an `UnreachableError` in words; a file that is not there stays FileNotFoundError."""
+def reaching(url: str, *expected: type[Exception]) -> Iterator[None]:
+    """Make what obstore raises an `UnreachableError` in words, but for what is expected.
+
+    A file that is not there stays FileNotFoundError.
+    """
     try:
         yield
+    except expected:
+        raise
     except Exception as error:
         words = why_refused(url, error)
         if words is None:

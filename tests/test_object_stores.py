@@ -4,15 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import settings, shards
+import soundfile as sf
+from helpers import music, settings, shards
 from object_server import BUCKET, ObjectServer
 
 from hpss_batch.audio.decoder import Decoder
 from hpss_batch.audio.probe import probe
 from hpss_batch.config.job import Job
-from hpss_batch.errors import AudioError, UnreachableError
+from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.files import RangedFile, hold, is_there, opened, stat
 from hpss_batch.runner.run import run
+from hpss_batch.store.storage import ObjectFolder, check_create_only, open_folder
 
 OUT = f"s3://{BUCKET}/out"
 
@@ -76,12 +78,47 @@ def test_what_is_not_there_and_what_cannot_be_reached_are_two_things(
 
 
 def test_a_break_in_the_middle_is_not_taken_for_the_end(
-    bucket: ObjectServer, corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket.upload(corpus_folder, "music")
+    sf.write(tmp_path / "long.wav", music(60.0, 22050), 22050)
+    bucket.upload(tmp_path, "music")
     monkeypatch.setattr("hpss_batch.objects._RETRIES", {"max_retries": 0})
     monkeypatch.setenv("AWS_UNSIGNED_PAYLOAD", "true")
-    decoder = Decoder(f"s3://{BUCKET}/music/album/long.flac", mono=True)
+    decoder = Decoder(f"s3://{BUCKET}/music/long.wav", mono=True)
     bucket.trouble = lambda method, path: "500"
     with pytest.raises(UnreachableError, match="cannot be reached"):
-        decoder.read(0, np.empty((1, 9 * 22050), np.float32))
+        decoder.read(0, np.empty((1, 60 * 22050), np.float32))
+
+
+def test_a_run_tries_first_whether_what_is_there_is_kept(
+    bucket: ObjectServer, corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_create_only(open_folder(OUT))
+    assert not bucket.store.list().collect()
+
+    def overwrite(folder: ObjectFolder, name: str, data: bytes) -> bool:
+        folder.replace(name, data)
+        return True
+
+    def look_then_write(folder: ObjectFolder, name: str, data: bytes) -> bool:
+        return folder.read(name) is None and overwrite(folder, name, data)
+
+    for create in (overwrite, look_then_write):
+        monkeypatch.setattr(ObjectFolder, "create", create)
+        bucket.requests.clear()
+        with pytest.raises(StoreError, match="overwrites what is there"):
+            run(Job.parse(settings(corpus_folder, OUT)))
+        assert not bucket.count("PUT", "/layout")
+        assert not bucket.store.list().collect()
+
+
+def test_nobody_writes_to_a_web_server_or_a_bucket_that_is_not_there(
+    bucket: ObjectServer, corpus_folder: Path
+) -> None:
+    with pytest.raises(StoreError, match="web server, which can be read only"):
+        run(Job.parse(settings(corpus_folder, "https://host/out")))
+    with pytest.raises(UnreachableError, match=r"s3://nobody/out is in no bucket that is there: make nobody"):
+        run(Job.parse(settings(corpus_folder, "s3://nobody/out")))
+    with pytest.raises(StoreError, match="holds a password") as refused:
+        run(Job.parse(settings(corpus_folder, "s3://me:hidden@bucket/out")))
+    assert "hidden" not in str(refused.value)

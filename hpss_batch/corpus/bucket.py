@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hpss_batch.corpus.ids import track_id
 from hpss_batch.errors import CorpusError
 from hpss_batch.files import as_stat, mtime_ns
-from hpss_batch.objects import is_http, located, reaching
-from hpss_batch.paths import quote_name
+from hpss_batch.objects import located, reaching
+from hpss_batch.paths import is_http, quote_name
 from hpss_batch.store.records import FIRST, LAYOUT
 
 RUN_DIRECTORY = "is a run directory; its stems are not part of a corpus around it"

@@ -20,8 +20,7 @@ from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
 from hpss_batch.errors import CorpusError
 from hpss_batch.files import stat
-from hpss_batch.objects import is_http
-from hpss_batch.paths import expanded, is_url
+from hpss_batch.paths import expanded, is_http, is_url
 from hpss_batch.store.records import FIRST, LAYOUT
 from hpss_batch.text import file_name, name_text
 

@@ -1,5 +1,6 @@
 """How does a plan become a finished run? Place what is new, submit tasks in a window, gather what they commit.
 
+0. In a bucket, try whether what is there is kept there: all that follows relies on it.
 1. Start the cluster, if there is something to do: where none can be had, nothing is written.
 2. Create the generations that the plan found new. Who loses that race plans again, on top of the winner's.
 3. Make the store as long as its layout.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.config.job import Job
+from hpss_batch.paths import check_place, is_url
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
@@ -23,6 +25,7 @@ from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.presence import at_work
+from hpss_batch.store.storage import check_create_only, open_folder
 
 if TYPE_CHECKING:
     pass
@@ -106,6 +109,9 @@ def run(
         If nothing can be done: there is no corpus, another job's store, no cluster.
     """
     reporter = reporter or Silent()
+    check_place(job.output.path)
+    if is_url(job.output.path):
+        check_create_only(open_folder(job.output.path))
     while True:
         planned = plan(job, retry_failed=retry_failed, progress=reporter.placing)
         cluster, dask, needed = planned.job.cluster, planned.job.dask, planned.task_bytes

@@ -25,8 +25,7 @@ from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.tracks import Found, Listing, find, probe_tracks
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.files import is_there
-from hpss_batch.objects import is_http
-from hpss_batch.paths import check_place
+from hpss_batch.paths import check_place, is_http
 from hpss_batch.runner.placement import next_generation
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
