@@ -14,6 +14,8 @@ from hpss_batch.config.job import Job
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.files import RangedFile, hold, is_there, opened, stat
 from hpss_batch.runner.run import run
+from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.records import Commit, Outcome
 from hpss_batch.store.storage import ObjectFolder, check_create_only, open_folder
 
 OUT = f"s3://{BUCKET}/out"
@@ -122,3 +124,40 @@ def test_nobody_writes_to_a_web_server_or_a_bucket_that_is_not_there(
     with pytest.raises(StoreError, match="holds a password") as refused:
         run(Job.parse(settings(corpus_folder, "s3://me:hidden@bucket/out")))
     assert "hidden" not in str(refused.value)
+
+
+def test_many_commits_are_opened_with_few_requests_and_packs_are_never_relied_on(
+    bucket: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpss_batch.store.packs.PER_PACK", 10)
+    directory = RunDirectory(OUT)
+    commits = {unit: Commit(unit, {unit: Outcome("done", n_samples=unit + 1)}) for unit in range(25)}
+
+    def create(first: int, stop: int) -> None:
+        for unit in range(first, stop):
+            directory.folder.create(commits[unit].name, commits[unit].encode())
+
+    def asked() -> int:
+        bucket.requests.clear()
+        assert directory.commits() == commits
+        return bucket.count("GET", "/out/")
+
+    create(0, 12)
+    directory.pack(None)  # a run, a second one that was killed before it packed, and a third
+    create(12, 25)
+    assert asked() == 13 + 2
+    directory.pack(None)
+    assert asked() == 3
+    # a commit that was put in another's place counts, and so does one that was deleted
+    commits[3] = Commit(3, {3: Outcome("failed", "healed")})
+    directory.folder.replace(commits[3].name, commits[3].encode())
+    assert asked() == 3 + 1
+    directory.folder.delete(commits.pop(7).name)
+    assert asked() == 3 + 1
+    # packs that are damaged or gone
+    first, second, _ = directory.folder.names("packs/commits")
+    directory.folder.replace(f"packs/commits/{first}", b"no pack")
+    directory.folder.delete(f"packs/commits/{second}")
+    assert asked() > 10
+    directory.pack(None)
+    assert asked() <= 5

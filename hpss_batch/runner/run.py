@@ -13,6 +13,7 @@ done, and the next run does the rest.
 
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hpss_batch.cluster.client import dashboard, open_client
@@ -129,6 +130,8 @@ def run(
                 return Result(planned, planned.catalog)
             work = all_work(planned)
             reporter.started(planned, work, dashboard(client))
-            execution = Execution(client, reporter, planned.job.cluster.stalled_after)
+            pack = partial(planned.directory.pack, planned.job.stems_key)
+            execution = Execution(client, reporter, planned.job.cluster.stalled_after, pack)
             execution.run(work)
+            pack()
         return Result(planned, refresh(planned, execution.records), execution.broken)

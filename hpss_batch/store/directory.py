@@ -7,6 +7,7 @@
       layout/             which track lies where, a file a generation    `generations`, `place`
       commits/            what became of each unit                       `commits`
       commits/stems/      what became of the stems of each track         `stem_records`
+      packs/              in a bucket, what commits hold, many a file    see `packs`
       running/            which runs are at work                         see `presence`
       stems/  report.html
 
@@ -21,13 +22,14 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.errors import HpssBatchError, StoreError, UnreachableError
 from hpss_batch.objects import object_store, reaching
 from hpss_batch.paths import is_url
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.packs import pack, packed
 from hpss_batch.store.presence import running
 from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
 from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
@@ -39,6 +41,7 @@ if TYPE_CHECKING:  # which takes long to import
 PATIENCE_SECONDS = 90.0
 """How long records are waited for that a worker has written: NFS shows new files after a minute at the latest."""
 
+COMMITS = "commits"
 JOB = "job.yaml"
 GROUP = "corpus.zarr"
 SKIPPED = "skipped.json"
@@ -108,7 +111,7 @@ class RunDirectory:
 
     def _generations(self) -> list[Generation]:
         generations = list[Generation]()
-        for number, found in enumerate(self._numbers(LAYOUT, 4, ".jsonl.gz")):
+        for number, found in enumerate(_numbers(self.folder.names(LAYOUT), 4, ".jsonl.gz")):
             name = f"{LAYOUT}/{found:04d}.jsonl.gz"
             generation = Generation.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
             if generation.number != number:
@@ -166,16 +169,18 @@ class RunDirectory:
 
     def committed(self) -> set[int]:
         """Numbers of the units that are done."""
-        return set(self._numbers("commits", 8, ".json"))
+        return _units(self.folder.names(COMMITS))
 
     def commits(self, units: Iterable[int] | None = None) -> dict[int, Commit]:
         """Commits by unit, of the given units or of all."""
-        wanted = sorted(self.committed() if units is None else units)
+        tags = self.folder.tags(COMMITS)
+        wanted, held = sorted(_units(tags) if units is None else units), packed(self.folder, COMMITS, tags)
         with ThreadPoolExecutor(8) as pool:
-            return dict(zip(wanted, pool.map(self.commit, wanted), strict=True))
+            found = pool.map(lambda unit: self.commit(unit, held), wanted)
+            return dict(zip(wanted, found, strict=True))
 
-    def commit(self, unit: int) -> Commit:
-        """A unit's commit.
+    def commit(self, unit: int, held: Mapping[str, bytes] | None = None) -> Commit:
+        """A unit's commit, from contents that are held already by name, or from its file.
 
         Raises
         ------
@@ -183,7 +188,8 @@ class RunDirectory:
             If it is damaged, or another unit's.
         """
         name = Commit(unit, {}).name
-        commit = Commit.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+        data = (held or {}).get(name) or self.folder.read(name) or b""
+        commit = Commit.decode(data, f"{self.url}/{name}")
         if commit.unit != unit:
             raise commit_error(f"{self.url}/{name}", f"it is unit {commit.unit}'s")
         return commit
@@ -206,11 +212,6 @@ class RunDirectory:
                     "be on a file system that all workers and this machine share, under the same path, or in a bucket"
                 )
             time.sleep(min(1.0, seconds / 10))
-
-    def _numbers(self, place: str, width: int, ending: str) -> list[int]:
-        """The numbers that files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""
-        names = (name.removesuffix(ending) for name in self.folder.names(place) if name.endswith(ending))
-        return sorted(int(name) for name in names if name.isdecimal() and name == f"{int(name):0{width}d}")
 
     def declare_stems(self, settings: Mapping[str, Any]) -> None:
         """Write down what a key of stems stands for, before anything is rendered."""
@@ -245,8 +246,11 @@ class RunDirectory:
     def stem_records(self, key: str | None) -> dict[int, StemRecord]:
         """The last record of each row, of the stems of a key; of no key there are none."""
         names = self.stem_record_names(key) if key is not None else {}
+        place = f"{PLACE}/{key}"
+        held = packed(self.folder, place, self.folder.tags(place)) if names else {}
         with ThreadPoolExecutor(8) as pool:
-            return dict(zip(names, pool.map(self.stem_record, names.values()), strict=True))
+            found = pool.map(lambda name: self.stem_record(name, held), names.values())
+            return dict(zip(names, found, strict=True))
 
     def stem_record_names(self, key: str) -> dict[int, str]:
         """Names of the last record of each row, of the stems of a key."""
@@ -258,15 +262,22 @@ class RunDirectory:
                 last[row] = max(last.get(row, (-1, "")), (attempt, f"{PLACE}/{key}/{name}"))
         return {row: name for row, (_, name) in last.items()}
 
-    def stem_record(self, name: str) -> StemRecord:
-        """A record by its name.
+    def stem_record(self, name: str, held: Mapping[str, bytes] | None = None) -> StemRecord:
+        """A record by its name, from contents that are held already, or from its file.
 
         Raises
         ------
         StoreError
             If it is damaged.
         """
-        return StemRecord.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+        data = (held or {}).get(name) or self.folder.read(name) or b""
+        return StemRecord.decode(data, f"{self.url}/{name}")
+
+    def pack(self, key: str | None) -> None:
+        """Have commits, and records of the stems of a key, read with few requests from here on; see `packs`."""
+        with suppress(UnreachableError):  # nothing relies on it
+            for place in (COMMITS, *([f"{PLACE}/{key}"] if key is not None else [])):
+                pack(self.folder, place)
 
     def skipped(self) -> dict[str, str]:
         """Files and folders of the corpus that the last run skipped, by name, and why; none where that is not known."""
@@ -332,3 +343,14 @@ class RunDirectory:
                 f"{self.url} cannot be written: {error.strerror or error}. Make room or give rights, then run again: "
                 "what is committed is safe"
             ) from error
+
+
+def _units(names: Iterable[str]) -> set[int]:
+    """The units whose commits have these names."""
+    return set(_numbers(names, 8, ".json"))
+
+
+def _numbers(names: Iterable[str], width: int, ending: str) -> list[int]:
+    """The numbers that files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""
+    numbers = (name.removesuffix(ending) for name in names if name.endswith(ending))
+    return sorted(int(name) for name in numbers if name.isdecimal() and name == f"{int(name):0{width}d}")

@@ -71,6 +71,9 @@ class Folder(Protocol):
     def names(self, prefix: str) -> list[str]:
         """Sorted names of the whole files directly in the folder `prefix`, without it."""
 
+    def tags(self, prefix: str) -> dict[str, str]:
+        """Names as `names` has them, each with a tag that another content would not have; "" where there is none."""
+
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
 
@@ -137,6 +140,10 @@ class LocalFolder:
             )
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def tags(self, prefix: str) -> dict[str, str]:
+        """Names as `names` has them; nothing tells their contents but these."""
+        return dict.fromkeys(self.names(prefix), "")
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -264,9 +271,13 @@ class ObjectFolder:
 
     def names(self, prefix: str) -> list[str]:
         """Sorted names of the objects directly below `prefix`, without it."""
+        return list(self.tags(prefix))
+
+    def tags(self, prefix: str) -> dict[str, str]:
+        """Names as `names` has them, each with its entity tag, which another content would have otherwise."""
         with reaching(self.url):
             found = self.store.list_with_delimiter(f"{prefix}/")["objects"]
-        return sorted(str(item["path"]).rsplit("/", 1)[-1] for item in found)
+        return dict(sorted((str(item["path"]).rsplit("/", 1)[-1], item["e_tag"] or "") for item in found))
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""
