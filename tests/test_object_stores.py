@@ -1,6 +1,11 @@
 """From bucket to bucket: the bits of a disk, with few requests, through trouble of all kinds or up to a reason."""
 
+import threading
+from collections import Counter
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +13,13 @@ import soundfile as sf
 from helpers import music, settings, shards
 from object_server import BUCKET, ObjectServer
 
+import hpss_batch
 from hpss_batch.audio.decoder import Decoder
 from hpss_batch.audio.probe import probe
+from hpss_batch.audio.recording import Recording
 from hpss_batch.config.job import Job
-from hpss_batch.errors import AudioError, StoreError, UnreachableError
+from hpss_batch.corpus.listing import find
+from hpss_batch.errors import AudioError, CorpusError, StoreError, UnreachableError
 from hpss_batch.files import RangedFile, hold, is_there, opened, stat
 from hpss_batch.runner.run import run
 from hpss_batch.store.directory import RunDirectory
@@ -29,6 +37,144 @@ def test_a_bucket_gives_the_bits_of_a_disk(bucket: ObjectServer, corpus_folder: 
     assert bucket.count("GET", "/music/") <= 2 * 7  # the header, then all of it
     bucket.download("out", tmp_path / "out")
     assert shards(tmp_path / "out") == shards(tmp_path / "disk")
+
+
+def test_two_stages_with_names_of_all_kinds_and_stems(bucket: ObjectServer, tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    for number, name in enumerate(
+        ("100%/a #1?.wav", "100%/b%41~é.flac", "c d.ogg", ".hidden/e.wav", "f.txt")
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if name == "f.txt":
+            (folder / name).write_text("no music")
+        else:
+            sf.write(folder / name, music(2.0, 22050, 2, number), 22050)
+    url = bucket.upload(folder, "my music")
+    bucket.store.put("my music/100%", b"")  # a folder, as consoles make them
+    stages = {
+        "disk": (str(folder), str(tmp_path / "disk")),
+        "bucket": (url, OUT),
+    }
+    for corpus, out in stages.values():
+        job = settings(corpus, out, output__stems={"format": "flac"})
+        assert run(Job.parse(job)).exit_status == 0
+        masks = settings(out, f"{out} masks", output__arrays=["percussive_mask"], hpss__margin=2)
+        del masks["corpus"]["sample_rate"], masks["stft"], masks["output"]["unit_frames"]
+        assert run(Job.parse(masks)).exit_status == 0
+    assert list(hpss_batch.open_corpus(OUT)) == list(hpss_batch.open_corpus(tmp_path / "disk"))
+    for name in ("", " masks"):
+        found = bucket.download(f"out{name}", tmp_path / f"out{name}")
+        assert shards(found) == shards(tmp_path / f"disk{name}")
+    for stem in sorted((tmp_path / "disk" / "stems").rglob("*.flac")):
+        assert (tmp_path / "out" / stem.relative_to(tmp_path / "disk")).read_bytes() == stem.read_bytes()
+
+
+def test_manifests_name_urls_and_lie_at_urls(
+    bucket: ObjectServer, corpus_folder: Path, tmp_path: Path
+) -> None:
+    url = bucket.upload(corpus_folder, "music")
+    rows = ["album/long.flac,a", f"{url}/talk.mp3,b", f"{bucket.endpoint}/{BUCKET}/music/short.wav?x=1,c"]
+    bucket.store.put("music/list.csv", "\n".join(["path,mood", *rows, "gone.wav,d"]).encode())
+    found = find(f"{url}/list.csv").files
+    assert [file.path for file in found] == [
+        f"{url}/album/long.flac",
+        f"{url}/talk.mp3",
+        f"{bucket.endpoint}/{BUCKET}/music/short.wav?x=1",
+        f"{url}/gone.wav",
+    ]
+    assert [file.meta for file in found] == [{"mood": mood} for mood in "abcd"]
+    sizes = [(corpus_folder / name).stat().st_size for name in ("album/long.flac", "talk.mp3", "short.wav")]
+    assert [file.size for file in found] == [*sizes, 0]
+    result = run(Job.parse(settings(f"{url}/list.csv", tmp_path / "out")))
+    assert result.catalog.counts == {"done": 3, "failed": 1}
+    assert list(result.failed.values()) == ["is not there: moved, deleted, or a link that leads nowhere"]
+
+
+def test_a_web_server_that_knows_no_ranges_is_read_at_once(corpus_folder: Path, tmp_path: Path) -> None:
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(corpus_folder))
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert probe(f"{url}/album/long.flac") == probe(str(corpus_folder / "album/long.flac"))
+        assert [file.id for file in find(f"{url}/other%20rate.wav").files] == ["other%20rate.wav"]
+        for name in ("album/long.flac", "album/song.ogg", "talk.mp3"):
+            with Recording(f"{url}/{name}") as there, Recording(str(corpus_folder / name)) as here:
+                np.testing.assert_array_equal(there.read(0, 2**20), here.read(0, 2**20))
+        with pytest.raises(CorpusError, match="is not there"):
+            find(f"{url}/nothing.wav")
+        server.shutdown()
+
+
+def test_globs_and_single_objects(bucket: ObjectServer, corpus_folder: Path, tmp_path: Path) -> None:
+    url = bucket.upload(corpus_folder, "music")
+    assert [file.id for file in find(f"{url}/*/*.FLAC").files] == ["album/long.flac"]
+    assert [file.id for file in find(f"{url}/talk.mp3").files] == ["talk.mp3"]
+    assert [file.id for file in find(url, exclude=["album/", "*sample*"]).files] == [
+        "other rate.wav",
+        "short.wav",
+        "talk.mp3",
+    ]
+    bucket.store.put("music/done/layout/0000.jsonl.gz", b"")
+    bucket.store.put("music/done/stems/x.flac", b"")
+    assert "done" in dict(find(url).skipped)
+    assert not [file for file in find(url).files if "done" in file.id]
+    with pytest.raises(CorpusError, match="is not there"):
+        find(f"s3://{BUCKET}/nothing")
+
+
+def test_what_passes_changes_nothing(bucket: ObjectServer, corpus_folder: Path, tmp_path: Path) -> None:
+    url = bucket.upload(corpus_folder, "music")
+    assert run(Job.parse(settings(corpus_folder, tmp_path / "disk"))).exit_status == 0
+    random = Random(1)
+
+    def trouble(method: str, path: str) -> str:
+        whole = 0.8 if method == "GET" else 0.9
+        found = random.random()
+        return "" if found < whole else "500" if found < 0.95 else "503" if found < whole + 0.15 else "cut"
+
+    bucket.trouble = trouble
+    assert run(Job.parse(settings(url, OUT))).exit_status == 0
+    bucket.trouble = lambda method, path: ""
+    assert shards(bucket.download("out", tmp_path / "out")) == shards(tmp_path / "disk")
+
+
+def test_what_does_not_pass_is_no_tracks_fault(
+    bucket: ObjectServer, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = bucket.upload(corpus_folder, "music")
+    monkeypatch.setattr("hpss_batch.objects._RETRIES", {"max_retries": 0})
+    monkeypatch.setenv("AWS_UNSIGNED_PAYLOAD", "true")
+    bucket.trouble = lambda method, path: "503" if "talk" in path else ""
+    with pytest.raises(UnreachableError, match=r"talk\.mp3 cannot be reached \(503 Service Unavailable\)"):
+        run(Job.parse(settings(url, tmp_path / "out")))
+    asked = Counter[str]()
+
+    def from_the_second_on(method: str, path: str) -> str:
+        asked["talk"] += "talk" in path
+        return "503" if "talk" in path and asked["talk"] > 1 else ""
+
+    bucket.trouble = from_the_second_on
+    result = run(Job.parse(settings(url, tmp_path / "out")))
+    assert result.catalog.counts == {"done": 6, "failed": 1}
+    assert "cannot be reached (503 Service Unavailable)" in result.failed["talk.mp3"]
+    bucket.trouble = lambda method, path: ""
+    assert run(Job.parse(settings(url, tmp_path / "out"))).catalog.counts == {"done": 7, "superseded": 1}
+
+
+def test_replaced_objects_are_read_anew(bucket: ObjectServer, corpus_folder: Path, tmp_path: Path) -> None:
+    url = bucket.upload(corpus_folder / "album", "music")
+    assert run(Job.parse(settings(url, tmp_path / "out"))).catalog.counts == {"done": 2}
+    assert run(Job.parse(settings(url, tmp_path / "out"))).catalog.counts == {"done": 2}
+    song = (corpus_folder / "album" / "long.flac").read_bytes()
+    bucket.store.put("music/long.flac", song[:-1] + bytes([song[-1] ^ 1]))
+    result = run(Job.parse(settings(url, tmp_path / "out")))
+    assert result.catalog.counts["superseded"] == 1
 
 
 def test_a_small_object_is_one_request_and_a_long_one_few(bucket: ObjectServer) -> None:
