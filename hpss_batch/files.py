@@ -27,7 +27,7 @@ from typing import Any, overload
 from weakref import WeakValueDictionary
 
 from hpss_batch.errors import AudioError
-from hpss_batch.objects import located, reaching, why_refused
+from hpss_batch.objects import located, persistently, reaching, why_refused
 from hpss_batch.paths import is_url
 from hpss_batch.text import name_text
 
@@ -64,7 +64,7 @@ def stat(path: str) -> os.stat_result:
         return as_stat(held.size, held.mtime_ns)
     store, name = located(name_text(path))
     with _telling(path):
-        found = store.head(name)
+        found = persistently(lambda: store.head(name))
     return as_stat(found["size"], mtime_ns(found["last_modified"], found["e_tag"]))
 
 
@@ -207,24 +207,26 @@ class RangedFile:
     def _fetch(self, begin: int, end: int) -> None:
         """Fetch bytes from the start of a block to the end of another."""
         with _telling(self.url):
-            from obstore.exceptions import GenericError
+            from obstore.exceptions import GenericError, NotSupportedError
 
             options: Any = {"range": (begin, end)} | ({"if_match": self._tag} if self._tag else {})
             try:
-                result = self._store.get(self._name, options=options)
+                result = persistently(lambda: self._store.get(self._name, options=options))
                 data = memoryview(bytes(result.bytes()))
+            except NotSupportedError:
+                self._fetch_whole()
             except GenericError as error:
-                if "status code: 416" in str(error) and not begin:  # no bytes at all
-                    self._learn(self._store.head(self._name))
-                elif "non-partial" in str(error):
-                    self._fetch_whole()
-                else:
+                if "status code: 416" not in str(error) or begin:
                     raise
-                return
-        self._learn(result.meta)
-        first = begin // _BLOCK
-        for place in range(0, len(data), _BLOCK):
-            self._blocks[first + place // _BLOCK] = data[place : place + _BLOCK]
+                self._learn(self._store.head(self._name))  # no bytes at all
+            else:
+                self._learn(result.meta)
+                self._keep(begin // _BLOCK, data)
+
+    def _keep(self, first: int, data: memoryview) -> None:
+        """Hold blocks that were fetched, from a first one on, and let go of the oldest."""
+        for at in range(0, len(data), _BLOCK):
+            self._blocks[first + at // _BLOCK] = data[at : at + _BLOCK]
         self._next = first - (-len(data) // _BLOCK)
         for number in list(self._blocks)[: -HELD_BYTES // _BLOCK]:
             del self._blocks[number]

@@ -7,11 +7,12 @@ server, broken connections, truncated and late answers) is tried again by obstor
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from hpss_batch.errors import StoreError, UnreachableError
@@ -20,6 +21,11 @@ from hpss_batch.text import printable
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+
+Answer = TypeVar("Answer")
+
+PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds before a call is made again whose answer broke off."""
 
 _RETRIES: Any = {"max_retries": 8, "retry_timeout": timedelta(minutes=2)}
 """How often a request is tried again, with pauses that grow from a tenth of a second to fifteen."""
@@ -94,6 +100,25 @@ def located(url: str) -> tuple["ObjectStore", str]:
     return object_store(f"{scheme}://{root}"), unquote(name)
 
 
+def persistently(call: Callable[[], Answer]) -> Answer:
+    """What a call answers; it is made again where an answer broke off, which obstore mends for contents only."""
+    from obstore.exceptions import GenericError
+
+    for pause in PAUSES:
+        try:
+            return call()
+        except GenericError as error:
+            if not broke_off(error):
+                raise
+            time.sleep(pause)
+    return call()
+
+
+def broke_off(error: Exception) -> bool:
+    """Whether obstore says that an answer broke off."""
+    return "body error" in str(error)
+
+
 @contextmanager
 def reaching(url: str, *expected: type[Exception]) -> Iterator[None]:
     """Make what obstore raises an `UnreachableError` in words, but for what is expected.
@@ -119,12 +144,14 @@ def why_refused(url: str, error: BaseException) -> str | None:
     if not isinstance(error, BaseError) and not _has_no_bucket(said):
         return None
     scheme = url.partition("://")[0].lower()
-    names = _ENVIRONMENT.get(_SCHEMES.get(scheme, scheme), "what the server wants")
+    names = _ENVIRONMENT.get(_SCHEMES.get(scheme, scheme), "")
     if any(server in said for server in _METADATA_SERVERS):
         return f"cannot be reached without credentials: set {names} in the environment, here and on workers"
     if _has_no_bucket(said):
         return f"is in no bucket that is there: make {url.split('/')[2]}, or mend its name"
     if isinstance(error, PermissionDeniedError | UnauthenticatedError) or "status code: 403" in said:
+        if is_http(url):
+            return f"is refused ({_answer(said)}): what a web server does not give to everybody is not read"
         return (
             f"is refused ({_answer(said)}): check the rights of the credentials, {names}, here and on workers"
         )

@@ -24,6 +24,7 @@ LAYERS = [
     ["corpus"],
     ["store.reading"],
     ["store"],
+    ["store.buckets"],
     ["labelled"],
     ["chunked"],
     ["audio"],

@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
@@ -22,11 +24,34 @@ from hpss_batch.corpus.listing import find
 from hpss_batch.errors import AudioError, CorpusError, StoreError, UnreachableError
 from hpss_batch.files import RangedFile, hold, is_there, opened, stat
 from hpss_batch.runner.run import run
+from hpss_batch.store.buckets.folder import ObjectFolder
+from hpss_batch.store.buckets.trial import check_create_only
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.records import Commit, Outcome
-from hpss_batch.store.storage import ObjectFolder, check_create_only, open_folder
+from hpss_batch.store.storage import open_folder
 
 OUT = f"s3://{BUCKET}/out"
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    """The URL of a server that lists nothing and knows no ranges."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(folder))
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+        def copyfile(self, *given: Any) -> None:
+            with suppress(ConnectionError):  # who asked for a part of it has gone
+                super().copyfile(*given)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_a_bucket_gives_the_bits_of_a_disk(bucket: ObjectServer, corpus_folder: Path, tmp_path: Path) -> None:
@@ -73,42 +98,29 @@ def test_manifests_name_urls_and_lie_at_urls(
     bucket: ObjectServer, corpus_folder: Path, tmp_path: Path
 ) -> None:
     url = bucket.upload(corpus_folder, "music")
-    rows = ["album/long.flac,a", f"{url}/talk.mp3,b", f"{bucket.endpoint}/{BUCKET}/music/short.wav?x=1,c"]
-    bucket.store.put("music/list.csv", "\n".join(["path,mood", *rows, "gone.wav,d"]).encode())
-    found = find(f"{url}/list.csv").files
-    assert [file.path for file in found] == [
-        f"{url}/album/long.flac",
-        f"{url}/talk.mp3",
-        f"{bucket.endpoint}/{BUCKET}/music/short.wav?x=1",
-        f"{url}/gone.wav",
-    ]
-    assert [file.meta for file in found] == [{"mood": mood} for mood in "abcd"]
-    sizes = [(corpus_folder / name).stat().st_size for name in ("album/long.flac", "talk.mp3", "short.wav")]
-    assert [file.size for file in found] == [*sizes, 0]
-    result = run(Job.parse(settings(f"{url}/list.csv", tmp_path / "out")))
+    with web_server(corpus_folder) as web:
+        paths = [f"{url}/album/long.flac", f"{url}/talk.mp3", f"{web}/short.wav?x=1", f"{url}/gone.wav"]
+        rows = ["path,mood", "album/long.flac,a", f"{paths[1]},b", f"{paths[2]},c", "gone.wav,d"]
+        bucket.store.put("music/list.csv", "\n".join(rows).encode())
+        found = find(f"{url}/list.csv").files
+        assert [file.path for file in found] == paths
+        assert [file.meta for file in found] == [{"mood": mood} for mood in "abcd"]
+        sizes = [(corpus_folder / n).stat().st_size for n in ("album/long.flac", "talk.mp3", "short.wav")]
+        assert [file.size for file in found] == [*sizes, 0]
+        result = run(Job.parse(settings(f"{url}/list.csv", tmp_path / "out")))
     assert result.catalog.counts == {"done": 3, "failed": 1}
     assert list(result.failed.values()) == ["is not there: moved, deleted, or a link that leads nowhere"]
 
 
 def test_a_web_server_that_knows_no_ranges_is_read_at_once(corpus_folder: Path, tmp_path: Path) -> None:
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given, directory=str(corpus_folder))
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
+    with web_server(corpus_folder) as url:
         assert probe(f"{url}/album/long.flac") == probe(str(corpus_folder / "album/long.flac"))
-        assert [file.id for file in find(f"{url}/other%20rate.wav").files] == ["other%20rate.wav"]
+        assert [file.id for file in find(f"{url}/other%20rate.wav").files] == ["other rate.wav"]
         for name in ("album/long.flac", "album/song.ogg", "talk.mp3"):
             with Recording(f"{url}/{name}") as there, Recording(str(corpus_folder / name)) as here:
                 np.testing.assert_array_equal(there.read(0, 2**20), here.read(0, 2**20))
         with pytest.raises(CorpusError, match="is not there"):
             find(f"{url}/nothing.wav")
-        server.shutdown()
 
 
 def test_globs_and_single_objects(bucket: ObjectServer, corpus_folder: Path, tmp_path: Path) -> None:
@@ -275,7 +287,7 @@ def test_nobody_writes_to_a_web_server_or_a_bucket_that_is_not_there(
 def test_many_commits_are_opened_with_few_requests_and_packs_are_never_relied_on(
     bucket: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpss_batch.store.packs.PER_PACK", 10)
+    monkeypatch.setattr("hpss_batch.store.buckets.packs.PER_PACK", 10)
     directory = RunDirectory(OUT)
     commits = {unit: Commit(unit, {unit: Outcome("done", n_samples=unit + 1)}) for unit in range(25)}
 

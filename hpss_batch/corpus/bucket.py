@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hpss_batch.corpus.ids import track_id
 from hpss_batch.errors import CorpusError
 from hpss_batch.files import as_stat, mtime_ns
-from hpss_batch.objects import located, reaching
+from hpss_batch.objects import located, persistently, reaching
 from hpss_batch.paths import is_http, quote_name
 from hpss_batch.store.records import FIRST, LAYOUT
 
@@ -59,7 +59,7 @@ def list_objects(url: str, skipped: list[tuple[str, str]]) -> Iterator[Object]:
     store, prefix = located(url if url.endswith("/") else f"{url}/")
     inside = prefix.strip("/")
     with reaching(url):
-        found = [item for chunk in store.list(inside or None) for item in chunk]
+        found = persistently(lambda: store.list(inside or None).collect())
     names = [str(item["path"])[len(inside) :].lstrip("/") for item in found]
     mark = f"/{LAYOUT}/{FIRST}"
     runs = {name.removesuffix(mark) for name in names if name.endswith(mark)}

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import soundfile as sf
 
@@ -208,7 +209,8 @@ class _Search:
         """Take one file, whatever its name."""
         self.spelled_out = True
         place = path if is_url(path) else os.path.abspath(path)
-        name = name_text(os.path.basename(path.partition("?")[0] if is_http(path) else path))
+        name = os.path.basename(path)
+        name = unquote(name.partition("?")[0] if is_http(path) else name) if is_url(path) else name_text(name)
         try:
             found = stat(path)
             kind = not_a_file(found.st_mode)

@@ -11,7 +11,7 @@ from hpss_batch.cluster.submission import Call, Submissions, result_alone
 from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.work import Work
-from hpss_batch.store.packs import PER_PACK
+from hpss_batch.store.buckets.packs import PER_PACK
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING
 
 from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.config.job import Job
-from hpss_batch.paths import check_place, is_url
+from hpss_batch.paths import check_place
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan
 from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
+from hpss_batch.store.buckets.folder import ObjectFolder
+from hpss_batch.store.buckets.trial import check_create_only
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.presence import at_work
-from hpss_batch.store.storage import check_create_only, open_folder
+from hpss_batch.store.storage import open_folder
 
 if TYPE_CHECKING:
     pass
@@ -111,8 +113,8 @@ def run(
     """
     reporter = reporter or Silent()
     check_place(job.output.path)
-    if is_url(job.output.path):
-        check_create_only(open_folder(job.output.path))
+    if isinstance(folder := open_folder(job.output.path), ObjectFolder):
+        check_create_only(folder)
     while True:
         planned = plan(job, retry_failed=retry_failed, progress=reporter.placing)
         cluster, dask, needed = planned.job.cluster, planned.job.dask, planned.task_bytes

@@ -27,10 +27,11 @@ from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
-from hpss_batch.objects import object_store, reaching
+from hpss_batch.objects import object_store, persistently, reaching
 from hpss_batch.paths import is_url
+from hpss_batch.store.buckets.folder import UPLOADS
 from hpss_batch.store.directory import STEMS
-from hpss_batch.store.storage import PARTIAL, UPLOADS, sync
+from hpss_batch.store.storage import PARTIAL, sync
 from hpss_batch.text import file_name
 
 SAMPLES = 65_536
@@ -176,8 +177,9 @@ class StemFile:
         assert self.facts is not None, "finish() comes first"
         try:
             if self.final is None:
+                store, name = object_store(self.url), f"{STEMS}/{self.name}"
                 with reaching(self.url):
-                    object_store(self.url).put(f"{STEMS}/{self.name}", self.partial, max_concurrency=UPLOADS)
+                    persistently(lambda: store.put(name, self.partial, max_concurrency=UPLOADS))
                 self.partial.unlink()
             else:
                 os.replace(self.partial, self.final)

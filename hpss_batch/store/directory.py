@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from hpss_batch.errors import HpssBatchError, StoreError, UnreachableError
 from hpss_batch.objects import object_store, reaching
 from hpss_batch.paths import is_url
+from hpss_batch.store.buckets.folder import ObjectFolder
+from hpss_batch.store.buckets.packs import pack, packed
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.packs import pack, packed
 from hpss_batch.store.presence import running
 from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
 from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
@@ -169,12 +170,11 @@ class RunDirectory:
 
     def committed(self) -> set[int]:
         """Numbers of the units that are done."""
-        return _units(self.folder.names(COMMITS))
+        return set(_numbers(self.folder.names(COMMITS), 8, ".json"))
 
     def commits(self, units: Iterable[int] | None = None) -> dict[int, Commit]:
         """Commits by unit, of the given units or of all."""
-        tags = self.folder.tags(COMMITS)
-        wanted, held = sorted(_units(tags) if units is None else units), packed(self.folder, COMMITS, tags)
+        wanted, held = sorted(self.committed() if units is None else units), self._packed(COMMITS)
         with ThreadPoolExecutor(8) as pool:
             found = pool.map(lambda unit: self.commit(unit, held), wanted)
             return dict(zip(wanted, found, strict=True))
@@ -246,8 +246,7 @@ class RunDirectory:
     def stem_records(self, key: str | None) -> dict[int, StemRecord]:
         """The last record of each row, of the stems of a key; of no key there are none."""
         names = self.stem_record_names(key) if key is not None else {}
-        place = f"{PLACE}/{key}"
-        held = packed(self.folder, place, self.folder.tags(place)) if names else {}
+        held = self._packed(f"{PLACE}/{key}") if names else {}
         with ThreadPoolExecutor(8) as pool:
             found = pool.map(lambda name: self.stem_record(name, held), names.values())
             return dict(zip(names, found, strict=True))
@@ -274,10 +273,15 @@ class RunDirectory:
         return StemRecord.decode(data, f"{self.url}/{name}")
 
     def pack(self, key: str | None) -> None:
-        """Have commits, and records of the stems of a key, read with few requests from here on; see `packs`."""
-        with suppress(UnreachableError):  # nothing relies on it
-            for place in (COMMITS, *([f"{PLACE}/{key}"] if key is not None else [])):
-                pack(self.folder, place)
+        """Have commits, and records of the stems of a key, read from a bucket with few requests from here on."""
+        if isinstance(self.folder, ObjectFolder):
+            with suppress(UnreachableError):  # nothing relies on it
+                for place in (COMMITS, *([f"{PLACE}/{key}"] if key is not None else [])):
+                    pack(self.folder, place)
+
+    def _packed(self, place: str) -> dict[str, bytes]:
+        """Contents of files in a folder, by name, that need not be read one by one."""
+        return packed(self.folder, place) if isinstance(self.folder, ObjectFolder) else {}
 
     def skipped(self) -> dict[str, str]:
         """Files and folders of the corpus that the last run skipped, by name, and why; none where that is not known."""
@@ -297,10 +301,12 @@ class RunDirectory:
         import zarr
         import zarr.storage
 
+        from hpss_batch.store.buckets.arrays import BucketStore
+
         # a store, since zarr takes a text for a URL, of which `#`, `?` and `%` are not part of the path
         place, read_only = f"{self.url.rstrip('/')}/{GROUP}", mode == "r"
         store: Any = (
-            zarr.storage.ObjectStore(object_store(place), read_only=read_only)
+            BucketStore(object_store(place), read_only=read_only)
             if is_url(place)
             else zarr.storage.LocalStore(place, read_only=read_only)
         )
@@ -343,11 +349,6 @@ class RunDirectory:
                 f"{self.url} cannot be written: {error.strerror or error}. Make room or give rights, then run again: "
                 "what is committed is safe"
             ) from error
-
-
-def _units(names: Iterable[str]) -> set[int]:
-    """The units whose commits have these names."""
-    return set(_numbers(names, 8, ".json"))
 
 
 def _numbers(names: Iterable[str], width: int, ending: str) -> list[int]:

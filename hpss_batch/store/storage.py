@@ -7,32 +7,22 @@ on disk when it returns, or says that somebody was first; no reader ever sees ha
 
 import contextlib
 import os
-import tempfile
-import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hpss_batch.errors import StoreError
-from hpss_batch.objects import object_store, reaching
 from hpss_batch.paths import absolute, is_url
+from hpss_batch.store.buckets.folder import ObjectFolder
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    pass
 
 PARTIAL = ".partial"
 """What a name holds while its file is being written; what a crash leaves behind can be recognised by it."""
 
 HANDED_ON = 2**23
 """Bytes of a file under way that are handed on to the disk together (measured: 4 MiB is as fast, 32 are slower)."""
-
-
-CHECK, ROUNDS, WRITERS = ".create-only", 3, 16
-"""How it is tried whether a store keeps what is there: the object's name, how often, and how many at once."""
-
-UPLOADS = 4
-"""Parts of a large object, of 5 MiB each, that are sent at a time."""
 
 
 class NewFile(Protocol):
@@ -70,9 +60,6 @@ class Folder(Protocol):
 
     def names(self, prefix: str) -> list[str]:
         """Sorted names of the whole files directly in the folder `prefix`, without it."""
-
-    def tags(self, prefix: str) -> dict[str, str]:
-        """Names as `names` has them, each with a tag that another content would not have; "" where there is none."""
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -140,10 +127,6 @@ class LocalFolder:
             )
         except (FileNotFoundError, NotADirectoryError):
             return []
-
-    def tags(self, prefix: str) -> dict[str, str]:
-        """Names as `names` has them; nothing tells their contents but these."""
-        return dict.fromkeys(self.names(prefix), "")
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -232,115 +215,3 @@ class LocalFile:
         """
         if hasattr(os, "posix_fadvise"):  # not on macOS
             os.posix_fadvise(self.file.fileno(), begin, 0, os.POSIX_FADV_DONTNEED)
-
-
-class ObjectFolder:
-    """A prefix of an object store; see `Folder`. Objects are atomic, and conditional puts make them create-only."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self.store: ObjectStore = object_store(self.url)
-
-    def begin(self, name: str) -> "ObjectFile":
-        """Begin an object of which parts come one by one."""
-        return ObjectFile(self, name)
-
-    def create(self, name: str, data: bytes) -> bool:
-        """Make an object; False, and nothing changes, if it exists already."""
-        from obstore.exceptions import AlreadyExistsError
-
-        try:
-            with reaching(self.url, AlreadyExistsError):
-                self.store.put(name, data, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
-
-    def replace(self, name: str, data: bytes) -> None:
-        """Make an object or take the place of what is there, at once."""
-        with reaching(self.url):
-            self.store.put(name, data)
-
-    def read(self, name: str) -> bytes | None:
-        """An object's bytes, or None if there is none."""
-        try:
-            with reaching(self.url):
-                return bytes(self.store.get(name).bytes())
-        except FileNotFoundError:
-            return None
-
-    def names(self, prefix: str) -> list[str]:
-        """Sorted names of the objects directly below `prefix`, without it."""
-        return list(self.tags(prefix))
-
-    def tags(self, prefix: str) -> dict[str, str]:
-        """Names as `names` has them, each with its entity tag, which another content would have otherwise."""
-        with reaching(self.url):
-            found = self.store.list_with_delimiter(f"{prefix}/")["objects"]
-        return dict(sorted((str(item["path"]).rsplit("/", 1)[-1], item["e_tag"] or "") for item in found))
-
-    def delete(self, name: str) -> None:
-        """Remove an object, if it is there."""
-        with contextlib.suppress(FileNotFoundError), reaching(self.url):
-            self.store.delete(name)
-
-
-class ObjectFile:
-    """An object under way, in a nameless file where the system keeps such (`TMPDIR`); see `NewFile`."""
-
-    def __init__(self, folder: ObjectFolder, name: str) -> None:
-        self.folder, self.name, self.file = folder, name, tempfile.TemporaryFile()  # noqa: SIM115
-
-    def write(self, data: bytes) -> None:
-        """Add bytes."""
-        self.file.write(data)
-
-    def cut(self, size: int) -> None:
-        """Forget all bytes but the first `size`."""
-        self.file.seek(size)
-        self.file.truncate()
-
-    def finish(self) -> None:
-        """Take the place of what is there under this name, at once."""
-        self.file.seek(0)
-        with reaching(self.folder.url):
-            self.folder.store.put(self.name, self.file, max_concurrency=UPLOADS)
-        self.file.close()
-
-    def abandon(self) -> None:
-        """Leave no trace, unless it was finished."""
-        self.file.close()
-
-
-def check_create_only(folder: Folder) -> None:
-    """Try whether `create` leaves what is there as it is, however many try at once.
-
-    S3 servers other than Amazon's may take the condition and not keep it, or look first and write then. A run directory
-    there would lose what one of two workers, or drivers, decided.
-
-    Raises
-    ------
-    StoreError
-        If it does not.
-    """
-    for _ in range(ROUNDS):
-        name = f"{CHECK}-{uuid.uuid4().hex}"
-        barrier = threading.Barrier(WRITERS)
-
-        def create(number: int, name: str = name, barrier: threading.Barrier = barrier) -> bool:
-            barrier.wait()
-            return folder.create(name, str(number).encode())
-
-        try:
-            with ThreadPoolExecutor(WRITERS) as pool:
-                first = [number for number, made in enumerate(pool.map(create, range(WRITERS))) if made]
-            # a request whose answer is lost is sent again, and then told that its own object is there
-            late, kept = folder.create(name, b"late"), folder.read(name)
-        finally:
-            folder.delete(name)
-        if len(first) + late > 1 or (first and kept != str(first[0]).encode()):
-            raise StoreError(
-                f"{folder.url} overwrites what is there where it was asked not to (a put with If-None-Match: *): of "
-                f"{WRITERS} who made an object at once, {len(first) + late:,} were told that they were first. What "
-                "several workers or runs do there would get lost. Use another server, or a local output.path"
-            )

@@ -5,7 +5,6 @@
 
 A pack is believed of an object that is listed with the same tag, and of no other: whatever is created, replaced,
 deleted or killed at any moment, what is read is what the objects hold. Without packs it takes a request for each.
-Files on a disk have no tags, and are not packed.
 """
 
 import gzip
@@ -16,7 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from hpss_batch.store.storage import Folder
+from hpss_batch.store.buckets.folder import ObjectFolder
 
 PACKS = "packs"
 
@@ -27,8 +26,9 @@ _Entries = dict[str, tuple[str, str]]
 """Tags and contents, by name."""
 
 
-def packed(folder: Folder, prefix: str, tags: Mapping[str, str]) -> dict[str, bytes]:
-    """What packs hold of the files of a folder that have these tags (`Folder.tags`), by name."""
+def packed(folder: ObjectFolder, prefix: str) -> dict[str, bytes]:
+    """What packs hold of a folder's files as they are now, by name."""
+    tags = folder.tags(prefix)
     return {
         f"{prefix}/{name}": text.encode()
         for entries in _packs(folder, prefix, tags).values()
@@ -37,7 +37,7 @@ def packed(folder: Folder, prefix: str, tags: Mapping[str, str]) -> dict[str, by
     }
 
 
-def pack(folder: Folder, prefix: str) -> None:
+def pack(folder: ObjectFolder, prefix: str) -> None:
     """Pack what is not packed yet of a folder's files."""
     tags = folder.tags(prefix)
     packs = _packs(folder, prefix, tags)
@@ -59,7 +59,7 @@ def pack(folder: Folder, prefix: str) -> None:
         folder.delete(f"{PACKS}/{prefix}/{name}")
 
 
-def _packs(folder: Folder, prefix: str, tags: Mapping[str, str]) -> dict[str, _Entries]:
+def _packs(folder: ObjectFolder, prefix: str, tags: Mapping[str, str]) -> dict[str, _Entries]:
     """Packs by name, without files that are not there any more."""
     found = dict[str, _Entries]()
     if not any(tags.values()):
