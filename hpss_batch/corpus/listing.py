@@ -42,7 +42,7 @@ _ALIASES = {
 # MATLAB's .mat is left out: libsndfile reads those few that hold audio, and folders of research hold many others.
 
 REQUESTS = 32
-"""Files that a manifest names that are looked for side by side."""
+"""Objects that a manifest names and that are asked for side by side."""
 
 READABLE = frozenset(
     f".{extension}"
@@ -178,12 +178,13 @@ class _Search:
             root, inside = split_glob(place)
             wanted = matcher([inside])
             self._spell_out(inside)
-        for found in list_objects(root, self.listing.skipped):
+        objects = list(list_objects(root, self.listing.skipped))
+        if not objects and wanted is None and not self.listing.skipped:
+            return self.file(place)
+        for found in objects:
             names = track_id(found.relative), found.relative
             if wanted is None or wanted(*names):
                 self.consider(names, found.url, found.stat)
-        if wanted is None and not self.listing.files and not self.others:
-            return self.file(place)
         return self._sort()
 
     def _spell_out(self, inside: str) -> None:
@@ -230,8 +231,9 @@ class _Search:
             name = os.path.basename(place)
             if not self.excluded(track, name) and (not self.included or self.included(track, name)):
                 rows.append((track, place, meta))
-        with ThreadPoolExecutor(REQUESTS) as pool:  # objects are asked for side by side
-            self.listing.files.extend(pool.map(lambda row: _named(*row), rows))
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            each = pool.map if any(is_url(place) for _, place, _ in rows) else map
+            self.listing.files.extend(each(lambda row: _named(*row), rows))
 
     def consider(self, names: tuple[str, str], path: str, look: Callable[[], os.stat_result]) -> None:
         """Sort one file of a folder, which goes by its id and by its relative path, into the listing."""
