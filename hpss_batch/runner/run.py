@@ -21,7 +21,7 @@ from hpss_batch.config.job import Job
 from hpss_batch.paths import check_place
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
-from hpss_batch.runner.plan import Plan, plan
+from hpss_batch.runner.plan import Plan, plan_work
 from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.buckets.folder import ObjectFolder
@@ -116,7 +116,7 @@ def run(
     if isinstance(folder := open_folder(job.output.path), ObjectFolder):
         check_create_only(folder)
     while True:
-        planned = plan(job, retry_failed=retry_failed, progress=reporter.placing)
+        planned = plan_work(job, retry_failed, reporter.placing)
         cluster, dask, needed = planned.job.cluster, planned.job.dask, planned.task_bytes
         # before anything is written, so that a cluster that cannot be had leaves no trace
         opened = nullcontext() if planned.is_done else open_client(cluster, dask, allow_cluster_class, needed)
