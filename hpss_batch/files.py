@@ -252,11 +252,12 @@ class RangedFile:
 class RangedStream(io.RawIOBase):
     """An object as a file that a decoder reads.
 
-    A decoder calls this from C, where no error can pass: the last is kept in `failure`, and nothing is read.
+    libsndfile calls this from C, where no error can pass: unless it `raises`, the last is kept in `failure`, and
+    nothing is read.
     """
 
-    def __init__(self, url: str) -> None:
-        self._file, self._at = _file(url), 0
+    def __init__(self, url: str, raises: bool = False) -> None:
+        self._file, self._at, self._raises = _file(url), 0, raises
         self.failure: Exception | None = None
 
     def readable(self) -> bool:
@@ -273,6 +274,8 @@ class RangedStream(io.RawIOBase):
         try:
             data = self._file.read(self._at, len(view))
         except Exception as error:
+            if self._raises:
+                raise
             self.failure = error
             return 0
         view[: len(data)] = data
@@ -314,9 +317,9 @@ def mapped(path: str) -> Iterator[Mapped]:
         yield data
 
 
-def stream(path: str) -> io.RawIOBase:
-    """A file that a decoder reads."""
-    return RangedStream(path) if is_url(path) else io.FileIO(os.fsencode(path))
+def stream(path: str, raises: bool = False) -> io.RawIOBase:
+    """A file that a decoder reads; of an object, see `RangedStream`."""
+    return RangedStream(path, raises) if is_url(path) else io.FileIO(os.fsencode(path))
 
 
 def hold(path: str, size: int | None = None) -> RangedFile | None:

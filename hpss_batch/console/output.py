@@ -97,6 +97,8 @@ def print_plan(plan: Plan) -> None:
         "run directory": plan.job.output.path + removed,
         "tracks": words,
     }
+    if plan.listing is not None and len(plan.catalog.generations) > len(plan.new):
+        rows["files"] = _changes(plan.files)
     if plan.n_relabelled:
         rows["manifest"] = f"new values of its columns for {counted(plan.n_relabelled, 'track')}"
     if plan.catalog.has_units:
@@ -134,6 +136,18 @@ def print_plan(plan: Plan) -> None:
     print_reasons("cannot be read", figures["unreadable"])
     if plan.stems is not None:
         print_reasons("cannot have such stems", plan.stems.refused)
+
+
+def _changes(files: Mapping[str, int]) -> str:
+    """What has become of the files of a run directory, and what follows for its rows."""
+    words = f"{files['new']:,} new, {files['changed']:,} changed, {files['vanished']:,} vanished"
+    if files["touched"]:
+        words += f", {files['touched']:,} of other times but the same contents"
+    if files["changed"]:
+        words += "; what changed is placed again, and its old rows are superseded"
+    if files["vanished"]:
+        words += "; rows of what vanished stay, and are not computed where they are not done"
+    return words
 
 
 def print_verification(found: Verification) -> None:

@@ -12,6 +12,7 @@ from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.work import Work
 from hpss_batch.store.buckets.packs import PER_PACK
+from hpss_batch.store.directory import Steps
 from hpss_batch.text import listed
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Execution:
 
     Attributes
     ----------
-    records : list of str
-        Names of the records that workers say they created.
+    records : dict of str to dict
+        The records that workers say they created, and the seconds that each step took, by name.
     broken : dict of str to str
         Tasks that could not be done, and why.
     """
@@ -75,7 +76,7 @@ class Execution:
         self.attempts = Counter[str]()
         self.out_of_reach = defaultdict[str, set[str]](set)
         self.suspects = list[Work]()
-        self.records = list[str]()
+        self.records = dict[str, Steps]()
         self.broken = dict[str, str]()
 
     def run(self, work: Iterable[Work]) -> None:
@@ -127,7 +128,7 @@ class Execution:
         return False
 
     def _finish(self, task: Work, result: Any) -> None:
-        self.records.append(task.record(result))
+        self.records[task.record(result)] = result.seconds
         if len(self.records) % PER_PACK == 0:
             self.pack()
         self.reporter.finished(task, task.failed(result))

@@ -134,6 +134,7 @@ def run(
             reporter.started(planned, work, dashboard(client))
             pack = partial(planned.directory.pack, planned.job.stems_key)
             execution = Execution(client, reporter, planned.job.cluster.stalled_after, pack)
+            stack.callback(planned.directory.note_timings, execution.records)
             execution.run(work)
             pack()
         return Result(planned, refresh(planned, execution.records), execution.broken)

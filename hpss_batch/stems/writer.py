@@ -31,6 +31,7 @@ from hpss_batch.objects import object_store, persistently, reaching
 from hpss_batch.paths import is_url
 from hpss_batch.store.buckets.folder import UPLOADS
 from hpss_batch.store.directory import STEMS
+from hpss_batch.store.layout import Placed
 from hpss_batch.store.storage import PARTIAL, sync
 from hpss_batch.text import file_name
 
@@ -59,10 +60,10 @@ class StemFacts:
     crc32c: int
 
 
-def tags_of(path: str) -> dict[str, str]:
+def tags_of(track: Placed) -> dict[str, str]:
     """Title, artist and the like of a recording; empty where it has none, or cannot be opened."""
     try:
-        with open_handle(path) as file:
+        with open_handle(track.file, track.decoder) as file:
             found: Mapping[str, str] = file.copy_metadata()
     except (OSError, sf.SoundFileError, AudioError):
         return {}

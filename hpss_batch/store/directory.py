@@ -8,6 +8,7 @@
       commits/            what became of each unit                       `commits`
       commits/stems/      what became of the stems of each track         `stem_records`
       packs/              in a bucket, what commits hold, many a file    see `packs`
+      timings/            what the steps of tasks took, a file a run     `timings`, `note_timings`
       running/            which runs are at work                         see `presence`
       stems/  report.html
 
@@ -20,9 +21,10 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpss_batch.errors import HpssBatchError, StoreError, UnreachableError
@@ -47,6 +49,10 @@ JOB = "job.yaml"
 GROUP = "corpus.zarr"
 SKIPPED = "skipped.json"
 STEMS = "stems"
+TIMINGS = "timings"
+
+Steps = Mapping[str, float]
+"""Seconds of one core, by the steps of a task."""
 
 BROKEN = (KeyError, ValueError, TypeError, AttributeError)
 """What zarr raises for metadata that it would not have written."""
@@ -174,10 +180,11 @@ class RunDirectory:
 
     def commits(self, units: Iterable[int] | None = None) -> dict[int, Commit]:
         """Commits by unit, of the given units or of all."""
-        wanted, held = sorted(self.committed() if units is None else units), self._packed(COMMITS)
+        wanted, timings = sorted(self.committed() if units is None else units), self.timings()
+        held = self._packed(COMMITS)
         with ThreadPoolExecutor(8) as pool:
             found = pool.map(lambda unit: self.commit(unit, held), wanted)
-            return dict(zip(wanted, found, strict=True))
+            return {c.unit: replace(c, seconds=timings.get(c.name, c.seconds)) for c in found}
 
     def commit(self, unit: int, held: Mapping[str, bytes] | None = None) -> Commit:
         """A unit's commit, from contents that are held already by name, or from its file.
@@ -243,13 +250,15 @@ class RunDirectory:
             ) from error
         return settings
 
-    def stem_records(self, key: str | None) -> dict[int, StemRecord]:
-        """The last record of each row, of the stems of a key; of no key there are none."""
-        names = self.stem_record_names(key) if key is not None else {}
+    def stem_records(self, key: str | None, rows: Container[int] | None = None) -> dict[int, StemRecord]:
+        """The last record of each row, or of some rows, of the stems of a key; of no key there are none."""
+        names, timings = self.stem_record_names(key) if key is not None else {}, self.timings()
+        names = {row: name for row, name in names.items() if rows is None or row in rows}
         held = self._packed(f"{PLACE}/{key}") if names else {}
         with ThreadPoolExecutor(8) as pool:
-            found = pool.map(lambda name: self.stem_record(name, held), names.values())
-            return dict(zip(names, found, strict=True))
+            read = pool.map(lambda name: self.stem_record(name, held), names.values())
+            found = zip(names.items(), read, strict=True)
+            return {row: replace(r, seconds=timings.get(name, r.seconds)) for (row, name), r in found}
 
     def stem_record_names(self, key: str) -> dict[int, str]:
         """Names of the last record of each row, of the stems of a key."""
@@ -282,6 +291,20 @@ class RunDirectory:
     def _packed(self, place: str) -> dict[str, bytes]:
         """Contents of files in a folder, by name, that need not be read one by one."""
         return packed(self.folder, place) if isinstance(self.folder, ObjectFolder) else {}
+
+    def note_timings(self, seconds: Mapping[str, Steps]) -> None:
+        """Write down what the steps of tasks took, by the names of their records; who cannot, goes on without."""
+        with suppress(OSError, StoreError):
+            taken = json.dumps({name: steps for name, steps in seconds.items() if steps}).encode()
+            self.folder.create(f"{TIMINGS}/{time.time_ns()}.json", taken + b"\n")
+
+    def timings(self) -> dict[str, Steps]:
+        """Seconds that the steps of tasks took, by the names of their records, as far as runs came to say so."""
+        found = dict[str, Steps]()
+        for name in self.folder.names(TIMINGS):
+            with suppress(ValueError, TypeError):
+                found.update(json.loads(self.folder.read(f"{TIMINGS}/{name}") or b""))
+        return found
 
     def skipped(self) -> dict[str, str]:
         """Files and folders of the corpus that the last run skipped, by name, and why; none where that is not known."""

@@ -207,7 +207,7 @@ def open_recording(track: Placed, sample_rate: int | None, channels: Channels) -
     """The recording of a track that is still as it was placed; errors as `Placed.check_file` and `Recording`."""
     _kept = hold(track.file, track.source_size)  # what is asked of an object first is its bytes
     track.check_file()
-    return Recording(track.file, sample_rate=sample_rate, channels=channels)
+    return Recording(track.file, sample_rate=sample_rate, channels=channels, decoder=track.decoder)
 
 
 class _Open(threading.local):
@@ -222,7 +222,7 @@ class _Open(threading.local):
 
     def get(self, track: Placed, sample_rate: int, channels: Literal["mono", "all"]) -> Recording:
         """The track's recording, opened unless it is open already."""
-        key = (track.path, track.source_size, track.source_mtime, sample_rate, channels)
+        key = (track.path, track.source_size, track.source_mtime, track.decoder, sample_rate, channels)
         if self.recording is None or self.key != key:
             self.close()
             self.recording, self.key = open_recording(track, sample_rate, channels), key

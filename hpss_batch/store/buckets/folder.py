@@ -54,6 +54,14 @@ class ObjectFolder:
             found = persistently(lambda: self.store.list_with_delimiter(f"{prefix}/"))["objects"]
         return dict(sorted((str(item["path"]).rsplit("/", 1)[-1], item["e_tag"] or "") for item in found))
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every object, in all folders, by name."""
+        with reaching(self.url):
+            return {
+                str(item["path"]): int(item["size"])
+                for item in persistently(lambda: self.store.list().collect())
+            }
+
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""
         with contextlib.suppress(FileNotFoundError), reaching(self.url):
