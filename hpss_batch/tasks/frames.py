@@ -166,6 +166,7 @@ class AudioSource:
         self, track: Placed, stft: StftParams, sample_rate: int, channels: Literal["mono", "all"]
     ) -> None:
         self.stft, self.track = stft, track
+        self._kept = hold(track.file, track.source_size)  # of an object, until its digest has been taken, too
         recording = _open.get(track, sample_rate, channels)
         self.samples = Samples(recording, stft)
         self.n_channels, self.frames = recording.channels, self.samples.frames
