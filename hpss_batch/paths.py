@@ -35,6 +35,10 @@ def absolute(location: str | os.PathLike[str]) -> str:
 def check_place(location: str) -> None:
     """Raise `StoreError` if there is no run directory, and none can be made there. Makes nothing."""
     place = absolute(location)
+    if is_http(place):
+        raise StoreError(
+            f"{location} cannot be a run directory: it is on a web server, which can be read only"
+        )
     missing, there = place, Path("/")
     if not is_url(place):
         there = Path(place)
@@ -57,6 +61,20 @@ def check_place(location: str) -> None:
     raise StoreError(
         f"{location} cannot be a run directory: {there} is {what}. Give a folder that is there or can be made"
     )
+
+
+def is_http(url: str) -> bool:
+    """Whether a place is on a web server, which lists nothing and takes nothing."""
+    return url.lower().startswith(("http://", "https://"))
+
+
+def quote_name(name: str) -> str:
+    """A name as it stands in a URL, where `%` and two digits, `?` and `#` mean something else.
+
+    >>> quote_name("100%/take 1?.wav")
+    '100%25/take 1%3F.wav'
+    """
+    return re.sub("[%?#]", lambda found: f"%{ord(found[0]):02X}", name)
 
 
 def is_url(location: str) -> bool:

@@ -1,12 +1,13 @@
 """Small corpora that tests run on: made here, so that nothing but the package is needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile as sf
 from helpers import THREADS, music, settings
+from object_server import ObjectServer, object_server
 
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
@@ -44,3 +45,19 @@ def verifying_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "hpss_batch.verification.verify.Cluster", lambda kwargs: Cluster(kwargs=THREADS["kwargs"])
     )
+
+
+@pytest.fixture(scope="session")
+def running_object_server() -> Iterator[ObjectServer]:
+    """An S3 server for all tests of a process."""
+    with object_server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(running_object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer:
+    """An S3 server with an empty bucket, that the environment leads to."""
+    running_object_server.empty()
+    for name, value in running_object_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return running_object_server

@@ -22,7 +22,7 @@ WORKFLOWS = Path(__file__).parents[1] / "workflows"
 COMMANDS = sorted(path.parent.name for path in WORKFLOWS.glob("*/run.py"))
 
 
-def tried(workflow: str, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def tried(workflow: str, out: Path | str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Its one command, and how it ended."""
     command = [
         sys.executable,
@@ -36,7 +36,7 @@ def tried(workflow: str, out: Path, *arguments: str) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def start(workflow: str, out: Path, *arguments: str) -> str:
+def start(workflow: str, out: Path | str, *arguments: str) -> str:
     """What its one command prints."""
     done = tried(workflow, out, *arguments)
     assert done.returncode == 0, done.stderr
@@ -44,7 +44,7 @@ def start(workflow: str, out: Path, *arguments: str) -> str:
 
 
 def test_there_is_a_folder_for_each_and_all_that_belongs_into_it() -> None:
-    assert COMMANDS == ["long_recording", "ml_features", "parameter_sweep", "stem_extraction"]
+    assert COMMANDS == ["long_recording", "ml_features", "object_store", "parameter_sweep", "stem_extraction"]
     for workflow in COMMANDS:
         readme = (WORKFLOWS / workflow / "README.md").read_text()
         assert f"python workflows/{workflow}/run.py" in readme
@@ -163,3 +163,9 @@ def test_a_model_learns_from_windows_of_tracks(tmp_path: Path) -> None:
     unknown = tried("ml_features", tmp_path, str(mine), "--label", "genre")
     assert unknown.returncode == 2
     assert "may name: kind" in unknown.stderr
+
+
+def test_three_pieces_go_from_bucket_to_bucket() -> None:
+    said = start("object_store", "s3://hpss-batch/out").splitlines()
+    assert [line.split()[0] for line in said] == ["ballad.flac", "groove.ogg", "study.wav", "Saved"]
+    assert all(re.search(r"the first 512 are [1-9]\d% harmonic$", line) for line in said[:3])

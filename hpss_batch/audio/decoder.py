@@ -36,6 +36,7 @@ from hpss_batch.audio.containers.reasons import cannot_decode, goes_on, joined, 
 from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, energies, mix
 from hpss_batch.audio.probe import FAILURES, AudioInfo, Choice, open_file, open_handle
 from hpss_batch.errors import AudioError
+from hpss_batch.files import hold
 
 Float32 = NDArray[np.float32]
 
@@ -115,6 +116,7 @@ class Decoder:
     info: AudioInfo
 
     def __init__(self, path: str, *, mono: bool, decoder: Choice = "auto") -> None:
+        self._kept = hold(path)  # what was fetched of an object, from one handle to the next
         opened = open_file(path, decoder)
         self.path, self.info = path, opened.info
         self._file, self._promised = opened.file, opened.promised
@@ -136,6 +138,7 @@ class Decoder:
     def close(self) -> None:
         """Close the file; safe to repeat."""
         self._file.close()
+        self._kept = None
 
     def read(self, start: int, out: Float32) -> int:
         """Write samples from `start` on to `out`, shape (channels, samples).

@@ -11,7 +11,6 @@ FFmpeg goes on where it finds damage, as players should. Here, whatever it calls
 that it logs, one that it returns, or a packet that it marks as damaged.
 """
 
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.reasons import REMEDY, ffmpeg_is_here, too_short
 from hpss_batch.errors import AudioError
+from hpss_batch.files import stream
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -147,7 +147,7 @@ class FFmpegFile:
     decoder: Literal["ffmpeg"] = "ffmpeg"
 
     def __init__(self, path: str) -> None:
-        self._file = io.FileIO(os.fsencode(path))
+        self._file = stream(path, raises=True)
         try:
             with _heard():
                 self._container: InputContainer = _av().open(self._file, options=_OPTIONS)

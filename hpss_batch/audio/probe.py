@@ -16,6 +16,8 @@ import functools
 import io
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +35,8 @@ from hpss_batch.audio.containers.ogg import check_ogg
 from hpss_batch.audio.ffmpeg import FFmpegError, FFmpegFile
 from hpss_batch.audio.quiet import quiet
 from hpss_batch.errors import AudioError
+from hpss_batch.files import hold, stat, stream
+from hpss_batch.paths import is_url
 
 MAX_CHANNELS = 256
 """The most channels that are believed: seventh-order ambisonics has 64, large microphone arrays have 128."""
@@ -106,20 +110,30 @@ class Handle(sf.SoundFile):  # type: ignore[misc]
 
     decoder: Decoding = "libsndfile"
 
-    def __init__(self, source: bytes | io.FileIO) -> None:
-        with quiet():
+    def __init__(self, source: bytes | io.RawIOBase) -> None:
+        with self._answered(source), quiet():
             super().__init__(source)
         self.lossy = self.format in ("OGG", "MP3")
 
     def read(self, *args: Any, **options: Any) -> Any:
         """Read on."""
-        with quiet():
+        with self._answered(self._name), quiet():
             return super().read(*args, **options)
 
     def seek(self, *args: Any, **options: Any) -> int:
         """Go somewhere else."""
-        with quiet():
+        with self._answered(self._name), quiet():
             return int(super().seek(*args, **options))
+
+    @staticmethod
+    @contextmanager
+    def _answered(source: Any) -> Iterator[None]:
+        """Raise what kept the source from being read, of which libsndfile knows nothing."""
+        try:
+            yield
+        finally:
+            if failure := getattr(source, "failure", None):
+                raise failure
 
     def seekable(self) -> bool:
         """Say no, so that reading never seeks."""
@@ -129,7 +143,7 @@ class Handle(sf.SoundFile):  # type: ignore[misc]
         """Close the file, and what it reads from where that is not a path."""
         super().close()
         source = getattr(self, "_name", None)
-        if isinstance(source, io.FileIO):
+        if isinstance(source, io.RawIOBase):
             source.close()
 
 
@@ -180,7 +194,7 @@ def probe(path: str, decoder: Choice = "auto") -> AudioInfo:
 
 def open_file(path: str, decoder: Choice = "auto") -> Opened:
     """Open a recording and believe its header as far as it goes; errors as `probe`."""
-    found = _stat(path)
+    _kept, found = hold(path), _stat(path)
     file = open_handle(path, decoder)
     try:
         return _describe(path, file, found)
@@ -214,40 +228,43 @@ def open_handle(path: str, decoder: Choice = "auto") -> Handle | FFmpegFile:
 
 def _open_libsndfile(path: str) -> Handle:
     name = os.fsencode(path)
-    if len(name) > _LONGEST_PATH and path.lower().endswith(_HEADERLESS):
+    by_name = len(name) <= _LONGEST_PATH and not is_url(path)
+    if not by_name and path.lower().endswith(_HEADERLESS):
         raise AudioError(
-            f"has a path of {len(name):,} bytes, and recordings of its kind, which have no header, are read up to "
-            f"{_LONGEST_PATH:,}; move it, or convert it, e.g. with ffmpeg -i FILE FILE.flac"
+            f"has {'a URL' if is_url(path) else f'a path of {len(name):,} bytes'}, and recordings of its kind, which "
+            f"have no header, are read from a disk, by paths of up to {_LONGEST_PATH:,}; move it, or convert it, e.g. "
+            "with ffmpeg -i FILE FILE.flac"
         )
     try:
         extent = find_extent(path)
         if extent is None or not extent.changes:
-            file = _handle(name if len(name) <= _LONGEST_PATH else io.FileIO(name))
+            file = _handle(name if by_name else stream(path))
             if file.format == "MP3" and (held := samples_unannounced(path, file.frames)):
                 file.close()
-                return _handle(Endless(name, held))
+                return _handle(Endless(stream(path), held))
             extent = find_flac_extent(path) if file.format == "FLAC" else None
             if extent is None:
                 return file
             file.close()
-        return _handle(Corrected(name, extent))
+        return _handle(Corrected(stream(path), extent))
     except (sf.LibsndfileError, TypeError, OSError) as e:
         # TypeError: soundfile wants a sample rate for names in .raw
         said = _SAID.get(e.code, e.error_string) if isinstance(e, sf.LibsndfileError) else ""
         raise AudioError(reasons.why_not_audio(path, said)) from e
 
 
-def _handle(source: bytes | io.FileIO) -> Handle:
+def _handle(source: bytes | io.RawIOBase) -> Handle:
     try:
         return Handle(source)
     except BaseException:
-        if isinstance(source, io.FileIO):
+        if isinstance(source, io.RawIOBase):
             source.close()
         raise
 
 
 def decode_count(path: str, decoder: Choice = "auto") -> int:
     """Decode a whole recording from its first sample and count the samples a channel; errors as `probe`."""
+    _kept = hold(path)
     open_file(path, decoder).file.close()
     found = _stat(path)
     return _count(path, decoder, found.st_size, found.st_mtime_ns)
@@ -281,7 +298,7 @@ def _count(path: str, decoder: Choice, size: int, mtime_ns: int, most: float = m
 
 def _stat(path: str) -> os.stat_result:
     try:
-        found = os.stat(path)
+        found = stat(path)
     except (OSError, ValueError) as e:
         raise AudioError(reasons.why_no_file(e)) from e
     kind = reasons.not_a_file(found.st_mode)

@@ -1,24 +1,29 @@
 """Which files of a corpus may be tracks, going by their names alone?
 
-A corpus is a folder, a glob, one file or a CSV manifest; or several of these, which are taken as if they lay side by
-side in one folder. Nothing is opened, and nothing in a folder stops the search: what cannot be listed is named with its
-reason, links are followed but not in circles, and FIFOs and devices are not tracks. Names may be any bytes.
+A corpus is a folder, a glob, one file or a CSV manifest, on a disk or behind a URL; or several of these, which are
+taken as if they lay side by side in one folder. Nothing is opened, and nothing in a folder stops the search: what
+cannot be listed is named with its reason, links are followed but not in circles, and FIFOs and devices are not tracks.
+Names may be any bytes.
 """
 
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import soundfile as sf
 
 from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, unread, why_no_file
 from hpss_batch.corpus import manifest
+from hpss_batch.corpus.bucket import list_objects
 from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
 from hpss_batch.corpus.walk import walk
 from hpss_batch.errors import CorpusError
-from hpss_batch.paths import Places, expanded, is_url
+from hpss_batch.files import stat
+from hpss_batch.paths import Places, expanded, is_http, is_url
 from hpss_batch.text import file_name, name_text
 
 Meta = Mapping[str, str]
@@ -36,6 +41,9 @@ _ALIASES = {
     "WAV": "wave bwf",
 }
 # MATLAB's .mat is left out: libsndfile reads those few that hold audio, and folders of research hold many others.
+
+REQUESTS = 32
+"""Objects that a manifest names and that are asked for side by side."""
 
 READABLE = frozenset(
     f".{extension}"
@@ -100,7 +108,8 @@ def find(
     Parameters
     ----------
     path : str or path, or sequence of these
-        A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest.
+        A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest; or a URL
+        of one of these, ``s3://bucket/music``. Web servers (``https://…``) have single files and manifests only.
         Hidden files and folders are left out, and so are run directories in it. Of several, ids and patterns are
         relative to a folder that would hold them: tracks of ``a/`` have ids such as ``a/song.flac``.
     include : sequence of str, optional
@@ -167,11 +176,11 @@ class _Search:
         self.spelled_out = False  # the corpus' path says which files are meant
         self.others: Counter[str] = Counter()
         self.place = place = expanded(source)
-        if is_url(place):
-            raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
         if os.path.lexists(file_name(place)):  # a job is UTF-8; a shell's argument has the locale's encoding
             self.place = place = file_name(place)
-        if os.path.lexists(place):
+        if is_url(place):
+            self.url(place)
+        elif os.path.lexists(place):
             if os.path.isdir(place):
                 self.folder(place, None)
             elif place.lower().endswith(manifest.EXTENSIONS):
@@ -189,7 +198,34 @@ class _Search:
         top = os.path.join(name_text(os.path.basename(root)), "") if self.beside else ""
         for relative, entry in walk(root, top, depth, self.listing.skipped):
             if wanted is None or wanted(*_names(relative[len(top) :])):
-                self.consider(_names(relative), entry)
+                self.consider(_names(relative), entry.path, entry.stat)
+        self._sort()
+
+    def url(self, place: str) -> None:
+        """Look for what a URL means: a manifest, an object, all below a prefix, or what a glob means there."""
+        root, wanted = place.rstrip("/"), None
+        if place.lower().endswith(manifest.EXTENSIONS):
+            return self.manifest(place)
+        if is_http(place) and not is_glob(place.partition("?")[0]):
+            return self.file(place)
+        if is_glob(place):
+            root, inside = split_glob(place)
+            wanted = matcher([inside])
+            self._spell_out(inside)
+        objects = list(list_objects(root, self.listing.skipped))
+        if not objects and wanted is None and not self.listing.skipped:
+            return self.file(place)
+        top = f"{unquote(root.rpartition('/')[2])}/" if self.beside else ""
+        for found in objects:
+            if wanted is None or wanted(*_names(found.relative)):
+                self.consider(_names(f"{top}{found.relative}"), found.url, found.stat)
+        return self._sort()
+
+    def _spell_out(self, inside: str) -> None:
+        extension = os.path.splitext(inside)[1]
+        self.spelled_out = bool(extension) and not is_glob(extension)
+
+    def _sort(self) -> None:
         self.listing.files.sort(key=lambda found: natural_key(found.id))
         for passed in (self.listing.unreadable, self.listing.skipped):
             passed.sort(key=lambda found: natural_key(found[0]))
@@ -200,17 +236,19 @@ class _Search:
         root = file_name(root) if os.path.isdir(file_name(root)) else root
         if not os.path.isdir(root):
             raise CorpusError(f"{pattern}: there is no folder {root}; corpus.path names what to read")
-        extension = os.path.splitext(inside)[1]
-        self.spelled_out = bool(extension) and not is_glob(extension)
+        self._spell_out(inside)
         _, *parts = inside.split("/")
         self.folder(root, matcher([inside]), len(parts) if parts[-1] and "**" not in parts else None)
 
     def file(self, path: str) -> None:
         """Take one file, whatever its name."""
         self.spelled_out = True
-        name = name_text(os.path.basename(path))
+        place = path if is_url(path) else os.path.abspath(path)
+        name = os.path.basename(path)
+        name = unquote(name.partition("?")[0] if is_http(path) else name) if is_url(path) else name_text(name)
         try:
-            kind = not_a_file(os.stat(path).st_mode)
+            found = stat(path)
+            kind = not_a_file(found.st_mode)
         except OSError as e:
             kind = why_no_file(e)
         if kind and not self.beside:
@@ -220,24 +258,22 @@ class _Search:
         elif os.path.splitext(name)[1].lower() in self.unread:
             self.listing.unreadable.append((track_id(name), not_read(name)))
         else:
-            self.listing.files.append(_found(track_id(name), name_text(os.path.abspath(path)), os.stat(path)))
+            self.listing.files.append(_found(track_id(name), name_text(place), found))
 
     def manifest(self, path: str) -> None:
         """Take what a manifest names, whether it is there or not."""
+        rows = []
         for track, place, meta in manifest.read_manifest(path):
             name = os.path.basename(place)
-            if self.excluded(track, name) or (self.included and not self.included(track, name)):
-                continue
-            try:
-                found = os.stat(file_name(place))
-            except (OSError, ValueError):
-                self.listing.files.append(Found(track, place, 0, 0, meta))
-            else:
-                self.listing.files.append(_found(track, place, found, meta))
+            if not self.excluded(track, name) and (not self.included or self.included(track, name)):
+                rows.append((track, place, meta))
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            each = pool.map if any(is_url(place) for _, place, _ in rows) else map
+            self.listing.files.extend(each(lambda row: _named(*row), rows))
 
-    def consider(self, names: tuple[str, str], entry: os.DirEntry[str]) -> None:
-        """Sort one entry of a folder, which goes by its id and by its path, into the listing."""
-        track, name = names[0], entry.name
+    def consider(self, names: tuple[str, str], path: str, look: Callable[[], os.stat_result]) -> None:
+        """Sort one file of a folder, which goes by its id and by its relative path, into the listing."""
+        track, name = names[0], os.path.basename(path)
         extension = os.path.splitext(name)[1].lower()
         if self.included is not None:
             meant = self.included(*names)
@@ -250,7 +286,7 @@ class _Search:
             self.listing.unreadable.append((track, not_read(name)))
             return
         try:
-            found = entry.stat()
+            found = look()
         except OSError as e:
             self.listing.skipped.append((track, why_no_file(e)))
             return
@@ -258,7 +294,7 @@ class _Search:
         if kind:
             self.listing.skipped.append((track, kind))
         else:
-            self.listing.files.append(_found(track, name_text(entry.path), found))
+            self.listing.files.append(_found(track, name_text(path), found))
 
     def nothing(self) -> str:
         """Say that no recordings were found, what was looked for, and what there was."""
@@ -282,6 +318,14 @@ class _Search:
 
 def _found(track: str, path: str, found: os.stat_result, meta: Meta | None = None) -> Found:
     return Found(track, path, found.st_size, found.st_mtime_ns, meta)
+
+
+def _named(track: str, path: str, meta: Meta | None) -> Found:
+    """A file that a manifest names, whether it is there or not."""
+    try:
+        return _found(track, path, stat(file_name(path)), meta)
+    except (OSError, ValueError):
+        return Found(track, path, 0, 0, meta)
 
 
 def _names(relative: str) -> tuple[str, str]:

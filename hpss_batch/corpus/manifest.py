@@ -1,9 +1,9 @@
 """Which tracks does a CSV manifest list, and what does it say of each?
 
-A manifest has a header line and a `path` column, relative to the manifest's folder; an optional `id` column; and
-further columns, whose values are kept as they are written (`store/labels.py` says what becomes of them). Separators
-are commas, semicolons or tabs. It is UTF-8, or UTF-16 that says so by its first bytes. What other bytes mean cannot be
-known, so they are refused; in a path they may be a file's name.
+A manifest has a header line and a `path` column: URLs, or paths relative to the manifest's folder; an optional `id`
+column; and further columns, whose values are kept as they are written (`store/labels.py` says what becomes of them).
+Separators are commas, semicolons or tabs. It is UTF-8, or UTF-16 that says so by its first bytes. What other bytes mean
+cannot be known, so they are refused; in a path they may be a file's name.
 """
 
 import codecs
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 
 from hpss_batch.corpus.ids import track_id
 from hpss_batch.errors import CorpusError
+from hpss_batch.files import read_bytes
+from hpss_batch.paths import is_url, quote_name
 from hpss_batch.text import file_name, name_text
 
 Meta = dict[str, str]
@@ -45,7 +47,7 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
     id : str
         The row's id, or its path as given.
     path : str
-        Where the track is: absolute.
+        Where the track is: absolute, or a URL.
     meta : dict or None
         Further columns' values by their names.
 
@@ -58,7 +60,7 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
     at = header.index("path")
     ids = [row[header.index("id")].strip() for _, row in rows] if "id" in header else [""] * len(rows)
     kept = [(name, index) for index, name in enumerate(header) if name not in ("path", "id", "")]
-    folder = name_text(os.path.dirname(os.path.abspath(path)))
+    folder = name_text(os.path.dirname(path if is_url(path) else os.path.abspath(path)))
     seen: dict[str, tuple[int, str]] = {}
     for number, (line, row) in enumerate(rows):
         place = row[at].strip()
@@ -72,11 +74,21 @@ def read_manifest(path: str) -> Iterator[tuple[str, str, Meta | None]]:
                 "could not be distinguished; remove one, or give each an `id` of its own"
             )
         seen[track] = line, place
-        full = os.path.normpath(os.path.join(folder, place))
+        full = _place(folder, place)
         for column, cell in zip(header, row, strict=True):
-            if not cell.isascii() and (column != "path" or not os.path.lexists(file_name(full))):
+            if not cell.isascii() and (
+                column != "path" or is_url(full) or not os.path.lexists(file_name(full))
+            ):
                 _check_utf8(path, line, column, cell)
         yield track, full, {name: row[index].strip() for name, index in kept} or None
+
+
+def _place(folder: str, path: str) -> str:
+    """Where a file is that a manifest in a folder names by a path or a URL."""
+    if is_url(path) or not is_url(folder) or os.path.isabs(path):
+        return path if is_url(path) else os.path.normpath(os.path.join(folder, path))
+    scheme, _, root = folder.partition("://")
+    return f"{scheme}://{os.path.normpath(os.path.join(root, quote_name(path)))}"
 
 
 def _table(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -107,8 +119,7 @@ def _table(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def _text(path: str) -> str:
     """A manifest's text, with bytes that are not UTF-8 as lone surrogates."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_bytes(path)
     except OSError as e:
         raise CorpusError(f"{path} cannot be read: {e.strerror or e}") from e
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)

@@ -8,6 +8,9 @@ from hpss_batch.corpus.ids import track_id
 from hpss_batch.store.records import FIRST, LAYOUT
 from hpss_batch.text import name_text
 
+RUN_DIRECTORY = "is a run directory; its stems are not part of a corpus around it"
+"""Why a folder is skipped."""
+
 
 def walk(
     root: str, top: str, depth: int | None, skipped: list[tuple[str, str]]
@@ -30,9 +33,7 @@ def walk(
             )
             continue
         if prefix != top and _is_run_directory(inside):
-            skipped.append(
-                (track_id(prefix), "is a run directory; its stems are not part of a corpus around it")
-            )
+            skipped.append((track_id(prefix), RUN_DIRECTORY))
             continue
         below = way | {identity}
         for entry in inside:

@@ -7,13 +7,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from hpss_batch.audio.recording import Recording
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.stft import context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError
 from hpss_batch.runner.survey import source_of
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.tasks.frames import open_recording
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -63,13 +63,10 @@ class Spectra:
                 return np.asarray(self.stored[: self.channels(row), begin + first : begin + stop])
         if self.source is not None:
             raise AudioError("is known to the run directory that this one was made from only")
-        placed.check_file()
         n_samples = self.catalog.states[row].n_samples
         start, end = self.stft.sample_span(first, stop)
         start, end = max(start - context(self.stft), 0), min(end + context(self.stft), n_samples)
-        with Recording(
-            placed.file, sample_rate=self.rate, channels=self.catalog.channels, decoder=placed.decoder
-        ) as recording:
+        with open_recording(placed, self.rate, self.catalog.channels) as recording:
             samples = recording.read(start, end)
         return np.stack(
             [stft_frames(channel, start, n_samples, first, stop, self.stft) for channel in samples]

@@ -4,7 +4,7 @@ Tasks that killed their workers are narrowed down, alone on the cluster, until t
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from hpss_batch.cluster.submission import Call, Submissions, result_alone
@@ -12,6 +12,7 @@ from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.work import Work
+from hpss_batch.store.buckets.packs import PER_PACK
 from hpss_batch.store.directory import Steps
 from hpss_batch.text import listed
 
@@ -52,7 +53,7 @@ class Silent:
 
 
 class Execution:
-    """A plan's tasks on a cluster's workers.
+    """A plan's tasks on a cluster's workers; `pack` is called now and then, when a thousand records are new.
 
     Attributes
     ----------
@@ -62,8 +63,15 @@ class Execution:
         Tasks that could not be done, and why.
     """
 
-    def __init__(self, workforce: Workforce, reporter: Reporter, stalled_after: int | None = None) -> None:
-        self.workforce, self.reporter, self.stalled_after = workforce, reporter, stalled_after
+    def __init__(
+        self,
+        workforce: Workforce,
+        reporter: Reporter,
+        stalled_after: int | None = None,
+        pack: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.workforce, self.reporter = workforce, reporter
+        self.stalled_after, self.pack = stalled_after, pack
         self.attempts = Counter[str]()
         self.out_of_reach = defaultdict[str, set[str]](set)
         self.suspects = list[Work]()
@@ -120,6 +128,8 @@ class Execution:
 
     def _finish(self, task: Work, result: Any) -> None:
         self.records[task.record(result)] = result.seconds
+        if len(self.records) % PER_PACK == 0:
+            self.pack()
         self.reporter.finished(task, task.failed(result))
 
     def _give_up(self, task: Work, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """How does a plan become a finished run? Place what is new, submit tasks in a window, gather what they commit.
 
+0. In a bucket, try whether what is there is kept there: all that follows relies on it.
 1. Start the cluster, if there is something to do: where none can be had, nothing is written.
 2. Create the generations that the plan found new. Who loses that race plans again, on top of the winner's.
 3. Make the store as long as its layout.
@@ -15,19 +16,24 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from hpss_batch.cluster.admission import Question, needed
 from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
+from hpss_batch.paths import check_place
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan_work
 from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
+from hpss_batch.store.buckets.folder import ObjectFolder
+from hpss_batch.store.buckets.trial import check_create_only
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.presence import at_work
+from hpss_batch.store.storage import open_folder
 from hpss_batch.text import file_name
 
 SAMPLE = 10
@@ -112,6 +118,9 @@ def run(
         If nothing can be done: there is no corpus, another job's store, no cluster.
     """
     reporter = reporter or Silent()
+    check_place(job.output.path)
+    if isinstance(folder := open_folder(job.output.path), ObjectFolder):
+        check_create_only(folder)
     while True:
         planned = plan_work(job, retry_failed, reporter.placing)
         # before anything is written, so that a cluster that cannot be had leaves no trace
@@ -126,11 +135,13 @@ def run(
                 return Result(planned, planned.catalog)
             work = all_work(planned)
             reporter.started(planned, work, dashboard(workforce.client))
-            execution = Execution(workforce, reporter, planned.job.cluster.stalled_after)
+            pack = partial(planned.directory.pack, planned.job.stems_key)
+            execution = Execution(workforce, reporter, planned.job.cluster.stalled_after, pack)
             try:
                 execution.run(work)
             finally:
                 planned.directory.note_timings(execution.records)
+            pack()
         return Result(planned, refresh(planned, execution.records), execution.broken)
 
 

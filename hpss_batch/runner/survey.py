@@ -19,7 +19,6 @@ contents. Only what is placed needs to be opened, and a file is read only if its
 a large corpus costs a listing. Nothing is written here.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,8 @@ from hpss_batch.config.job import Job
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
 from hpss_batch.corpus.tracks import Found, Listing, find, probe_tracks
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
-from hpss_batch.paths import check_place, is_url
+from hpss_batch.files import is_there
+from hpss_batch.paths import check_place, is_http
 from hpss_batch.runner.placement import next_generation
 from hpss_batch.store.catalog import Catalog, State
 from hpss_batch.store.directory import RunDirectory
@@ -133,10 +133,10 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
 def source_of(job: Job) -> RunDirectory | None:
     """The run directory whose spectrograms a job reads; None where its corpus is audio."""
     sources = [RunDirectory(path) for path in job.corpus.paths]
-    found = next((source for source in sources if is_url(source.url) or source.exists), None)
+    found = next((source for source in sources if not is_http(source.url) and source.exists), None)
     if found is not None and len(sources) > 1:
         raise CorpusError(
-            f"{found.url} is a run directory or a URL, which has to be the only source; corpus.path is "
+            f"{found.url} is a run directory, which has to be the only source; corpus.path is "
             f"{job.corpus.words}"
         )
     return found
@@ -254,7 +254,7 @@ def _vanished(files: Iterable[Found], existing: Catalog | None) -> list[str]:
     return [
         track
         for track, index in existing.current.items()
-        if track not in here and not os.path.lexists(existing.rows[index].file)
+        if track not in here and not is_there(existing.rows[index].file)
     ]
 
 

@@ -21,7 +21,8 @@ from hpss_batch.store.records import keep, versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
-from hpss_batch.tasks.unit import reason, why_unreachable, worker_address
+from hpss_batch.tasks.frames import open_recording
+from hpss_batch.tasks.unit import reason, said_unreachable, why_unreachable, worker_address
 
 READING = "read and separate"
 
@@ -34,7 +35,7 @@ def run_stems(recipe: StemRecipe, task: StemTask, last_try: bool = True) -> Stem
     try:
         record = render(recipe, task)
     except _TrackFailed as failure:
-        away = why_unreachable(task.track)
+        away = said_unreachable(failure.error) or why_unreachable(task.track)
         if away and not last_try:
             raise UnreachableError(f"{task.track.id} {away}", worker_address()) from failure
         record = task.record("failed", away or failure.reason, retry=away is not None)
@@ -50,7 +51,7 @@ class _TrackFailed(Exception):
     """A track cannot be rendered; the reason is its own, and not the disk's."""
 
     def __init__(self, error: Exception) -> None:
-        self.reason = reason(error)
+        self.error, self.reason = error, reason(error)
 
 
 def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
@@ -70,10 +71,7 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
 
 def _opened(recipe: StemRecipe, track: Placed) -> tuple[Recording, StemRecipe]:
     """A track's recording, and the recipe with the encoding for it."""
-    track.check_file()
-    recording = Recording(
-        track.file, sample_rate=recipe.sample_rate, channels=recipe.channels, decoder=track.decoder
-    )
+    recording = open_recording(track, recipe.sample_rate, recipe.channels)
     encoding = recipe.encoding.like(recording.info.format)
     refusal = encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:

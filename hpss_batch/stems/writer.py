@@ -27,10 +27,12 @@ from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.objects import object_store, persistently, reaching
 from hpss_batch.paths import is_url
+from hpss_batch.store.buckets.folder import UPLOADS
 from hpss_batch.store.directory import STEMS
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.storage import PARTIAL, object_store, sync
+from hpss_batch.store.storage import PARTIAL, sync
 from hpss_batch.text import file_name
 
 SAMPLES = 65_536
@@ -176,7 +178,9 @@ class StemFile:
         assert self.facts is not None, "finish() comes first"
         try:
             if self.final is None:
-                object_store(self.url.rstrip("/")).put(f"{STEMS}/{self.name}", self.partial)
+                store, name = object_store(self.url), f"{STEMS}/{self.name}"
+                with reaching(self.url):
+                    persistently(lambda: store.put(name, self.partial, max_concurrency=UPLOADS))
                 self.partial.unlink()
             else:
                 os.replace(self.partial, self.final)
@@ -214,8 +218,9 @@ def measure(url: str, name: str) -> tuple[int, int] | None:
 
 def _blocks(url: str, name: str) -> Iterator[bytes]:
     if is_url(url):
-        for block in object_store(url).get(name).stream(min_chunk_size=READ_BYTES):
-            yield bytes(block)
+        with reaching(url):
+            for block in object_store(url).get(name).stream(min_chunk_size=READ_BYTES):
+                yield bytes(block)
         return
     with Path(url, file_name(name)).open("rb") as file:
         while block := file.read(READ_BYTES):

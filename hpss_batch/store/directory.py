@@ -7,6 +7,7 @@
       layout/             which track lies where, a file a generation    `generations`, `place`
       commits/            what became of each unit                       `commits`
       commits/stems/      what became of the stems of each track         `stem_records`
+      packs/              in a bucket, what commits hold, many a file    see `packs`
       timings/            what the steps of tasks took, a file a run     `timings`, `note_timings`
       running/            which runs are at work                         see `presence`
       logs/               what the jobs of a queueing system wrote       `logs`
@@ -27,13 +28,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.errors import HpssBatchError, StoreError, UnreachableError
+from hpss_batch.objects import object_store, reaching
 from hpss_batch.paths import is_url
+from hpss_batch.store.buckets.folder import ObjectFolder
+from hpss_batch.store.buckets.packs import pack, packed
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.presence import running
 from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
 from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
-from hpss_batch.store.storage import object_store, open_folder
+from hpss_batch.store.storage import open_folder
 
 if TYPE_CHECKING:  # which takes long to import
     import zarr
@@ -41,6 +45,7 @@ if TYPE_CHECKING:  # which takes long to import
 PATIENCE_SECONDS = 90.0
 """How long records are waited for that a worker has written: NFS shows new files after a minute at the latest."""
 
+COMMITS = "commits"
 JOB = "job.yaml"
 GROUP = "corpus.zarr"
 SKIPPED = "skipped.json"
@@ -132,7 +137,7 @@ class RunDirectory:
 
     def _generations(self) -> list[Generation]:
         generations = list[Generation]()
-        for number, found in enumerate(self._numbers(LAYOUT, 4, ".jsonl.gz")):
+        for number, found in enumerate(_numbers(self.folder.names(LAYOUT), 4, ".jsonl.gz")):
             name = f"{LAYOUT}/{found:04d}.jsonl.gz"
             generation = Generation.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
             if generation.number != number:
@@ -190,17 +195,18 @@ class RunDirectory:
 
     def committed(self) -> set[int]:
         """Numbers of the units that are done."""
-        return set(self._numbers("commits", 8, ".json"))
+        return set(_numbers(self.folder.names(COMMITS), 8, ".json"))
 
     def commits(self, units: Iterable[int] | None = None) -> dict[int, Commit]:
         """Commits by unit, of the given units or of all."""
         wanted, timings = sorted(self.committed() if units is None else units), self.timings()
+        held = self._packed(COMMITS)
         with ThreadPoolExecutor(8) as pool:
-            found = pool.map(self.commit, wanted)
+            found = pool.map(lambda unit: self.commit(unit, held), wanted)
             return {c.unit: replace(c, seconds=timings.get(c.name, c.seconds)) for c in found}
 
-    def commit(self, unit: int) -> Commit:
-        """A unit's commit.
+    def commit(self, unit: int, held: Mapping[str, bytes] | None = None) -> Commit:
+        """A unit's commit, from contents that are held already by name, or from its file.
 
         Raises
         ------
@@ -208,7 +214,8 @@ class RunDirectory:
             If it is damaged, or another unit's.
         """
         name = Commit(unit, {}).name
-        commit = Commit.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+        data = (held or {}).get(name) or self.folder.read(name) or b""
+        commit = Commit.decode(data, f"{self.url}/{name}")
         if commit.unit != unit:
             raise commit_error(f"{self.url}/{name}", f"it is unit {commit.unit}'s")
         return commit
@@ -231,11 +238,6 @@ class RunDirectory:
                     "be on a file system that all workers and this machine share, under the same path, or in a bucket"
                 )
             time.sleep(min(1.0, seconds / 10))
-
-    def _numbers(self, place: str, width: int, ending: str) -> list[int]:
-        """The numbers that files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""
-        names = (name.removesuffix(ending) for name in self.folder.names(place) if name.endswith(ending))
-        return sorted(int(name) for name in names if name.isdecimal() and name == f"{int(name):0{width}d}")
 
     def declare_stems(self, settings: Mapping[str, Any]) -> None:
         """Write down what a key of stems stands for, before anything is rendered."""
@@ -271,8 +273,10 @@ class RunDirectory:
         """The last record of each row, or of some rows, of the stems of a key; of no key there are none."""
         names, timings = self.stem_record_names(key) if key is not None else {}, self.timings()
         names = {row: name for row, name in names.items() if rows is None or row in rows}
+        held = self._packed(f"{PLACE}/{key}") if names else {}
         with ThreadPoolExecutor(8) as pool:
-            found = zip(names.items(), pool.map(self.stem_record, names.values()), strict=True)
+            read = pool.map(lambda name: self.stem_record(name, held), names.values())
+            found = zip(names.items(), read, strict=True)
             return {row: replace(r, seconds=timings.get(name, r.seconds)) for (row, name), r in found}
 
     def stem_record_names(self, key: str) -> dict[int, str]:
@@ -285,15 +289,27 @@ class RunDirectory:
                 last[row] = max(last.get(row, (-1, "")), (attempt, f"{PLACE}/{key}/{name}"))
         return {row: name for row, (_, name) in last.items()}
 
-    def stem_record(self, name: str) -> StemRecord:
-        """A record by its name.
+    def stem_record(self, name: str, held: Mapping[str, bytes] | None = None) -> StemRecord:
+        """A record by its name, from contents that are held already, or from its file.
 
         Raises
         ------
         StoreError
             If it is damaged.
         """
-        return StemRecord.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+        data = (held or {}).get(name) or self.folder.read(name) or b""
+        return StemRecord.decode(data, f"{self.url}/{name}")
+
+    def pack(self, key: str | None) -> None:
+        """Have commits, and records of the stems of a key, read from a bucket with few requests from here on."""
+        if isinstance(self.folder, ObjectFolder):
+            with suppress(UnreachableError):  # nothing relies on it
+                for place in (COMMITS, *([f"{PLACE}/{key}"] if key is not None else [])):
+                    pack(self.folder, place)
+
+    def _packed(self, place: str) -> dict[str, bytes]:
+        """Contents of files in a folder, by name, that need not be read one by one."""
+        return packed(self.folder, place) if isinstance(self.folder, ObjectFolder) else {}
 
     def note_timings(self, seconds: Mapping[str, Steps]) -> None:
         """Write down what the steps of tasks took, by the names of their records; who cannot, goes on without."""
@@ -327,15 +343,18 @@ class RunDirectory:
         import zarr
         import zarr.storage
 
+        from hpss_batch.store.buckets.arrays import BucketStore
+
         # a store, since zarr takes a text for a URL, of which `#`, `?` and `%` are not part of the path
         place, read_only = f"{self.url.rstrip('/')}/{GROUP}", mode == "r"
         store: Any = (
-            zarr.storage.ObjectStore(object_store(place), read_only=read_only)
+            BucketStore(object_store(place), read_only=read_only)
             if is_url(place)
             else zarr.storage.LocalStore(place, read_only=read_only)
         )
         try:
-            return zarr.open_group(store, mode=mode, use_consolidated=False, zarr_format=3)
+            with reaching(self.url):
+                return zarr.open_group(store, mode=mode, use_consolidated=False, zarr_format=3)
         except FileNotFoundError as error:
             raise StoreError(
                 f"{self.url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "
@@ -351,7 +370,8 @@ class RunDirectory:
     def reading(self) -> Iterator[None]:
         """Make whatever zarr and codecs raise, for bytes that they never wrote, an error that says what to do."""
         try:
-            yield
+            with reaching(self.url):
+                yield
         except (HpssBatchError, OSError, MemoryError):
             raise
         except Exception as error:
@@ -364,9 +384,16 @@ class RunDirectory:
     def writing(self) -> Iterator[None]:
         """Say in words what keeps records and metadata from being written: a full disk, mostly."""
         try:
-            yield
+            with reaching(self.url):
+                yield
         except OSError as error:
             raise StoreError(
                 f"{self.url} cannot be written: {error.strerror or error}. Make room or give rights, then run again: "
                 "what is committed is safe"
             ) from error
+
+
+def _numbers(names: Iterable[str], width: int, ending: str) -> list[int]:
+    """The numbers that files are named by. Other names, macOS's `._00000004.json` say, mean nothing."""
+    numbers = (name.removesuffix(ending) for name in names if name.endswith(ending))
+    return sorted(int(name) for name in numbers if name.isdecimal() and name == f"{int(name):0{width}d}")

@@ -15,14 +15,14 @@ A corpus grows by *generations*: tracks that are new, changed or tried again are
 placed before, from a fresh border on. Nothing that was placed ever moves.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import google_crc32c
 
-from hpss_batch.errors import AudioError, ParameterError
+from hpss_batch.errors import AudioError, ParameterError, UnreachableError
+from hpss_batch.files import CHANGED, opened, stat
 from hpss_batch.text import file_name
 
 Channels = Literal["mono", "all"]
@@ -112,23 +112,22 @@ class Placed:
 
     def check_file(self) -> None:
         """Raise `AudioError` if its file is not what was placed, `OSError` if it is not there."""
-        found = os.stat(self.file)
+        found = stat(self.file)
         if self.has_changed(found.st_size, found.st_mtime_ns):
-            raise AudioError("changed after it was listed; run again to list it as it is now")
+            raise AudioError(CHANGED)
 
     def contents(self, begin: int, end: int) -> int | None:
         """CRC32C of bytes `begin` to `end` of its file; None where that is not what was placed, or cannot be read.
 
         It is there for files that have another time and the same size: one in 4 billion that was edited passes.
         """
-        digest, left = 0, end - begin
+        digest, at = 0, begin
         try:
-            with open(self.file, "rb", buffering=0) as file:
-                file.seek(begin)
-                while left and (data := file.read(min(left, 2**22))):
-                    digest, left = google_crc32c.extend(digest, data), left - len(data)
+            with opened(self.file) as file:
+                while at < end and (data := file.read(at, min(end - at, 2**22))):
+                    digest, at = google_crc32c.extend(digest, data), at + len(data)
             self.check_file()
-        except (OSError, AudioError):
+        except (OSError, AudioError, UnreachableError):
             return None
         return digest
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from urllib.request import url2pathname
 
-from hpss_batch.errors import StoreError
+from hpss_batch.errors import HpssBatchError
 from hpss_batch.paths import is_url
 from hpss_batch.store.storage import Folder
 
@@ -32,7 +32,7 @@ def at_work(folder: Folder) -> Iterator[str]:
     name, ended = f"{RUNNING}/{_process()}.json", Event()
 
     def beat() -> None:
-        with contextlib.suppress(OSError, StoreError):  # the run itself finds out, and says so
+        with contextlib.suppress(OSError, HpssBatchError):  # the run itself finds out, and says so
             folder.replace(name, json.dumps({"alive": time.time()}).encode())
 
     def go_on() -> None:
@@ -49,7 +49,7 @@ def at_work(folder: Folder) -> Iterator[str]:
     finally:
         ended.set()
         thread.join()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, HpssBatchError):
             folder.delete(name)
             if folder.url.startswith("file://"):  # where a folder stays when it is empty
                 os.rmdir(os.path.join(url2pathname(folder.url.removeprefix("file://")), RUNNING))

@@ -7,16 +7,16 @@ on disk when it returns, or says that somebody was first; no reader ever sees ha
 
 import contextlib
 import os
-import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import absolute, is_url
+from hpss_batch.store.buckets.folder import ObjectFolder
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    pass
 
 PARTIAL = ".partial"
 """How a name ends while its file is being written; what a crash leaves behind can be recognised by it."""
@@ -227,93 +227,3 @@ class LocalFile:
         """
         if hasattr(os, "posix_fadvise"):  # not on macOS
             os.posix_fadvise(self.file.fileno(), begin, 0, os.POSIX_FADV_DONTNEED)
-
-
-class ObjectFolder:
-    """A prefix of an object store; see `Folder`. Objects are atomic, and conditional puts make them create-only."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self.store: ObjectStore = object_store(self.url)
-
-    def begin(self, name: str) -> "ObjectFile":
-        """Begin an object of which parts come one by one."""
-        return ObjectFile(self.store, name)
-
-    def create(self, name: str, data: bytes) -> bool:
-        """Make an object; False, and nothing changes, if it exists already."""
-        from obstore.exceptions import AlreadyExistsError
-
-        try:
-            self.store.put(name, data, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
-
-    def replace(self, name: str, data: bytes) -> None:
-        """Make an object or take the place of what is there, at once."""
-        self.store.put(name, data)
-
-    def read(self, name: str) -> bytes | None:
-        """An object's bytes, or None if there is none."""
-        try:
-            return bytes(self.store.get(name).bytes())
-        except FileNotFoundError:
-            return None
-
-    def names(self, prefix: str) -> list[str]:
-        """Sorted names of the objects directly below `prefix`, without it."""
-        found = self.store.list_with_delimiter(f"{prefix}/")["objects"]
-        return sorted(str(item["path"]).rsplit("/", 1)[-1] for item in found)
-
-    def sizes(self) -> dict[str, int]:
-        """Bytes of every object, in all folders, by name."""
-        return {str(item["path"]): int(item["size"]) for items in self.store.list() for item in items}
-
-    def delete(self, name: str) -> None:
-        """Remove an object, if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self.store.delete(name)
-
-
-class ObjectFile:
-    """An object under way, in a nameless file where the system keeps such (`TMPDIR`); see `NewFile`."""
-
-    def __init__(self, store: "ObjectStore", name: str) -> None:
-        self.store, self.name, self.file = store, name, tempfile.TemporaryFile()  # noqa: SIM115
-
-    def write(self, data: bytes) -> None:
-        """Add bytes."""
-        self.file.write(data)
-
-    def cut(self, size: int) -> None:
-        """Forget all bytes but the first `size`."""
-        self.file.seek(size)
-        self.file.truncate()
-
-    def finish(self) -> None:
-        """Take the place of what is there under this name, at once."""
-        self.file.seek(0)
-        self.store.put(self.name, self.file)
-        self.file.close()
-
-    def abandon(self) -> None:
-        """Leave no trace, unless it was finished."""
-        self.file.close()
-
-
-def object_store(url: str) -> "ObjectStore":
-    """An obstore store whose root is the URL; credentials come from the environment, as obstore reads them.
-
-    A store has neither queries nor fragments: `#` and `?` are characters of a name, as in a path.
-    """
-    from obstore.exceptions import BaseError
-    from obstore.store import from_url
-
-    try:
-        return from_url(url.replace("#", "%23").replace("?", "%3F"))
-    except (BaseError, ValueError) as error:
-        raise StoreError(
-            f"{url!r} is not a place that can be written: {error}. "
-            "Give a local path, or a URL such as s3://bucket/prefix"
-        ) from error

@@ -22,7 +22,8 @@ from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.magnitude import magnitude
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError
-from hpss_batch.store.layout import CHUNK_FRAMES, Placed
+from hpss_batch.files import hold
+from hpss_batch.store.layout import CHUNK_FRAMES, Channels, Placed
 
 if TYPE_CHECKING:  # whoever reads audio needs no zarr
     import zarr
@@ -165,6 +166,7 @@ class AudioSource:
         self, track: Placed, stft: StftParams, sample_rate: int, channels: Literal["mono", "all"]
     ) -> None:
         self.stft, self.track = stft, track
+        self._kept = hold(track.file, track.source_size)  # of an object, until its digest has been taken, too
         recording = _open.get(track, sample_rate, channels)
         self.samples = Samples(recording, stft)
         self.n_channels, self.frames = recording.channels, self.samples.frames
@@ -202,6 +204,13 @@ class AudioSource:
         self.track.check_file()
 
 
+def open_recording(track: Placed, sample_rate: int | None, channels: Channels) -> Recording:
+    """The recording of a track that is still as it was placed; errors as `Placed.check_file` and `Recording`."""
+    _kept = hold(track.file, track.source_size)  # what is asked of an object first is its bytes
+    track.check_file()
+    return Recording(track.file, sample_rate=sample_rate, channels=channels, decoder=track.decoder)
+
+
 class _Open(threading.local):
     """The recording that a thread read last, left open: some formats can only be read on, not sought.
 
@@ -214,14 +223,12 @@ class _Open(threading.local):
 
     def get(self, track: Placed, sample_rate: int, channels: Literal["mono", "all"]) -> Recording:
         """The track's recording, opened unless it is open already."""
-        track.check_file()
         key = (track.path, track.source_size, track.source_mtime, track.decoder, sample_rate, channels)
         if self.recording is None or self.key != key:
             self.close()
-            self.recording = Recording(
-                track.file, sample_rate=sample_rate, channels=channels, decoder=track.decoder
-            )
-            self.key = key
+            self.recording, self.key = open_recording(track, sample_rate, channels), key
+        else:
+            track.check_file()
         return self.recording
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
+from hpss_batch.files import opened
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
 from hpss_batch.store.records import Commit, Outcome, keep, versions
@@ -144,7 +145,7 @@ def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock, last_
     except Exception as error:
         for shard in buffers.writers:
             shard.rewind()
-        away = why_unreachable(piece.track) if recipe.source is None else None
+        away = said_unreachable(error) or (why_unreachable(piece.track) if recipe.source is None else None)
         if away and not last_try:
             raise UnreachableError(f"{piece.track.id} {away}", worker_address()) from error
         return Outcome(
@@ -238,6 +239,11 @@ def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "Filt
     return filter_banks(features, stft, sample_rate)
 
 
+def said_unreachable(error: Exception) -> str | None:
+    """What an error says that is no fault of a track's, but of the way to it; None for others."""
+    return f"{error}, from {socket.gethostname()}" if isinstance(error, UnreachableError) else None
+
+
 def why_unreachable(track: Placed) -> str | None:
     """Why a file that was listed cannot be read from this machine, to its last byte; None where it can."""
     if track.decoder == "ffmpeg" and not ffmpeg_is_here():
@@ -245,11 +251,14 @@ def why_unreachable(track: Placed) -> str | None:
             f"cannot be decoded on {socket.gethostname()}: there is no PyAV; {INSTALL} there, and run again"
         )
     try:
-        with open(track.file, "rb", buffering=0) as file:
-            while file.read(2**22):
-                continue
+        with opened(track.file) as file:
+            at = 0
+            while data := file.read(at, 2**22):
+                at += len(data)
     except OSError as error:
         return f"cannot be reached from {socket.gethostname()}: {error.strerror or error}"
+    except UnreachableError as error:
+        return said_unreachable(error)
     return None
 
 

@@ -206,8 +206,8 @@ def test_nothing_found_says_what_was_there(tmp_path: Path) -> None:
         find(tmp_path)
     with pytest.raises(CorpusError, match=r"names like \*\.wav, \*\.ogg"):
         find(tmp_path, include=["*.wav", "*.ogg"])
-    with pytest.raises(CorpusError, match="is a URL"):
-        find("s3://bucket/music")
+    with pytest.raises(CorpusError, match="a web server does not list its files"):
+        find("https://host/music/*.flac", include=["*.flac"])
     (tmp_path / "m.csv").write_text("path\n")
     with pytest.raises(CorpusError, match="no recordings found"):
         find(tmp_path / "m.csv")

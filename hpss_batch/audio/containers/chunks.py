@@ -21,7 +21,6 @@ the end", and BW64's magic (ITU-R BS.2088), which it does not know. See `Correct
 Sources: EBU Tech 3285 and 3306 (WAV, RF64), AIFF 1.3, Apple's CAF specification, libsndfile for the rarer kinds.
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,9 +29,10 @@ from functools import lru_cache
 import numpy as np
 
 from hpss_batch.audio.containers.extent import Changes, Extent
-from hpss_batch.audio.containers.fixed import find_fixed
+from hpss_batch.audio.containers.fixed import Read, find_fixed
 from hpss_batch.audio.containers.reasons import joined
 from hpss_batch.errors import AudioError
+from hpss_batch.files import opened, stat
 
 _MOST_CHUNKS = 4096
 _LONGEST_TAIL = 2**20
@@ -72,30 +72,27 @@ _KINDS = {
 
 def find_extent(path: str) -> Extent | None:
     """Find the samples of a file; None where its kind announces no size here, or no samples are found."""
-    found = os.stat(path)
+    found = stat(path)
     return _find(path, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
 def _find(path: str, size: int, mtime_ns: int) -> Extent | None:
-    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return _Container(descriptor, size, _tag_size(os.pread(descriptor, 16, 0))).extent()
-    finally:
-        os.close(descriptor)
+    with opened(path) as file:
+        return _Container(file.read, size, _tag_size(file.read(0, 16))).extent()
 
 
 class _Container:
     """An open file of `size` bytes, of which some are skipped and few are read."""
 
-    def __init__(self, descriptor: int, size: int, skipped: int) -> None:
-        self.descriptor, self.size, self.skipped = descriptor, size - skipped, skipped
+    def __init__(self, read: Read, size: int, skipped: int) -> None:
+        self.read_file, self.size, self.skipped = read, size - skipped, skipped
         self.magic = self.read(0, 4)
         self.kind = _KINDS.get(self.magic, _KINDS[b"RIFF"])
 
     def read(self, at: int, n: int) -> bytes:
         n = min(n, self.size - at)
-        return os.pread(self.descriptor, n, at + self.skipped) if at >= 0 and n > 0 else b""
+        return self.read_file(at + self.skipped, n) if at >= 0 and n > 0 else b""
 
     def number(self, code: str, at: int) -> int:
         n = struct.calcsize(code)
@@ -147,7 +144,7 @@ class _Container:
         if announced <= 0 and self.read(begin, 16) == head:
             # libsndfile, and with it SoX, writes its header twice into a pipe, and once more at the end
             size = self.size - begin * (self.read(self.size - begin, 16) == head)
-            return _Container(self.descriptor, self.skipped + size, self.skipped + begin).extent()
+            return _Container(self.read_file, self.skipped + size, self.skipped + begin).extent()
         found = self._settle(begin, announced, 64 if is_wide or self.kind.size[1] == "Q" else 32)
         if self.magic in (b"RF64", b"BW64"):
             plain = self.magic == b"RF64" and wide == announced

@@ -39,11 +39,40 @@ class Extent:
     skipped: int = 0
 
 
-class Corrected(io.FileIO):
+class Rewritten(io.RawIOBase):
+    """A file that is read otherwise than it is."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self.file = file
+
+    @property
+    def failure(self) -> Exception | None:
+        """See `files.RangedStream`."""
+        return getattr(self.file, "failure", None)
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Any place can be read."""
+        return True
+
+    def tell(self) -> int:
+        """Say where reading goes on."""
+        return self.file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+        super().close()
+
+
+class Corrected(Rewritten):
     """A file with an extent's changes, from the first byte that is not skipped to the end of its samples."""
 
-    def __init__(self, name: bytes, extent: Extent) -> None:
-        super().__init__(name)
+    def __init__(self, file: io.RawIOBase, extent: Extent) -> None:
+        super().__init__(file)
         self._extent = extent
         self.seek(0)
 
@@ -51,7 +80,7 @@ class Corrected(io.FileIO):
         """Read on, up to the samples' end, with what is changed replaced."""
         at = self.tell()
         view = memoryview(buffer).cast("B")[: max(self._extent.end - at, 0)]
-        n = super().readinto(view) or 0
+        n = self.file.readinto(view) or 0
         for where, data in self._extent.changes:
             begin, end = max(where, at), min(where + len(data), at + n)
             if begin < end:
@@ -61,8 +90,8 @@ class Corrected(io.FileIO):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Seek as in a file that is no longer than that."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._extent.end}[whence]
-        return super().seek(max(base + offset, 0) + self._extent.skipped) - self._extent.skipped
+        return self.file.seek(max(base + offset, 0) + self._extent.skipped) - self._extent.skipped
 
     def tell(self) -> int:
         """Say how many bytes come before, of those that are not skipped."""
-        return super().tell() - self._extent.skipped
+        return self.file.tell() - self._extent.skipped

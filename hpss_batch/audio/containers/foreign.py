@@ -13,12 +13,11 @@ leaves out is a gap that nobody hears of. So the row must be whole, each block o
 checksum right where an element begins with one (as most do that FFmpeg writes; WebM has none).
 """
 
-import mmap
-import os
 import zlib
 from typing import NamedTuple
 
 from hpss_batch.audio.containers.headers import STEP, let_go
+from hpss_batch.files import Mapped, mapped, opened
 
 _PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _SIZE = 40
@@ -40,8 +39,8 @@ class _Element(NamedTuple):
 
 def check_size(path: str, container: str, size: int) -> str | None:
     """Why a file in a container, as FFmpeg names it, is not whole: it has fewer bytes than announced; None if not."""
-    with open(os.fsencode(path), "rb") as file:
-        head = file.read(2**16)
+    with opened(path) as file:
+        head = file.read(0, 2**16)
     announced = 0
     if container == "avi":
         announced = 8 + int.from_bytes(head[4:8], "little")
@@ -54,7 +53,7 @@ def check_size(path: str, container: str, size: int) -> str | None:
 
 def matroska_flaw(path: str) -> str | None:
     """Why not all sound of a Matroska file is heard, as a reason; None where all is. It looks at all bytes."""
-    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         at = _broken_at(data)
         if at is None:
             return None
@@ -65,7 +64,7 @@ def matroska_flaw(path: str) -> str | None:
         )
 
 
-def _broken_at(data: mmap.mmap) -> int | None:
+def _broken_at(data: Mapped) -> int | None:
     """Where the row of elements breaks; None where it does not."""
     head = _element(data, 0)
     segment = _element(data, head.stop or 0) if head else None
@@ -92,7 +91,7 @@ def _broken_at(data: mmap.mmap) -> int | None:
     return None if at == end else end
 
 
-def _is_sound(data: mmap.mmap, element: _Element, numbers: set[int]) -> bool:
+def _is_sound(data: Mapped, element: _Element, numbers: set[int]) -> bool:
     """Whether an element lies within the file, its checksum is right, and its block is of a track that is known."""
     kind, begin, stop = element
     if stop is None:
@@ -108,12 +107,10 @@ def _is_sound(data: mmap.mmap, element: _Element, numbers: set[int]) -> bool:
     first = _element(data, begin) if kind in _IN_SEGMENT - {_VOID, _CHECKSUM} else None
     if first is None or first.kind != _CHECKSUM or first.stop is None:
         return True
-    return zlib.crc32(memoryview(data)[first.stop : stop]) == int.from_bytes(
-        data[first.begin : first.stop], "little"
-    )
+    return zlib.crc32(data[first.stop : stop]) == int.from_bytes(data[first.begin : first.stop], "little")
 
 
-def _children(data: mmap.mmap, parent: _Element) -> list[_Element]:
+def _children(data: Mapped, parent: _Element) -> list[_Element]:
     found, at = list[_Element](), parent.begin
     while parent.stop and at < parent.stop and (element := _element(data, at)) and element.stop:
         found.append(element)
@@ -121,7 +118,7 @@ def _children(data: mmap.mmap, parent: _Element) -> list[_Element]:
     return found
 
 
-def _numbers(data: mmap.mmap, tracks: _Element) -> list[int]:
+def _numbers(data: Mapped, tracks: _Element) -> list[int]:
     """The numbers of the tracks."""
     return [
         int.from_bytes(data[inner.begin : inner.stop])
@@ -132,14 +129,14 @@ def _numbers(data: mmap.mmap, tracks: _Element) -> list[int]:
     ]
 
 
-def _element(data: mmap.mmap, at: int) -> _Element | None:
+def _element(data: Mapped, at: int) -> _Element | None:
     """The element at a place; None where there cannot be one."""
     kind, at, _ = _number(data, at, keep=True)
     size, begin, unknown = _number(data, at, keep=False)
     return _Element(kind, begin, None if unknown else begin + size) if kind and begin else None
 
 
-def _number(data: mmap.mmap, at: int, *, keep: bool) -> tuple[int, int, bool]:
+def _number(data: Mapped, at: int, *, keep: bool) -> tuple[int, int, bool]:
     """A number whose first byte tells its length, where it ends, and whether all its bits are set; zeros for none."""
     length = 9 - data[at].bit_length() if at < len(data) else 9
     if length > 8 or at + length > len(data):

@@ -17,7 +17,6 @@ Long files are looked through in a mapping, and what was seen is let go of, so t
 """
 
 import mmap
-import os
 import re
 from functools import lru_cache
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 from hpss_batch.audio.containers.extent import Extent
 from hpss_batch.audio.containers.reasons import too_short, wrong_header
 from hpss_batch.errors import AudioError
+from hpss_batch.files import Mapped, mapped, opened, stat
 
 _CODINGS = {
     1: ("PCM_S8", "PCM_U8", "ULAW", "ALAW", "DPCM_8"),
@@ -106,11 +106,8 @@ def _logged(log: str) -> tuple[int, int]:
 
 def _sphere_count(path: str) -> int:
     """The samples a channel that a NIST SPHERE header announces; 0 where it does not, or there is none."""
-    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        head = os.pread(descriptor, _LONGEST_SPHERE, 0) if os.pread(descriptor, 7, 0) == b"NIST_1A" else b""
-    finally:
-        os.close(descriptor)
+    with opened(path) as file:
+        head = file.read(0, _LONGEST_SPHERE) if file.read(0, 7) == b"NIST_1A" else b""
     size = _SPHERE.match(head)
     count = _SPHERE_COUNT.search(head, 0, int(size[1])) if size else None
     return int(count[1]) if count else 0
@@ -120,7 +117,7 @@ STEP = 2**24
 """Bytes that are let go of together; a multiple of the size of any system's pages."""
 
 
-def let_go(data: mmap.mmap, begin: int, end: int) -> int:
+def let_go(data: Mapped, begin: int, end: int) -> int:
     """Let go of the mapping's bytes `begin … end`, in whole steps; `begin` is 0 or what this returned before.
 
     Returns
@@ -147,12 +144,12 @@ def is_joined_flac(path: str) -> bool:
 
     It looks at all bytes, nearly two gigabytes a second where they have just been read.
     """
-    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         first = _beginning(data, 0)
         return first >= 0 and _beginning(data, _behind_metadata(data, first)) >= 0
 
 
-def _beginning(data: mmap.mmap, at: int) -> int:
+def _beginning(data: Mapped, at: int) -> int:
     """Where the next FLAC file begins from `at` on, or -1."""
     held = 0
     while at < len(data):
@@ -165,7 +162,7 @@ def _beginning(data: mmap.mmap, at: int) -> int:
     return -1
 
 
-def _behind_metadata(data: mmap.mmap, at: int) -> int:
+def _behind_metadata(data: Mapped, at: int) -> int:
     """Where the first frame begins of the file that begins at `at`."""
     at += len(_MARK)
     last = 0
@@ -180,13 +177,13 @@ def find_flac_extent(path: str) -> Extent | None:
 
     None for others.
     """
-    found = os.stat(path)
+    found = stat(path)
     return _flac_extent(path, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
 def _flac_extent(path: str, size: int, mtime_ns: int) -> Extent | None:
-    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         start = _beginning(data, 0)
         where = start + len(_MARK) + 14  # rate, channels, bits and, in 36 bits, samples
         packed = int.from_bytes(data[where : where + 8])
@@ -197,7 +194,7 @@ def _flac_extent(path: str, size: int, mtime_ns: int) -> Extent | None:
         return Extent(0, size, size, 0, ((where, (packed - announced + held).to_bytes(8)),))
 
 
-def _flac_end(data: mmap.mmap, first: int, block: int) -> int:
+def _flac_end(data: Mapped, first: int, block: int) -> int:
     """The sample behind the last frame, or 0 where frames are not as expected.
 
     Eleven bytes may look like a frame's header by chance, so one is believed only if the one before it ends where it
@@ -219,7 +216,7 @@ def _flac_end(data: mmap.mmap, first: int, block: int) -> int:
     return head[1] if lowest == first else 0
 
 
-def _frame(data: mmap.mmap, at: int, block: int) -> tuple[int, int, int] | None:
+def _frame(data: Mapped, at: int, block: int) -> tuple[int, int, int] | None:
     """The samples at which a frame begins and ends, and its bits a sample as coded; None where there is no header."""
     head = data[at : at + 16].ljust(16, b"\0")
     coded, rate = head[2] >> 4, head[2] & 15

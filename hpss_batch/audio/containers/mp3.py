@@ -9,10 +9,10 @@ What nobody can know: that a frame has other bits behind its header, unless its 
 those cover the first of them only; and that whole frames are missing in a file without a header.
 """
 
-import os
 from dataclasses import dataclass
 
 from hpss_batch.audio.containers.mp3_frames import Frames, frame_length, next_frame, tag_length, walk
+from hpss_batch.files import opened
 
 _SLACK = 1152
 """Samples that may be missing: one frame at high rates, two at low ones. mpg123 drops half of one as its own delay."""
@@ -54,14 +54,11 @@ class Mp3Header:
 
 def mp3_header(path: str) -> Mp3Header | None:
     """What an MP3 file's first frame says; None where its size is not given by its header (free format)."""
-    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with opened(path) as file:
         start = 0
-        while tag := tag_length(os.pread(descriptor, 16, start)):
+        while tag := tag_length(file.read(start, 16)):
             start += tag
-        data = os.pread(descriptor, 2**15, start)
-    finally:
-        os.close(descriptor)
+        data = file.read(start, 2**15)
     at = next_frame(data, 0)
     if at < 0 or _is_free(data):
         return None

@@ -4,8 +4,6 @@ An MP3 file is a row of frames (ISO 11172-3, ISO 13818-3), each with a header of
 one leads to the next. What stands between two of them and is neither a frame nor a tag was a frame once.
 """
 
-import mmap
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.headers import STEP, let_go
+from hpss_batch.files import Mapped, mapped, stat
 
 # Bytes a second / 125 (that is kbit/s) by bit rate index: MPEG 1 layers I, II, III; MPEG 2 and 2.5 layers I, II + III
 _KBITS = {
@@ -85,13 +84,13 @@ def walk(path: str, start: int, head: int, *, is_first: bool) -> Frames:
     is_first : bool
         Whether nothing is missing before that.
     """
-    found = os.stat(path)
+    found = stat(path)
     return _walk(path, start, head, is_first, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
 def _walk(path: str, start: int, head: int, is_first: bool, size: int, mtime_ns: int) -> Frames:
-    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         at, held, count, kind = start, 0, 0, _kind(head)
         samples = _FRAMES[head >> 8 & 0xFFFF][1]
         gap = None if is_first else 0
@@ -199,7 +198,7 @@ def tag_length(head: bytes) -> int:
     return _ID3V1 if head.startswith(b"TAG") else 0
 
 
-def next_frame(data: bytes | mmap.mmap, at: int) -> int:
+def next_frame(data: bytes | Mapped, at: int) -> int:
     """Where the next MPEG frame begins that two of its kind follow, as far as there is data, or -1."""
     size = len(data)
     while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= size:

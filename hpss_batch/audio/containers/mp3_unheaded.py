@@ -11,8 +11,10 @@ import io
 import os
 from typing import Any
 
+from hpss_batch.audio.containers.extent import Rewritten
 from hpss_batch.audio.containers.mp3 import Mp3Header, mp3_header, read_frames
 from hpss_batch.audio.containers.mp3_frames import frame_length, next_frame
+from hpss_batch.files import opened
 
 _LOOKS = 16
 _LOOK = 2**13
@@ -35,11 +37,10 @@ def samples_unannounced(path: str, estimated: int) -> int:
 
 def _varies(path: str, header: Mp3Header) -> bool:
     """Whether frames here and there have different bit rates."""
-    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        size = os.fstat(descriptor).st_size
+    with opened(path) as file:
+        size = file.size
         for start in range(header.start, size, max((size - header.start) // _LOOKS, _LOOK)):
-            data = os.pread(descriptor, _LOOK, start)
+            data = file.read(start, _LOOK)
             at = next_frame(data, 0)
             while 0 <= at <= len(data) - 4 and (head := int.from_bytes(data[at : at + 4])):
                 length = frame_length(head)
@@ -49,30 +50,29 @@ def _varies(path: str, header: Mp3Header) -> bool:
                     return True
                 at += length
         return False
-    finally:
-        os.close(descriptor)
 
 
-class Endless(io.FileIO):
+class Endless(Rewritten):
     """A file that seems to be as large as this many samples can be in an MP3 file.
 
     Where it ends in truth, nothing more is read.
     """
 
-    def __init__(self, name: bytes, n_samples: int) -> None:
-        super().__init__(name)
+    def __init__(self, file: io.RawIOBase, n_samples: int) -> None:
+        super().__init__(file)
         self.n_samples = n_samples
-        self._size = os.fstat(self.fileno()).st_size + n_samples // 384 * _LARGEST_FRAME + _TAG
+        self._size = file.seek(0, os.SEEK_END) + n_samples // 384 * _LARGEST_FRAME + _TAG
+        file.seek(0)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a position, counted from what seems to be the end where `whence` says so."""
         from_end = whence == os.SEEK_END
-        return super().seek(offset + self._size * from_end, os.SEEK_SET if from_end else whence)
+        return self.file.seek(offset + self._size * from_end, os.SEEK_SET if from_end else whence)
 
     def readinto(self, buffer: Any) -> int:
         """Read on, with zeros where a tag might stand at what seems to be the end."""
         if self.tell() < self._size - _TAG:
-            return super().readinto(buffer) or 0
+            return self.file.readinto(buffer) or 0
         view = memoryview(buffer).cast("B")
         n = min(len(view), self._size - self.tell())
         view[:n] = bytes(n)

@@ -9,13 +9,12 @@ the first to the one that has the mark of the end.
 decoding has read them.
 """
 
-import mmap
-import os
 import struct
 import zlib
 
 from hpss_batch.audio.containers.headers import STEP, let_go
 from hpss_batch.errors import AudioError
+from hpss_batch.files import Mapped, mapped, opened
 
 PAGE = struct.Struct("<4sBBqIIIB")
 """A page's header: "OggS", version, marks, granule position, serial number, its own number, checksum, lacing values."""
@@ -54,12 +53,9 @@ def check_ogg(path: str, size: int, frames: int, rate: int) -> None:
     AudioError
         Where the file is cut short, its last page is damaged, or it holds one stream after the other.
     """
-    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        head = os.pread(descriptor, _LARGEST, 0)
-        tail = os.pread(descriptor, 2 * _LARGEST, max(size - 2 * _LARGEST, 0))
-    finally:
-        os.close(descriptor)
+    with opened(path) as file:
+        head = file.read(0, _LARGEST)
+        tail = file.read(max(size - 2 * _LARGEST, 0), 2 * _LARGEST)
     streams = set()
     at = 0
     while page := page_at(head, at):
@@ -104,7 +100,7 @@ def ogg_flaw(path: str, rate: int) -> str | None:
     rate : int
         What its granule positions count a second, to say where it is damaged.
     """
-    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         at, held, seconds, goes_on = 0, 0, 0.0, False
         expected = dict[int, int]()  # the next page's number, by its stream's
         while (at := data.find(b"OggS", at)) >= 0:
@@ -132,21 +128,21 @@ def ogg_flaw(path: str, rate: int) -> str | None:
         return None
 
 
-def page_at(data: bytes | mmap.mmap, at: int) -> _Page | None:
+def page_at(data: bytes | Mapped, at: int) -> _Page | None:
     """The header of a page, or None where there is none."""
     if at < 0 or at + PAGE.size > len(data):
         return None
-    page = PAGE.unpack_from(data, at)
+    page = PAGE.unpack(data[at : at + PAGE.size])
     return page if page[:2] == (b"OggS", 0) else None
 
 
-def _behind(data: bytes | mmap.mmap, at: int) -> int:
+def _behind(data: bytes | Mapped, at: int) -> int:
     """Where a page ends: behind the end of the data where it is cut inside."""
     body = at + PAGE.size + data[at + PAGE.size - 1]
     return body + sum(data[at + PAGE.size : body])
 
 
-def _is_sound(data: bytes | mmap.mmap, at: int, behind: int) -> bool:
+def _is_sound(data: bytes | Mapped, at: int, behind: int) -> bool:
     """Whether a page has the checksum that it says: zlib's, of bits in the other order, that begins and ends with 0."""
     stated, rest = at + _CHECKSUM, at + _CHECKSUM + 4
     found = zlib.crc32(data[at:stated].translate(_REVERSED) + bytes(4), 0xFFFFFFFF)

@@ -10,8 +10,6 @@ positions cut off padding. It reads headers only, takes about 0.4 s an hour of m
 it does not understand is not to be sought.
 """
 
-import mmap
-import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -19,6 +17,7 @@ from itertools import islice
 
 from hpss_batch.audio.containers.headers import STEP, let_go
 from hpss_batch.audio.containers.ogg import LAST, PAGE, page_at
+from hpss_batch.files import Mapped, mapped, stat
 
 _MARGIN = 2**14
 """Samples before the last pages that are not sought either: more than two of the largest blocks."""
@@ -36,20 +35,20 @@ def sought_until(path: str) -> int:
     path : str
         An Ogg file.
     """
-    found = os.stat(path)
+    found = stat(path)
     return _sought_until(path, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
 def _sought_until(path: str, size: int, mtime_ns: int) -> int:
-    with open(os.fsencode(path), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         try:
             return _walk(data)
         except (_OddError, struct.error, IndexError):
             return 0
 
 
-def _walk(data: mmap.mmap) -> int:
+def _walk(data: Mapped) -> int:
     """Compare granule positions with the lengths of the packets before them."""
     headers = list(islice(_packets(data), 3))
     if headers[0].startswith(b"\x01vorbis"):
@@ -83,7 +82,7 @@ def _walk(data: mmap.mmap) -> int:
     return max(before - skipped - _MARGIN, 0)
 
 
-def _pages(data: mmap.mmap) -> Iterator[tuple[int, int, bytes]]:
+def _pages(data: Mapped) -> Iterator[tuple[int, int, bytes]]:
     """Granule position, offset of the body and lacing values of each page of a file with one whole stream."""
     at, held, expected, serial = 0, 0, 0, None
     while at < len(data):
@@ -101,7 +100,7 @@ def _pages(data: mmap.mmap) -> Iterator[tuple[int, int, bytes]]:
         yield page[3], body, lacing
 
 
-def _packets(data: mmap.mmap) -> Iterator[bytes]:
+def _packets(data: Mapped) -> Iterator[bytes]:
     """Whole packets, one after the other."""
     packet = b""
     for _, body, lacing in _pages(data):

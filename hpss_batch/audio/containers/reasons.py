@@ -9,6 +9,8 @@ import importlib.util
 import os
 import stat
 
+from hpss_batch.files import opened
+
 UNREADABLE = {
     ".m4a": "AAC or ALAC in MPEG-4",
     ".m4b": "an MPEG-4 audio book",
@@ -235,12 +237,8 @@ def why_not_audio(path: str, said: str, by: str = "libsndfile") -> str:
 
 
 def _head(path: str, size: int = 512) -> bytes:
-    # not blocking: should the file have become a FIFO by now, this must not wait for a writer
-    descriptor = os.open(os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return os.pread(descriptor, size, 0)
-    finally:
-        os.close(descriptor)
+    with opened(path) as file:
+        return file.read(0, size)
 
 
 def _is_text(head: bytes) -> bool:
