@@ -48,6 +48,11 @@ def _job_options(command: Command) -> Command:
             help="Set any key of the job, such as --set hpss.margin=3. May be repeated.",
         ),
         click.option(
+            "--method",
+            metavar="NAME",
+            help="Separate by librosa, tuned or banded, in place of the job's hpss; stft follows unless given.",
+        ),
+        click.option(
             "--stems", is_flag=True, help="Render harmonic and percussive audio files (output.stems)."
         ),
         click.option("--features", is_flag=True, help="Compute mel bands and more (output.features)."),
@@ -71,6 +76,7 @@ def _job(
     source: str,
     output: str | None,
     overrides: Sequence[str],
+    method: str | None = None,
     stems: bool = False,
     features: bool = False,
     workers: int | None = None,
@@ -78,7 +84,8 @@ def _job(
     from hpss_batch.cluster.client import with_workers
     from hpss_batch.stems.plan import with_results
 
-    job = _job_as_given(source, output, overrides)
+    chosen = [f"hpss={{method: {method}}}"] if method else []
+    job = _job_as_given(source, output, [*chosen, *overrides])
     wanted = [name for name, asked in (("stems", stems), ("features", features)) if asked]
     job = with_results(job, wanted) if wanted else job
     return with_workers(job, workers) if workers else job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -95,6 +95,7 @@ def print_plan(plan: Plan) -> None:
         "run directory": plan.job.output.path + removed,
         "tracks": words,
     }
+    rows |= _separation_rows(figures["separation"])
     if plan.n_relabelled:
         rows["manifest"] = f"new values of its columns for {counted(plan.n_relabelled, 'track')}"
     if plan.catalog.has_units:
@@ -126,6 +127,23 @@ def print_plan(plan: Plan) -> None:
     print_reasons("cannot be read", figures["unreadable"])
     if plan.stems is not None:
         print_reasons("cannot have such stems", plan.stems.refused)
+
+
+def _separation_rows(figures: Mapping[str, Any]) -> dict[str, str]:
+    """The method and its transform; its kernels in frames and bins."""
+    words = f"n_fft {figures['n_fft']}, hop_length {figures['hop_length']}"
+    name = figures["method"] or "of your own"
+    kernels = []
+    for band in figures["bands"]:
+        widened = f" (highest of {band['widening']})" if band["widening"] > 1 else ""
+        begins = f" from bin {band['start']}" if len(figures["bands"]) > 1 else ""
+        kernels.append(
+            f"{counted(band['frames'], 'frame')}{widened} × {counted(band['bins'], 'bin')}{begins}"
+        )
+    return {
+        "method": f"{name}; {words}, {'as given' if figures['stft_given'] else 'which follow it'}",
+        "kernels": "; ".join(kernels),
+    }
 
 
 def print_verification(found: Verification) -> None:

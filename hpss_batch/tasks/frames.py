@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.recording import Recording
-from hpss_batch.dsp.magnitude import magnitude
+from hpss_batch.dsp.kernels.magnitude import magnitude
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed

@@ -2,9 +2,10 @@
 
 A *block* is one network compiled: it takes some neighbouring windows down the rows, in as many columns as a vector
 has lanes. It finds its rows through a table of offsets, so that reflection at an axis' ends costs nothing, however
-short the axis. Around it are four small passes, which `hpss_batch.dsp.kernels.fused` puts together:
+short the axis. Around it are five small passes, which `hpss_batch.dsp.kernels.fused` puts together:
 
     stage   copies rows into a ring, where no two lie in the same places of the cache, and looks for bad values
+    widen   makes a second ring, of the highest values of some neighbouring columns
     down    ranks the windows of one block of rows, in all columns
     turn    turns as many rows as there are lanes, so that columns become vectors
     along   ranks windows of turned columns and turns the results back
@@ -34,21 +35,20 @@ def block_length(size: int, lanes: int) -> int:
 
 
 @functools.cache
-def rank_block(itemsize: int, size: int, rank: int, nonnegative: bool) -> tuple[int, int]:
-    """(address, windows) of the compiled block for windows of `size` rows and one rank.
+def rank_block(itemsize: int, size: int, rank: int, nonnegative: bool, block: int) -> int:
+    """Address of the compiled block for some windows of `size` rows and one rank.
 
     It is called with the source, a table of the offsets in bytes of its rows, the target, and the bytes from one
     of the target's rows to the next. Floats that are not negative are in the order of their bits, as integers.
     """
     integers = nonnegative and machine().integer_order and itemsize == 4
-    block = block_length(size, machine().register_bytes // itemsize)
     name = f"rank_{'integer' if integers else 'float'}{8 * itemsize}_{size}_{rank}_{block}"
 
     def build(machine: Machine) -> str:
         return block_code(machine, np.dtype(f"f{itemsize}"), name, size, rank, block, integers)
 
     arguments = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
-    return jit.address(jit.function(name, build, arguments)), block
+    return jit.address(jit.function(name, build, arguments))
 
 
 def block_code(
@@ -101,6 +101,32 @@ def stage_code(machine: Machine, dtype: Float, nonnegative: bool) -> str:
                 bits = w.cast("bitcast", w.binary("fadd", value, w.splat(0.0)), w.integers)
                 carried[0] = w.highest_bits(carried[0], bits)
     w.store(carried[0], w["peaks"])
+    return w.finish()
+
+
+def widen_code(machine: Machine, dtype: Float) -> str:
+    """Fill rows `first` to `stop` of a second ring: the highest of `reach` columns on both sides and the column itself.
+
+    Values are not negative: around the `width` columns of the first ring, which has space for it, zeros are written.
+    """
+    parameters = ["ptr ring", "ptr wide", "i64 slots", "i64 stride", "i64 width", "i64 inset", "i64 columns"]
+    w = Writer(machine, dtype, "widen", [*parameters, "i64 reach", "i64 first", "i64 stop"])
+    nothing, span = w.splat(0.0), w.bytes(w["reach"])
+    with w.loop(w.binary("sub", w["stop"], w["first"])) as i:
+        slot = w.multiply(w.binary("urem", w.add(w["first"], i), w["slots"]), w["stride"])
+        row, target = w.place(w["ring"], slot), w.place(w.place(w["wide"], slot), w["inset"])
+        before, behind = w.place(row, w.multiply(span, -1)), w.place(row, w.bytes(w["width"]))
+        begin = w.place(before, w["inset"])
+        with w.loop(w["reach"]) as j:
+            w.store(w.scalar(0.0), w.place(before, w.bytes(j)))
+        with w.loop(w["reach"], w.lanes) as j:
+            w.store(nothing, w.place(behind, w.bytes(j)))
+        with w.loop(w["columns"], w.lanes) as column:
+            left = w.bytes(w.lower(column, w.add(w["columns"], -w.lanes)))
+            highest, place = [nothing], w.place(begin, left)
+            with w.loop(w.add(w.multiply(w["reach"], 2), 1), carried=highest) as j:
+                highest[0] = w.maximum(highest[0], w.load(w.place(place, w.bytes(j))))
+            w.store(highest[0], w.place(target, left))
     return w.finish()
 
 

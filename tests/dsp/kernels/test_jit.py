@@ -17,7 +17,7 @@ import hashlib, sys
 import numpy as np
 from hpss_batch.dsp.kernels import jit
 from hpss_batch.dsp.hpss import hpss
-from hpss_batch.dsp.median import running_rank
+from hpss_batch.dsp.kernels.median import running_rank
 
 assert "numba" not in sys.modules and "llvmlite" in sys.modules
 rng = np.random.default_rng(5)
