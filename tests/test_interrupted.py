@@ -185,7 +185,7 @@ def test_kill_9_of_workers_at_random_moments(
 
 
 def workers_of(driver: int) -> list[int]:
-    """Worker processes: children of the nannies that have something to do with this run."""
+    """Worker processes of a run: what its fork server forked, or what began from nothing."""
     try:
         children = psutil.Process(driver).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -193,7 +193,9 @@ def workers_of(driver: int) -> list[int]:
     found = []
     for child in children:
         try:
-            if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+            command, forked = " ".join(child.cmdline()), child.ppid() != driver
+            is_worker = "spawn_main" in command or ("forkserver" in command and forked)
+            if is_worker and child.status() != psutil.STATUS_ZOMBIE:
                 found.append(child.pid)
         except psutil.NoSuchProcess:
             continue

@@ -11,6 +11,7 @@ import difflib
 import importlib
 import inspect
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from multiprocessing import resource_tracker
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, cast
 
+from hpss_batch.cluster.fork_server import start_method
 from hpss_batch.cluster.program import GUARD, check_main
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
@@ -34,10 +36,14 @@ INTERPRETER_BYTES = 192 * 2**20
 DEATHS = 3
 """How many workers a task may kill before it is held to be the cause."""
 
-MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 KEPT_BYTES = 2**32
 """Memory that a worker of ours keeps for its next chunk, at most: Dask has workers return theirs to the system, and
 touching fresh memory costs a run a tenth of its time."""
+
+ENVIRON = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), KEPT_BYTES) | dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
+)
+"""What worker processes begin with, unless the environment says otherwise; threads are as Dask has them."""
 
 PACKAGES = (
     "coiled",
@@ -87,14 +93,24 @@ def open_client(
         be started or reached.
     """
     import dask
-    from distributed import Client
 
     ours: dict[str, Any] = {"distributed.scheduler.allowed-failures": DEATHS - 1}
     # a local cluster drops a worker for good that happens to be away this long after some death: nannies restart them
     ours["distributed.deploy.lost-worker-timeout"] = "100 days"
     # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
     ours["distributed.worker.profile.enabled"] = False
-    ours |= {f"distributed.nanny.pre-spawn-environ.{name}": KEPT_BYTES for name in MALLOC}
+    ours |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRON.items()}
+    if _starts_processes(cluster):
+        check_main()
+        with _deaf_to_interrupts(), dask.config.set(ours), dask.config.set(settings):
+            method = start_method(dask.config.get("distributed.nanny.pre-spawn-environ"))
+        ours["distributed.worker.multiprocessing-method"] = method
+    import distributed.utils  # which the fork server imports at the same time
+    from distributed import Client
+
+    distributed.utils._forkserver_preload_set = (
+        True  # or Dask has it, and this process, import pandas as well
+    )
     with dask.config.set(ours), dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:
@@ -110,8 +126,6 @@ def open_client(
                 ) from error
             yield stack.enter_context(client)
             return
-        if cluster.class_name == Cluster().class_name and cluster.kwargs.get("processes", True):
-            check_main()
         with _deaf_to_interrupts():
             kind = _cluster_class(cluster, allow_class)
             kwargs = _arguments(kind, cluster)
@@ -171,6 +185,12 @@ def _call(method: Any, argument: Any, key: str) -> None:
         raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
 
 
+def _starts_processes(cluster: Cluster) -> bool:
+    """Whether this process starts workers of this machine."""
+    ours = cluster.connect is None and cluster.class_name == Cluster().class_name
+    return ours and bool(cluster.kwargs.get("processes", True))
+
+
 def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
     """The class that a job names, imported and checked, not called."""
     from distributed.deploy.cluster import Cluster as DaskCluster
@@ -217,13 +237,15 @@ def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
             f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
             + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
         )
-    defaults = {
+    defaults: dict[str, Any] = {
         "threads_per_worker": 1,
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,  # deaths of workers are reported by the run, in words
     }
     if cluster.scale is not None:
         defaults["n_workers"] = 0
+    if _starts_processes(cluster):
+        defaults["env"] = dict(os.environ)  # as it is now: a fork server has what it began with
     kwargs = defaults | dict(cluster.kwargs)
     security = kwargs.get("security", kwargs.get("processes", True) and "protocol" not in kwargs)
     if isinstance(security, Mapping):

@@ -42,8 +42,8 @@ class Kind:
         Its dimensions beyond the frame: ("mel",), ("chroma",), or none.
     span : tuple of float, optional
         The least and the greatest value that a store keeps, in a byte: values beyond them are stored as these, values
-        between them as the nearest of 255 in equal steps. By default, values are stored as they are, in float32.
-        Values that are not finite are never stored.
+        between them as the nearest of 255, in steps of a 254th of the span. By default, values are stored as they are,
+        in float32. Values that are not finite are never stored.
     lag : int
         Frames that one looks back on, beyond the delay that makes up for the window (see `onset_strength`). With a
         lag, the function gets the sums of earlier frames as well, and the delay after them.

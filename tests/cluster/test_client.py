@@ -1,5 +1,6 @@
 """Which clusters a job may name, what is checked before anything is written, and what verifying does not follow."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import yaml
 from distributed import Client, LocalCluster
 from helpers import THREADS, music, settings
 
-from hpss_batch.cluster.client import open_client
+from hpss_batch.cluster.client import ENVIRON, open_client
+from hpss_batch.cluster.fork_server import start_method
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError, StoreError
@@ -151,6 +153,34 @@ def test_our_own_cluster_lets_nobody_else_in() -> None:
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
             assert done.returncode == 1
             assert "Error" in done.stderr
+
+
+def test_workers_have_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks of a server that began earlier, too; what counts where a process begins, they begin with."""
+
+    def seen(name: str) -> str | None:
+        with open_client(Cluster.model_validate({"kwargs": {"n_workers": 1}}), {}) as client:
+            value: str | None = client.submit(os.environ.get, name, pure=False).result()
+            return value
+
+    for value in ("first", "second"):
+        monkeypatch.setenv("HPSS_BATCH_TEST", value)
+        assert seen("HPSS_BATCH_TEST") == value
+    for threads in ("3", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        assert seen("OMP_NUM_THREADS") == threads
+
+
+def test_a_fork_server_serves_those_who_begin_with_what_it_began_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ENVIRON:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("hpss_batch.cluster.fork_server._begun_with", {})
+    expected = "forkserver" if sys.platform == "linux" else "spawn"
+    assert start_method(ENVIRON) == start_method(ENVIRON) == expected
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert start_method(ENVIRON) == "spawn"
 
 
 @pytest.mark.parametrize(
