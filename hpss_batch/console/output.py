@@ -132,7 +132,6 @@ def print_plan(plan: Plan) -> None:
 def _separation_rows(figures: Mapping[str, Any]) -> dict[str, str]:
     """The method and its transform; its kernels in frames and bins."""
     words = f"n_fft {figures['n_fft']}, hop_length {figures['hop_length']}"
-    name = figures["method"] or "of your own"
     kernels = []
     for band in figures["bands"]:
         widened = f" (highest of {band['widening']})" if band["widening"] > 1 else ""
@@ -141,7 +140,7 @@ def _separation_rows(figures: Mapping[str, Any]) -> dict[str, str]:
             f"{counted(band['frames'], 'frame')}{widened} × {counted(band['bins'], 'bin')}{begins}"
         )
     return {
-        "method": f"{name}; {words}, {'as given' if figures['stft_given'] else 'which follow it'}",
+        "method": f"{figures['method']}; {words}, {'as given' if figures['stft_given'] else 'which follow it'}",
         "kernels": "; ".join(kernels),
     }
 

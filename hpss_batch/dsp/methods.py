@@ -243,9 +243,14 @@ class HpssParams(Parameters):
         return (Band(0.0, self.kernel_size),)
 
     @property
-    def name(self) -> str | None:
-        """The method that it is, whatever it was made from; None if it is of nobody."""
-        return next((name for name, one in methods.items() if replace(self, method=name) == one.hpss), None)
+    def title(self) -> str:
+        """The method that it is, whatever it was made from; or what it was made from, and what was changed."""
+        for name, one in methods.items():
+            if replace(self, method=name) == one.hpss:
+                return name
+        preset = methods[self.method].hpss
+        changed = [f.name for f in fields(self) if getattr(self, f.name) != getattr(preset, f.name)]
+        return f"{self.method} with another {' and '.join(changed)}"
 
     @property
     def words(self) -> dict[str, str | tuple[Any, Any]]:

@@ -202,10 +202,10 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
 
 
 def separation_figures(plan: Plan) -> dict[str, Any]:
-    """How a plan separates: the method's name, if it is one, and what it is in frames and bins."""
+    """How a plan separates: by which method, and what that is in frames and bins."""
     job, how = plan.job, plan.recipe.separation
     return {
-        "method": job.hpss.name,
+        "method": job.hpss.title,
         "n_fft": plan.stft.n_fft,
         "hop_length": plan.stft.hop_length,
         "stft_given": job.given("stft.n_fft") or job.given("stft.hop_length"),

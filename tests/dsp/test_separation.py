@@ -50,7 +50,8 @@ def reference(S, params, grid):
             return (h > p * params.margin[0]) * 1.0, (p > h * params.margin[1]) * 1.0
         with np.errstate(all="ignore"):
             return tuple(
-                1 / (1 + (m * b / a) ** params.power) for a, b, m in ((h, p, params.margin[0]), (p, h, params.margin[1]))
+                1 / (1 + (m * b / a) ** params.power)
+                for a, b, m in ((h, p, params.margin[0]), (p, h, params.margin[1]))
             )
     logistic, n = params.power, S.shape[1]
     f = np.arange(n) * grid.bin_hz
@@ -74,7 +75,8 @@ SIZES = st.one_of(st.integers(1, 12), st.sampled_from([17, 31, 64, 90]))
 def parameters(draw, sizes=SIZES):
     starts = [0, *sorted(draw(st.sets(st.integers(1, 90), max_size=4)))]
     bands = tuple(
-        Band(10.0 * start, (draw(sizes), draw(sizes)), draw(st.sampled_from([1, 1, 3, 5]))) for start in starts
+        Band(10.0 * start, (draw(sizes), draw(sizes)), draw(st.sampled_from([1, 1, 3, 5])))
+        for start in starts
     )
     knots = sorted(draw(st.sets(st.sampled_from([5.0, 80.0, 200.0, 1500.0]), min_size=1)))
     curves = st.lists(st.floats(-3, 3), min_size=len(knots), max_size=len(knots))
@@ -134,7 +136,10 @@ def test_long_kernels_have_the_bits_of_short_ones(margin):
     st.sampled_from([np.float32, np.float64]),
 )
 def test_any_cutting_gives_the_same_bits(params, frames, bins, cuts, dtype):
-    how, S = separation(params, Grid(bins, 10.0, 0.01)), magnitude(frames, bins + 2, frames)[:, 1:-1].astype(dtype)
+    how, S = (
+        separation(params, Grid(bins, 10.0, 0.01)),
+        magnitude(frames, bins + 2, frames)[:, 1:-1].astype(dtype),
+    )
     whole = masks(S, how)
     for start, stop in itertools.pairwise(sorted({0, frames, *(cut for cut in cuts if cut < frames)})):
         first, last = max(0, start - how.halo), min(frames, stop + how.halo)
@@ -188,14 +193,27 @@ def test_banded_is_what_was_found():
 
 @pytest.mark.parametrize(
     ("length", "frames"),
-    [("10 ms", 1), ("19.9 ms", 1), ("20 ms", 3), ("0.03 s", 3), ("39 ms", 3), ("0.04 s", 5), ("1e-9 s", 1), (4, 4)],
+    [
+        ("10 ms", 1),
+        ("19.9 ms", 1),
+        ("20 ms", 3),
+        ("0.03 s", 3),
+        ("39 ms", 3),
+        ("0.04 s", 5),
+        ("1e-9 s", 1),
+        (4, 4),
+    ],
 )
 def test_lengths_are_the_nearest_odd_number_of_frames_and_of_two_the_larger(length, frames):
     assert separation(HpssParams((length, 1)), Grid(10, 1.0, 0.01)).bands[0].frames == frames
 
 
 def test_units_are_one_and_the_same_however_they_are_written():
-    assert HpssParams(("350 ms", "0.205 kHz")) == HpssParams(("0.35 s", "205Hz")) == HpssParams((" .35s", "205.0 Hz"))
+    assert (
+        HpssParams(("350 ms", "0.205 kHz"))
+        == HpssParams(("0.35 s", "205Hz"))
+        == HpssParams((" .35s", "205.0 Hz"))
+    )
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000, 192000])
@@ -225,7 +243,9 @@ def test_curves_are_linear_in_the_logarithm_of_frequency():
     logistic = Logistic([100, 1000], [3, 1], [0, math.log(2)])
     slope, offset = separation(HpssParams(31, logistic), Grid(2000, 1.0, 0.01)).curves.values[1:]
     assert slope[[0, 50, 100, 1000, 1999]].tolist() == [3, 3, 3, 1, 1]
-    np.testing.assert_allclose(slope[[200, 316]], [3 - 2 * math.log10(2), 3 - 2 * math.log10(3.16)], rtol=1e-6)
+    np.testing.assert_allclose(
+        slope[[200, 316]], [3 - 2 * math.log10(2), 3 - 2 * math.log10(3.16)], rtol=1e-6
+    )
     assert offset[1000] == pytest.approx(1), "of logarithms to the base 2"
 
 
@@ -234,7 +254,9 @@ def test_bands_that_begin_at_one_bin_are_the_last_of_them():
     assert [tuple(band)[:2] for band in how.bands] == [(0, 3), (1, 7)]
 
 
-@pytest.mark.parametrize("params", [HpssParams(("0.3 s", 5)), HpssParams((5, "99 Hz")), methods["banded"].hpss])
+@pytest.mark.parametrize(
+    "params", [HpssParams(("0.3 s", 5)), HpssParams((5, "99 Hz")), methods["banded"].hpss]
+)
 def test_what_is_not_known_is_asked_for(params):
     with pytest.raises(ParameterError, match="sample rate"):
         separation(params)

@@ -289,7 +289,7 @@ def _words(hpss: HpssParams) -> str:
         return value if isinstance(value, str) else f"{value:g}"
 
     words = hpss.words
-    method = "" if hpss.name in (None, "librosa") else f"{hpss.name}   "
+    method = "" if hpss.title.startswith("librosa") else f"{hpss.title}   "
     return method + "   ".join(
         f"{heading} {said(words[key])}"
         for heading, key in (("kernel", "kernel_size"), ("power", "power"), ("margin", "margin"))
