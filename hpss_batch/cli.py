@@ -6,19 +6,15 @@ print. Whatever takes long to import is imported by the command that needs it.
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hpss_batch import __version__
 from hpss_batch.console.group import Group
-
-if TYPE_CHECKING:
-    from hpss_batch.config.job import Job
-
-Command = Callable[..., Any]
+from hpss_batch.console.options import job_of, job_options
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,70 +31,14 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _job_options(command: Command) -> Command:
-    """The arguments of `_job`."""
-    for option in (
-        click.argument("source", metavar="JOB.yaml|CORPUS"),
-        click.option("-o", "--output", metavar="DIR", help="The run directory (output.path)."),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Set any key of the job, such as --set hpss.margin=3. May be repeated.",
-        ),
-        click.option(
-            "--method",
-            metavar="NAME",
-            help="Separate by librosa, tuned or banded, in place of the job's hpss; stft follows unless given.",
-        ),
-        click.option(
-            "--stems", is_flag=True, help="Render harmonic and percussive audio files (output.stems)."
-        ),
-        click.option("--features", is_flag=True, help="Compute mel bands and more (output.features)."),
-        click.option(
-            "--workers",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Start N workers; one a core by default.",
-        ),
-    )[::-1]:
-        command = option(command)
-    return command
-
-
 _retry = click.option(
     "--retry-failed", is_flag=True, help="Try tracks again that failed or were quarantined."
 )
-
-
-def _job(
-    source: str,
-    output: str | None,
-    overrides: Sequence[str],
-    method: str | None = None,
-    stems: bool = False,
-    features: bool = False,
-    workers: int | None = None,
-) -> "Job":
-    from hpss_batch.cluster.client import with_workers
-    from hpss_batch.stems.plan import with_results
-
-    chosen = [f"hpss={{method: {method}}}"] if method else []
-    job = _job_as_given(source, output, [*chosen, *overrides])
-    wanted = [name for name, asked in (("stems", stems), ("features", features)) if asked]
-    job = with_results(job, wanted) if wanted else job
-    return with_workers(job, workers) if workers else job
-
-
-def _job_as_given(source: str, output: str | None, overrides: Sequence[str]) -> "Job":
-    from hpss_batch.config.job import Job
-
-    if Path(source).suffix.lower() in (".yaml", ".yml"):
-        return Job.load(source, [*([("output.path", output)] if output else []), *overrides])
-    if output is None:
-        raise click.UsageError(f"{source} is a corpus, not a job's YAML: say where results go, with -o DIR")
-    return Job.from_command_line(source, output, overrides)
+_allow = click.option(
+    "--allow-cluster-class",
+    is_flag=True,
+    help="Take cluster.class from any package, whose code then runs here.",
+)
 
 
 @main.command()
@@ -146,10 +86,11 @@ def init(path: str, corpus: str, output: str) -> None:
 
 
 @main.command()
-@_job_options
+@job_options
 @_retry
+@_allow
 @click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
-def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
+def plan(retry_failed: bool, allow_cluster_class: bool, as_json: bool, **words: Any) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
     from hpss_batch.console.output import print_plan
     from hpss_batch.console.streams import print_json
@@ -157,9 +98,11 @@ def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
     from hpss_batch.runner.estimate import plan_figures
     from hpss_batch.runner.plan import plan as make_plan
 
-    job = _job(**words)
+    job = job_of(**words)
     with ProgressBar() as bar:
-        planned = make_plan(job, retry_failed=retry_failed, progress=bar)
+        planned = make_plan(
+            job, retry_failed=retry_failed, progress=bar, allow_cluster_class=allow_cluster_class
+        )
     if as_json:
         print_json(plan_figures(planned))
     else:
@@ -167,14 +110,10 @@ def plan(retry_failed: bool, as_json: bool, **words: Any) -> None:
 
 
 @main.command()
-@_job_options
+@job_options
 @_retry
+@_allow
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@click.option(
-    "--allow-cluster-class",
-    is_flag=True,
-    help="Take cluster.class from any package, whose code then runs here.",
-)
 def run(retry_failed: bool, quiet: bool, allow_cluster_class: bool, **words: Any) -> None:
     """Do what is not done yet. Run it again after anything: it goes on where it was.
 
@@ -184,7 +123,7 @@ def run(retry_failed: bool, quiet: bool, allow_cluster_class: bool, **words: Any
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.runner.run import run as do_run
 
-    job = _job(**words)
+    job = job_of(**words)
     with ProgressBar() as bar:
         reporter = None if quiet else bar
         result = do_run(
@@ -224,9 +163,9 @@ def status(out: str, as_json: bool) -> None:
 )
 @click.option("--all", "everything", is_flag=True, help="Compute all units again.")
 @click.option("--heal", is_flag=True, help="Write what is wrong again, where that gives what was committed.")
-@click.option("--corpus", metavar="PATH", help="Where the audio is now, if it was moved.")
+@click.option("--corpus", multiple=True, metavar="PATH", help="Where the audio is now, if it was moved.")
 @click.option("--json", "as_json", is_flag=True, help="Print every finding for programs.")
-def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | None, as_json: bool) -> None:
+def verify(out: str, sample: int, everything: bool, heal: bool, corpus: Sequence[str], as_json: bool) -> None:
     """Prove that a run directory is what its commits say, and that its source gives the same bits.
 
     Exit status: 0 what was checked is sound now (healed included), 1 something is wrong or could not be proven, 2
@@ -238,7 +177,9 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: str | No
     from hpss_batch.verification.verify import verify as do_verify
 
     with ProgressBar("checking units") as bar:
-        found = do_verify(out, sample=None if everything else sample, heal=heal, corpus=corpus, progress=bar)
+        found = do_verify(
+            out, sample=None if everything else sample, heal=heal, corpus=corpus or None, progress=bar
+        )
     if as_json:
         print_json(found.figures())
     else:
@@ -327,7 +268,7 @@ def evaluate(
     from hpss_batch.products.evaluation.result import check_target
 
     evaluation.check_overrides(overrides)
-    job = _job(path, None, overrides) if path else _job(truth[0], "evaluation", overrides)
+    job = job_of([path], None, overrides) if path else job_of(truth, "evaluation", overrides)
     check_target(output)
     with ProgressBar("scoring recordings") as bar:
         found = evaluation.evaluate(truth, job, pattern=pattern, progress=bar)

@@ -2,9 +2,13 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpss_batch.errors import StoreError
+
+Places = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One place, or several."""
 
 
 def expanded(location: str | os.PathLike[str]) -> str:

@@ -4,6 +4,7 @@ Names of files are UTF-8 in records and ids, whatever the locale: `name_text` an
 """
 
 import os
+from collections.abc import Sequence
 
 
 def counted(n: int, thing: str) -> str:
@@ -13,6 +14,16 @@ def counted(n: int, thing: str) -> str:
     ('1 unit', '1,200 units')
     """
     return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Names in a row: the first of them, and how many more there are.
+
+    >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def clock(seconds: float) -> str:

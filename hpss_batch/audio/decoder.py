@@ -31,7 +31,7 @@ from hpss_batch.audio.containers.mp3 import mp3_flaw
 from hpss_batch.audio.containers.ogg import ogg_flaw
 from hpss_batch.audio.containers.ogg_seek import sought_until
 from hpss_batch.audio.containers.reasons import cannot_decode, joined, too_short, why_no_file
-from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, mix
+from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, energies, mix
 from hpss_batch.audio.probe import AudioInfo, open_file, open_handle
 from hpss_batch.errors import AudioError
 
@@ -52,7 +52,6 @@ _SMALL_PIECE = 576
 _HELD = 2**19
 """Values of decoded audio that are held, so that a span which begins a little before the last one's end costs no
 seek: a block in the middle of an MP3 would be decoded again from its start."""
-
 
 _BEFORE = 2**16
 """Blocks begin so many samples before multiples of their size: a unit of the store begins at such a multiple, less its
@@ -100,6 +99,8 @@ class Decoder:
         Channels given.
     end : int or None
         The true length, once the end of decoding has been met.
+    energies : array
+        Those of `mixdown.energies`, of all that was decoded and mixed so far.
 
     Raises
     ------
@@ -116,6 +117,7 @@ class Decoder:
         self._origin = -1  # the block that the handle is in; none yet
         self.channels = 1 if mono else self.info.channels
         self.end = None if self.info.n_samples else 0
+        self.energies = np.zeros(3)
         self._block = block_samples(self.info)
         self._largest = LOUDEST if self.info.format.startswith(("OGG", "MP3")) else LARGEST
         piece = min(max(_PIECE // self.info.channels, 1024), max(self.info.n_samples, 1))
@@ -264,7 +266,10 @@ class Decoder:
             keep = min(used, room // 2, room - n)
             self._held[:, :keep] = self._held[:, used - keep : used]
             self._first, used = self._at - keep, keep
-        mix(self._piece[:n], self._held[:, used : used + n])
+        piece, mixed = self._piece[:n], self._held[:, used : used + n]
+        mix(piece, mixed)
+        if self.channels < self.info.channels:
+            self.energies = self.energies + energies(piece, mixed[0])
         self._at += n
 
     def _meet_end(self) -> None:

@@ -16,6 +16,13 @@ Float = NDArray[np.floating[Any]]
 
 _BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "PCM_S8": 8, "PCM_U8": 8, "ALAC_16": 16}
 
+_AS_FINE = {
+    **dict.fromkeys(("PCM_24", "ALAC_20", "ALAC_24", "DWVW_24"), ("PCM_24",)),
+    **dict.fromkeys(("PCM_32", "ALAC_32"), ("PCM_32", "PCM_24")),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), ("FLOAT", "PCM_24")),
+}
+"""What holds codings of more than 16 bits, the best first; recordings are read as 32-bit floats."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -25,10 +32,19 @@ class Encoding:
     ----------
     format, subtype : str
         Such as "FLAC" and "PCM_16".
+    finer : tuple of str
+        Subtypes that may take the place of this one, for what is finer; see `like`.
     """
 
     format: str
     subtype: str
+    finer: tuple[str, ...] = ()
+
+    def like(self, source: str) -> "Encoding":
+        """The encoding for a recording in libsndfile's words, such as "WAV/PCM_24": as fine, where it may be."""
+        _, _, coding = source.partition("/")
+        held = (subtype for subtype in _AS_FINE.get(coding, ()) if subtype in self.finer)
+        return Encoding(self.format, next(held, self.subtype))
 
     @property
     def extension(self) -> str:

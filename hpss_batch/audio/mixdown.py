@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 LARGEST = np.float32(1e10)
 """The largest sample that is believed: 32-bit integers kept as floats reach 2.1e9, and the squared magnitude of a
@@ -33,6 +34,33 @@ def mix(interleaved: Float32, out: Float32) -> None:
         for channel in range(2, n_channels):
             np.add(mono, interleaved[:, channel], out=mono)
         np.divide(mono, np.float32(n_channels), out=mono)
+
+
+CANCELLED, FAINT = 1e-4, 1e-6
+"""What is left of channels' mean energy in their mean where they are said to cancel each other, at most (−40 dB: of n
+channels that have nothing to do with one another, 1/n is left); and the mean square that they have, at least (−60 dB of
+full scale: what is fainter has two or three steps of 16 bits, which may fall out in any way)."""
+
+
+def energies(interleaved: Float32, mono: Float32) -> Float64:
+    """Energy of the mean of channels, mean energy of the channels, and samples: what adds up from piece to piece.
+
+    Parameters
+    ----------
+    interleaved : array, shape (samples, channels)
+        As decoded.
+    mono : array, shape (samples,)
+        Their mean.
+    """
+    flat = interleaved.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array([mono @ mono, flat @ flat / interleaved.shape[1], len(mono)])
+
+
+def cancel(found: Float64) -> bool:
+    """Whether channels of such `energies` cancel each other in their mean, as those in opposite phase do."""
+    mean, channels, n_samples = found
+    return bool(channels > FAINT * n_samples and mean <= CANCELLED * channels)
 
 
 LOUDEST = np.float32(16)

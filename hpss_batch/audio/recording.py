@@ -85,6 +85,11 @@ class Recording:
         """The true length at `sample_rate`; None until a span has met the end of decoding."""
         return self._samples.end
 
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        """What was decoded so far, before and after channels were mixed; see `Decoder`."""
+        return self._decoder.energies
+
     def read(self, start: int, stop: int, out: Float32 | None = None) -> Float32:
         """Samples `start … stop` of every channel.
 

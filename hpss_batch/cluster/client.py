@@ -127,15 +127,30 @@ def open_client(
             yield stack.enter_context(client)
             return
         with _deaf_to_interrupts():
-            kind = _cluster_class(cluster, allow_class)
-            kwargs = _arguments(kind, cluster)
-            _check_memory(kwargs, task_bytes)
+            kind, kwargs = _chosen(cluster, allow_class, task_bytes)
             started = stack.enter_context(_start(cluster, kind, kwargs))
         if cluster.scale is not None:
             _call(started.scale, cluster.scale, "scale")
         if cluster.adapt is not None:
             _call(started.adapt, cluster.adapt, "adapt")
         yield stack.enter_context(Client(started, set_as_default=False))
+
+
+def check_cluster(cluster: Cluster, allow_class: bool = False, task_bytes: int = 0) -> None:
+    """Raise what `open_client` would raise before it starts or reaches anything."""
+    if cluster.connect is None:
+        with _deaf_to_interrupts():
+            _chosen(cluster, allow_class, task_bytes)
+
+
+def _chosen(
+    cluster: Cluster, allow_class: bool, task_bytes: int
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The class that a job names, and what it is called with; both checked."""
+    kind = _cluster_class(cluster, allow_class)
+    kwargs = _arguments(kind, cluster)
+    _check_memory(kwargs, task_bytes)
+    return kind, kwargs
 
 
 @contextmanager
@@ -187,8 +202,7 @@ def _call(method: Any, argument: Any, key: str) -> None:
 
 def _starts_processes(cluster: Cluster) -> bool:
     """Whether this process starts workers of this machine."""
-    ours = cluster.connect is None and cluster.class_name == Cluster().class_name
-    return ours and bool(cluster.kwargs.get("processes", True))
+    return cluster.is_local and bool(cluster.kwargs.get("processes", True))
 
 
 def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
@@ -264,8 +278,8 @@ def _check_memory(kwargs: Mapping[str, Any], task_bytes: int) -> None:
     key, threads = "memory_limit", number("threads_per_worker")
     if isinstance(kwargs.get("memory"), str):
         key, threads = "memory", number("cores")  # of all of a job's workers
-    interpreter = INTERPRETER_BYTES if kwargs.get("processes", True) else 0
-    limit, needed = kwargs.get(key), interpreter + threads * (task_bytes - INTERPRETER_BYTES)
+    limit, needed = kwargs.get(key), worker_bytes(threads, task_bytes)
+    needed -= 0 if kwargs.get("processes", True) else INTERPRETER_BYTES  # which is this process'
     try:
         n_bytes = parse_bytes(limit) if isinstance(limit, int | str) else 0
     except ValueError:
@@ -276,6 +290,11 @@ def _check_memory(kwargs: Mapping[str, Any], task_bytes: int) -> None:
             f"may need {size(needed)}; give that much, or less to do at once: smaller stft.n_fft or "
             "hpss.kernel_size, fewer arrays, fewer threads"
         )
+
+
+def worker_bytes(threads: int, task_bytes: int) -> int:
+    """Memory that a worker of so many threads needs, each of which needs `task_bytes` where it is the only one."""
+    return INTERPRETER_BYTES + threads * (task_bytes - INTERPRETER_BYTES)
 
 
 def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
@@ -294,8 +313,9 @@ def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]
 
 def with_workers(job: Job, n: int) -> Job:
     """A job on so many workers of its cluster."""
-    local = job.cluster.class_name == Cluster().class_name
-    asked = {"cluster.kwargs.n_workers": n, "cluster.scale": None} if local else {"cluster.scale": n}
+    asked: dict[str, Any] = {"cluster.scale": n}
+    if job.cluster.is_local:
+        asked = {"cluster.kwargs.n_workers": n, "cluster.scale": None}
     return job.replace({"cluster.adapt": None} | asked)
 
 

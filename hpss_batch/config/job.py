@@ -28,7 +28,7 @@ from hpss_batch.dsp.checks import Parameters
 from hpss_batch.dsp.methods import PRESETS, HpssParams
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
-from hpss_batch.paths import absolute
+from hpss_batch.paths import Places, absolute
 from hpss_batch.store.stem_records import settings_key
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Job(Section):
     @classmethod
     def from_command_line(
         cls,
-        corpus: str | os.PathLike[str],
+        corpus: Places,
         output: str | os.PathLike[str],
         overrides: Iterable[Override] = (),
     ) -> Self:
@@ -164,8 +164,8 @@ class Job(Section):
         return self
 
     def _same_place(self) -> Iterable[tuple[str, str]]:
-        source, target = (absolute(path).rstrip("/") for path in (self.corpus.path, self.output.path))
-        if source == target:
+        *sources, target = (absolute(path).rstrip("/") for path in (*self.corpus.paths, self.output.path))
+        if target in sources:
             yield (
                 "output.path",
                 f"output.path is {show(self.output.path)}, which is the corpus; allowed: another folder",
@@ -216,7 +216,8 @@ class Job(Section):
 
     def absolute(self) -> Self:
         """The same job with absolute paths, so that it means the same wherever it is read again."""
-        paths = {"corpus.path": absolute(self.corpus.path), "output.path": absolute(self.output.path)}
+        paths: dict[str, Any] = {"output.path": absolute(self.output.path)}
+        paths["corpus.path"] = [absolute(path) for path in self.corpus.paths]
         if self.cluster.scheduler_file is not None:
             paths["cluster.connect"] = absolute(self.cluster.scheduler_file)
         return self.replace(paths)
@@ -249,7 +250,7 @@ class Job(Section):
         assert self.output.stems is not None
         numerics, stems = self.numerics(), _plain(self.output.stems.model_dump(by_alias=True))
         stems["components"] = sorted(stems["components"])
-        stems["format"], stems["subtype"] = self.output.stems.encoding
+        stems["format"] = self.output.stems.format.upper()
         return {"stems": stems, **{name: numerics[name] for name in ("stft", "hpss", "numerics_version")}}
 
     @property

@@ -53,7 +53,7 @@ class Stems(Section):
         "flac", "wav, flac, ogg, mp3, aiff, caf, au, w64 or rf64", ", ".join(STEM_FORMATS)
     )
     subtype: Text | None = key(
-        None, "libsndfile's name of the encoding, such as PCM_24; null: the format's own", "text, or null"
+        None, "libsndfile's name of the encoding, such as PCM_24; null: as fine as the track", "text, or null"
     )
     path: Text = key(
         "{id}.{component}",
@@ -66,9 +66,10 @@ class Stems(Section):
     channels: Literal["mono"] | None = key(None, "mono; null: the track's own", "mono or null")
 
     @property
-    def encoding(self) -> tuple[str, str]:
-        """Format and subtype, as libsndfile names them."""
-        return self.format.upper(), self.subtype or STEM_FORMATS[self.format][0]
+    def encoding(self) -> tuple[str, str, tuple[str, ...]]:
+        """Format and subtype, as libsndfile names them, and subtypes that finer tracks may have; see `Encoding`."""
+        usual, *finer = (self.subtype,) if self.subtype else STEM_FORMATS[self.format]
+        return self.format.upper(), usual, tuple(finer)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -81,12 +82,13 @@ class Stems(Section):
                     f"subtype is {show(self.subtype)}; {self.format} allows {', '.join(subtypes)}, or null",
                 )
             )
-        rates = STEM_RATES.get(self.encoding[1])
+        _, subtype, _ = self.encoding
+        rates = STEM_RATES.get(subtype)
         if rates and self.sample_rate is not None and self.sample_rate not in rates:
             items.append(
                 (
                     "sample_rate",
-                    f"sample_rate is {self.sample_rate}; {self.encoding[1]} allows {', '.join(map(str, rates))}",
+                    f"sample_rate is {self.sample_rate}; {subtype} allows {', '.join(map(str, rates))}",
                 )
             )
         if items:

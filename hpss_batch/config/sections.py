@@ -11,18 +11,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.config.messages import Complaints, key
-from hpss_batch.config.types import Declared, Listed, Location, Mapped, Positive, Section, Text
+from hpss_batch.config.types import Declared, Listed, Location, Locations, Mapped, Positive, Section, Text
 from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.params import StftParams
+from hpss_batch.text import listed
 
 
 class CorpusSection(Section):
     """Which tracks, and how they are read."""
 
-    path: Location = key(
+    path: Locations = key(
         ...,
-        "folder, glob, file, CSV manifest with a `path` column, s3://…, or a run directory with spectrograms",
-        "text: a folder, glob, file, CSV manifest, URL or run directory",
+        "folder, glob, file, CSV manifest with a `path` column, a list of these, or a run directory of spectrograms",
+        "text: a folder, glob, file, CSV manifest, URL or run directory; or a list of several",
     )
     include: Annotated[tuple[Text, ...], Listed, Field(min_length=1)] | None = key(
         None,
@@ -41,6 +42,16 @@ class CorpusSection(Section):
     limit: Positive | None = key(
         None, "only the first N tracks, to try a job", "a whole number from 1 on, or null"
     )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The sources, of which there is at least one."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @property
+    def words(self) -> str:
+        """The sources, as people read them."""
+        return listed(self.paths)
 
 
 def _without_gaps(stft: StftParams) -> StftParams:
@@ -93,6 +104,11 @@ class Cluster(Section):
         "seconds, beside half of its audio's, after which a task is stalled and its worker is ended; null: never",
         "a whole number of seconds from 1 on, or null",
     )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its workers are on this machine."""
+        return (self.class_name or "").endswith(".LocalCluster")
 
     @property
     def scheduler_file(self) -> str | None:

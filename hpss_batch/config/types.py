@@ -49,6 +49,13 @@ def _location(value: Any) -> str:
     return expanded(path)
 
 
+def _locations(value: Any) -> str | tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        return _location(value)
+    first, *others = (_location(place) for place in value)
+    return (first, *others) if others else first
+
+
 def _plain(value: Any) -> Any:
     """What YAML holds, of whatever is meant for others: their errors come late, and a run's YAML keeps it all."""
     if isinstance(value, Mapping):
@@ -73,6 +80,9 @@ Positive = Annotated[int, PlainValidator(lambda value: whole(1)(value, {}))]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Location = Annotated[str, PlainValidator(_location)]
 """A path or a URL; see `expanded`."""
+
+Locations = Annotated[str | tuple[str, ...], PlainValidator(_locations)]
+"""One of these, or a list of several; a list of one is the one."""
 
 Listed = BeforeValidator(_listed)
 """A single text stands for a list of one."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hpss_batch.console.streams import out, shown
 from hpss_batch.console.terminal import SHOWN, ProgressBar, print_reasons
-from hpss_batch.text import clock, counted, pace, size
+from hpss_batch.text import clock, counted, listed, pace, size
 
 if TYPE_CHECKING:
     from hpss_batch.runner.plan import Plan
@@ -32,12 +32,13 @@ def print_result(result: Result, bar: ProgressBar | None) -> None:
         out.print(f"New values of the manifest's columns: {counted(result.plan.n_relabelled, 'track')}.")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})
     print_reasons("without stems", result.catalog.stemless)
+    print_reasons("silent in mono", result.catalog.cancelled)
     print_reasons("with clipped stems", result.clipped)
     print_reasons("not done", result.broken)
     if result.broken:
         out.print("Run the same command again to try these again.")
     elif result.plan.waiting:
-        source = shown(result.plan.job.corpus.path)
+        source = shown(result.plan.job.corpus.words)
         out.print(
             f"What is pending waits for its spectrograms in {source}: go on there, then run this again."
         )
@@ -77,6 +78,7 @@ def print_status(status: RunStatus) -> None:
         )
     print_reasons("not done", {track: f"{s}: {error}" for track, (s, error) in status.reasons.items()})
     print_reasons("without stems", status.catalog.stemless)
+    print_reasons("silent in mono", status.catalog.cancelled)
     print_reasons("skipped", status.skipped)
 
 
@@ -91,7 +93,7 @@ def print_plan(plan: Plan) -> None:
     words += "".join(f"; {n:,} {status}" for status, n in sorted(tracks.items()))
     removed = "; what another job placed there, of which nothing is done, is removed" if plan.replaced else ""
     rows = {
-        "corpus": plan.job.corpus.path,
+        "corpus": plan.job.corpus.words,
         "run directory": plan.job.output.path + removed,
         "tracks": words,
     }
@@ -109,10 +111,16 @@ def print_plan(plan: Plan) -> None:
         stems = figures["stems"]
         words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
         rows["stems"] = words + (f", {stems['done']:,} tracks done" if stems["done"] else "")
-    rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
     rows["cluster"] = describe(plan.job.cluster)
+    if figures["workers"]:
+        rows["workers"] = f"{figures['workers']:,}"
+    rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
+    if figures["total_bytes"]:
+        rows["memory"] += f", {size(figures['total_bytes'])} for all workers"
     if plan.is_done:
         rows["time"] = "none: there is nothing to do"
+    elif figures["seconds"] is None:
+        rows["time"] = "not known: it depends on the cluster's machines"
     else:
         basis = {"earlier": "from what earlier units took", "typical": "from what is typical"}
         rows["time"] = f"about {clock(figures['seconds'])}, {basis[figures['seconds_basis']]}"
@@ -163,7 +171,6 @@ def _print_finding(finding: Finding) -> None:
     out.print(f"[{colour}]{word}[/] [bold]{shown(finding.place)}[/]: {shown(finding.what)}")
     rows = {"means": finding.means, "heal" if not finding.healed else "done": finding.cure}
     if finding.tracks:
-        more = f" and {len(finding.tracks) - 3:,} more" if len(finding.tracks) > 3 else ""
-        rows = {"tracks": ", ".join(finding.tracks[:3]) + more} | rows
+        rows = {"tracks": listed(finding.tracks)} | rows
     for name, text in rows.items():
         out.print(f"  {name:7}{shown(text)}")

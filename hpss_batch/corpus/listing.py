@@ -1,13 +1,13 @@
 """Which files of a corpus may be tracks, going by their names alone?
 
-A corpus is a folder, a glob, one file or a CSV manifest. Nothing is opened, and nothing in a folder stops the search:
-what cannot be listed is named with its reason, links are followed but not in circles, and FIFOs and devices are not
-tracks. Names may be any bytes.
+A corpus is a folder, a glob, one file or a CSV manifest; or several of these, which are taken as if they lay side by
+side in one folder. Nothing is opened, and nothing in a folder stops the search: what cannot be listed is named with its
+reason, links are followed but not in circles, and FIFOs and devices are not tracks. Names may be any bytes.
 """
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import soundfile as sf
@@ -16,9 +16,9 @@ from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
+from hpss_batch.corpus.walk import walk
 from hpss_batch.errors import CorpusError
-from hpss_batch.paths import expanded, is_url
-from hpss_batch.store.records import FIRST, LAYOUT
+from hpss_batch.paths import Places, expanded, is_url
 from hpss_batch.text import file_name, name_text
 
 Meta = Mapping[str, str]
@@ -88,7 +88,7 @@ class Listing:
 
 
 def find(
-    path: str | os.PathLike[str],
+    path: Places,
     *,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
@@ -98,9 +98,10 @@ def find(
 
     Parameters
     ----------
-    path : str or path
+    path : str or path, or sequence of these
         A folder (with all folders in it), a glob such as ``music/**/*.flac``, one file, or a CSV manifest.
-        Hidden files and folders are left out, and so are run directories in it.
+        Hidden files and folders are left out, and so are run directories in it. Of several, ids and patterns are
+        relative to a folder that would hold them: tracks of ``a/`` have ids such as ``a/song.flac``.
     include : sequence of str, optional
         Patterns, as `hpss_batch.corpus.patterns` says; by default every extension that libsndfile reads. A manifest's
         rows, a single file and a glob that spells out the extension need no pattern.
@@ -114,49 +115,77 @@ def find(
     CorpusError
         If there is nothing at `path` or nothing to read in it, or two tracks have one id.
     """
-    place = expanded(path)
-    if is_url(place):
-        raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
-    search = _Search(include, exclude)
-    if os.path.lexists(file_name(place)):  # a job is UTF-8; a shell's argument has the locale's encoding
-        place = file_name(place)
-    if os.path.lexists(place):
-        if os.path.isdir(place):
-            search.folder(place, None)
-        elif place.lower().endswith(manifest.EXTENSIONS):
-            search.manifest(place)
-        else:
-            search.file(place)
-    elif is_glob(place):
-        search.glob(place)
-    else:
-        raise CorpusError(f"{place}: there is no such file or folder; corpus.path names what to read")
-    listing = search.listing
+    sources = [path] if isinstance(path, str | os.PathLike) else path
+    searches = [_Search(source, include, exclude, len(sources) > 1) for source in sources]
+    listing = searches[0].listing if len(searches) == 1 else _side_by_side(searches)
     if not listing.files:
-        raise CorpusError(search.nothing(place))
+        raise CorpusError("\n".join(search.nothing() for search in searches))
     if limit is not None:
         del listing.files[limit:]
     return listing
 
 
-class _Search:
-    """One walk over a corpus."""
+def _side_by_side(searches: Sequence["_Search"]) -> Listing:
+    """What several searches found, each file once; a source that holds nothing is among what was skipped."""
+    joined, seen = Listing(), dict[str, _Search]()
+    for search in searches:
+        for found in search.listing.files:
+            for name in (found.id, found.path):
+                other = seen.setdefault(name, search)
+                if other is not search:
+                    raise CorpusError(
+                        f"{other.place} and {search.place} both give the track {name}: give one of them, the folder "
+                        "that holds both, or a manifest with an `id` for each"
+                    )
+        if search.listing == Listing():
+            joined.skipped.append((name_text(search.place), search.nothing()))
+        joined.files.extend(search.listing.files)
+        joined.unreadable.extend(search.listing.unreadable)
+        joined.skipped.extend(search.listing.skipped)
+    return joined
 
-    def __init__(self, include: Sequence[str] | None, exclude: Sequence[str]) -> None:
+
+class _Search:
+    """One walk over a source of a corpus, which may have others beside it."""
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        include: Sequence[str] | None,
+        exclude: Sequence[str],
+        beside: bool,
+    ) -> None:
+        self.beside = beside
         self.listing = Listing()
         self.patterns = include
         self.included = None if include is None else matcher(include)
         self.excluded = matcher(exclude)
         self.spelled_out = False  # the corpus' path says which files are meant
         self.others: Counter[str] = Counter()
+        self.place = place = expanded(source)
+        if is_url(place):
+            raise CorpusError(f"{place} is a URL; audio is read from local paths: copy or mount the corpus")
+        if os.path.lexists(file_name(place)):  # a job is UTF-8; a shell's argument has the locale's encoding
+            self.place = place = file_name(place)
+        if os.path.lexists(place):
+            if os.path.isdir(place):
+                self.folder(place, None)
+            elif place.lower().endswith(manifest.EXTENSIONS):
+                self.manifest(place)
+            else:
+                self.file(place)
+        elif is_glob(place):
+            self.glob(place)
+        else:
+            raise CorpusError(f"{place}: there is no such file or folder; corpus.path names what to read")
 
     def folder(self, root: str, wanted: Callable[..., bool] | None, depth: int | None = None) -> None:
         """Look through a folder and all in it, down to a depth."""
         root = os.path.abspath(root)
-        for relative, entry in _walk(root, depth, self.listing.skipped):
-            names = track_id(relative), relative.replace(os.sep, "/")
-            if wanted is None or wanted(*names):
-                self.consider(names, entry)
+        top = os.path.join(name_text(os.path.basename(root)), "") if self.beside else ""
+        for relative, entry in walk(root, top, depth, self.listing.skipped):
+            if wanted is None or wanted(*_names(relative[len(top) :])):
+                self.consider(_names(relative), entry)
         self.listing.files.sort(key=lambda found: natural_key(found.id))
         for passed in (self.listing.unreadable, self.listing.skipped):
             passed.sort(key=lambda found: natural_key(found[0]))
@@ -180,9 +209,11 @@ class _Search:
             kind = not_a_file(os.stat(path).st_mode)
         except OSError as e:
             kind = why_no_file(e)
-        if kind:
+        if kind and not self.beside:
             raise CorpusError(f"{path} {kind}")
-        if os.path.splitext(name)[1].lower() in UNREADABLE:
+        if kind:
+            self.listing.skipped.append((track_id(name), kind))
+        elif os.path.splitext(name)[1].lower() in UNREADABLE:
             self.listing.unreadable.append((track_id(name), not_read(name)))
         else:
             self.listing.files.append(_found(track_id(name), name_text(os.path.abspath(path)), os.stat(path)))
@@ -225,8 +256,9 @@ class _Search:
         else:
             self.listing.files.append(_found(track, name_text(entry.path), found))
 
-    def nothing(self, path: str) -> str:
+    def nothing(self) -> str:
         """Say that no recordings were found, what was looked for, and what there was."""
+        path = self.place
         if self.patterns is not None:
             sought = "names like " + ", ".join(self.patterns)
         elif self.spelled_out or path.lower().endswith(manifest.EXTENSIONS):
@@ -248,49 +280,6 @@ def _found(track: str, path: str, found: os.stat_result, meta: Meta | None = Non
     return Found(track, path, found.st_size, found.st_mtime_ns, meta)
 
 
-def _walk(
-    root: str, depth: int | None, skipped: list[tuple[str, str]]
-) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every visible entry below a folder that is not a folder itself, with its relative path."""
-    waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(root, "", frozenset())]
-    while waiting:
-        folder, prefix, way = waiting.pop()
-        try:
-            here = os.stat(folder)
-            with os.scandir(folder) as entries:
-                inside = list(entries)
-        except OSError as e:
-            skipped.append((track_id(prefix) or ".", f"is a folder that {why_no_file(e)}"))
-            continue
-        identity = here.st_dev, here.st_ino
-        if identity in way:
-            skipped.append(
-                (track_id(prefix), "is a link to a folder that it lies in; the circle is not followed")
-            )
-            continue
-        if prefix and _is_run_directory(inside):
-            skipped.append(
-                (track_id(prefix), "is a run directory; its stems are not part of a corpus around it")
-            )
-            continue
-        below = way | {identity}
-        for entry in inside:
-            if entry.name.startswith("."):
-                continue
-            relative = f"{prefix}{name_text(entry.name)}"
-            if _is_folder(entry):
-                if depth is None or relative.count(os.sep) + 1 < depth:
-                    waiting.append((entry.path, relative + os.sep, below))
-            else:
-                yield relative, entry
-
-
-def _is_run_directory(entries: Sequence[os.DirEntry[str]]) -> bool:
-    return any(e.name == LAYOUT and os.path.exists(os.path.join(e.path, FIRST)) for e in entries)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False  # a link that cannot be followed: looking at it says why
+def _names(relative: str) -> tuple[str, str]:
+    """What a file of a corpus goes by: its id, and its path as it is."""
+    return track_id(relative), relative.replace(os.sep, "/")

@@ -150,8 +150,9 @@ def _cross(
 ) -> None:
     """Cross a source whose rows are frames, or else bins; `outs` are harmonic and percussive."""
     # LLVM takes a tenth of a second to import: whoever wants parameters only does not pay for it.
-    from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
+    from hpss_batch.dsp.kernels.fused import Operands, cross
     from hpss_batch.dsp.kernels.masks import Finish
+    from hpss_batch.dsp.kernels.passes import Crossing
     from hpss_batch.dsp.kernels.tiles import Band, RankKernel
 
     margins, targets, curves = how.margin, (outs[0], outs[1]), how.curves

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpss_batch.cluster.client import describe
+from hpss_batch.cluster.client import describe, worker_bytes
+from hpss_batch.config.sections import Cluster
 from hpss_batch.dsp.separation import Separation
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan
@@ -56,7 +57,7 @@ Steps = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a run will take, on as many cores as it has workers; those of a cluster elsewhere may be others.
+    """How long a run will take on this machine, on as many cores as it has workers.
 
     Attributes
     ----------
@@ -71,7 +72,7 @@ class Estimate:
 
 
 def estimate(plan: Plan) -> Estimate | None:
-    """How long a run of the plan would take; None where there is nothing to do."""
+    """How long a run of the plan would take; None where there is nothing to do, or another cluster does it."""
     kinds = list[tuple[int, Steps, tuple[Steps, Steps]]]()
     if plan.pending:
         pieces = (piece for unit in plan.pending for piece in unit.pieces)
@@ -79,9 +80,9 @@ def estimate(plan: Plan) -> Estimate | None:
     if plan.stems and plan.stems.tasks:
         tracks = [task.track for task in plan.stems.tasks]
         kinds.append((len(tracks), typical_of_stems(plan.stems.recipe, tracks), stems_so_far(plan)))
-    if not kinds:
+    workers = n_workers(plan.job.cluster)
+    if not kinds or not workers or not plan.job.cluster.is_local:
         return None
-    workers = int(plan.job.cluster.kwargs.get("n_workers") or n_cores())
     seconds, all_known = START, True
     for n_tasks, ahead, (typical, taken) in kinds:
         known = sum(taken.values()) > 0 and sum(typical.values()) > 0
@@ -96,6 +97,39 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def n_workers(cluster: Cluster) -> int | None:
+    """How many workers a job asks for, at most; None where it does not say."""
+    scale = {"n": cluster.scale} if isinstance(cluster.scale, int) else cluster.scale or {}
+    adapt, kwargs, each = cluster.adapt or {}, cluster.kwargs, _processes(cluster)
+    asked = (
+        (scale.get("n"), 1),
+        (scale.get("jobs"), each),
+        (adapt.get("maximum"), 1),
+        (adapt.get("maximum_jobs"), each),
+        (kwargs.get("n_workers"), 1),
+    )
+    for number, workers in asked:
+        if isinstance(number, int) and number > 0:
+            return number * workers
+    return max(n_cores() // (n_threads(cluster) or 1), 1) if cluster.is_local else None
+
+
+def n_threads(cluster: Cluster) -> int | None:
+    """How many threads a worker has; None where the job does not say."""
+    threads, cores = (cluster.kwargs.get(name) for name in ("threads_per_worker", "cores"))
+    if isinstance(threads, int):
+        return max(threads, 1)
+    if isinstance(cores, int):
+        return max(cores // _processes(cluster), 1)
+    return 1 if cluster.is_local else None
+
+
+def _processes(cluster: Cluster) -> int:
+    """Workers that a job of a batch system starts."""
+    number = cluster.kwargs.get("processes")
+    return number if isinstance(number, int) and number > 0 else 1
 
 
 def units_so_far(plan: Plan) -> tuple[Steps, Steps]:
@@ -176,6 +210,7 @@ def _masking(how: Separation) -> float:
 def plan_figures(plan: Plan) -> dict[str, Any]:
     """A plan's figures, fit for JSON."""
     catalog, counts, expected = plan.catalog, plan.catalog.counts, estimate(plan)
+    workers, threads = n_workers(plan.job.cluster), n_threads(plan.job.cluster)
     tracks = {status: n for status, n in counts.items() if status not in ("superseded", "vanished")}
     return {
         "corpus": plan.job.corpus.path,
@@ -194,8 +229,10 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
         "stems": stem_figures(plan.stems),
         "array_bytes": plan.array_bytes,
         "task_bytes": plan.task_bytes,
+        "workers": workers,
+        "total_bytes": workers * worker_bytes(threads, plan.task_bytes) if workers and threads else None,
         "cluster": describe(plan.job.cluster),
-        "seconds": expected.seconds if expected else 0.0,
+        "seconds": expected.seconds if expected else 0.0 if plan.is_done else None,
         "seconds_basis": expected.basis if expected else None,
         "unreadable": {row.id: row.error for row in plan.tracks if row.error},
     }
@@ -219,8 +256,9 @@ def stem_figures(stems: StemPlan | None) -> dict[str, Any] | None:
     """The figures of a plan's stems."""
     if stems is None:
         return None
+    encoding = stems.recipe.encoding
     return {
-        "encoding": f"{stems.recipe.encoding.format} {stems.recipe.encoding.subtype}",
+        "encoding": f"{encoding.format} {encoding.subtype}{' or finer' if encoding.finer else ''}",
         "files": stems.n_files,
         "pending": len(stems.tasks),
         "done": stems.n_done,

@@ -11,6 +11,7 @@ from hpss_batch.cluster.submission import Call, Submissions, result_alone
 from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.work import Work
+from hpss_batch.text import listed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -123,9 +124,7 @@ class Execution:
         self.reporter.finished(task, task.failed(result))
 
     def _give_up(self, task: Work, error: Exception) -> None:
-        names = task.tracks
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        self.broken[task.name] = f"{type(error).__name__}: {error} (tracks {shown})"
+        self.broken[task.name] = f"{type(error).__name__}: {error} (tracks {listed(task.tracks)})"
         self.reporter.finished(task, None)
 
     def _clear(self, task: Work) -> None:

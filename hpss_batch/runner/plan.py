@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.cluster.client import INTERPRETER_BYTES
+from hpss_batch.cluster.client import INTERPRETER_BYTES, check_cluster
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import StoreError
@@ -21,21 +21,14 @@ from hpss_batch.paths import absolute
 from hpss_batch.runner.survey import Progress, Survey, source_of, survey
 from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.layout import CHUNK_FRAMES, Placed, Unit
+from hpss_batch.store.layout import Placed, Unit
 from hpss_batch.store.schema import Shape
-from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
+from hpss_batch.tasks.memory import DECODER_BYTES, task_bytes
+from hpss_batch.tasks.spec import Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
     from hpss_batch.dsp.features import Feature
     from hpss_batch.dsp.filterbanks import FilterBanks
-
-MiB = 2**20
-
-LIBROSA_BYTES = 64 * MiB
-"""What importing librosa for its filter banks adds to a worker."""
-
-DECODER_BYTES = 32 * MiB
-"""Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 8)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,7 +120,7 @@ class Plan(Survey):
         """What each task needs to know."""
         return Recipe(
             url=self.directory.url,
-            source=absolute(self.job.corpus.path) if self.source is not None else None,
+            source=absolute(self.job.corpus.words) if self.source is not None else None,
             stft=self.stft,
             hpss=self.job.hpss,
             shape=self.shape,
@@ -207,46 +200,6 @@ def check_features(planned: Plan) -> None:
         )
 
 
-def task_bytes(recipe: Recipe) -> int:
-    """Upper bound on what a thread that does units needs, in bytes, however long units and tracks are.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What the task does.
-
-    Notes
-    -----
-    It is the sum of
-
-    - the interpreter, and what a decoder and a resampler hold;
-    - for each channel, a window over frames, complex and real: a block and its halo on both sides; the
-      samples of these frames, twice while they move on, or else the two stored chunks that they lie in, and two more
-      while they do;
-    - for each array and channel, two chunks, and one as it is compressed;
-    - `time` and `track_index` of a unit, as they are and as a chunk of their own;
-    - the masks and components of a block, and with features, librosa, the components' magnitudes and their power.
-    """
-    shape, stft, bins = recipe.shape, recipe.stft, recipe.shape.n_bins
-    window = BLOCK_FRAMES + 2 * recipe.separation.halo
-    if recipe.source is not None:
-        held = 4 * CHUNK_FRAMES * bins * 8
-    else:
-        begin, end = stft.sample_span(0, window)
-        held = 2 * (end - begin + 2 * stft.n_fft) * 4
-    chunks = CHUNK_FRAMES * sum(map(shape.frame_bytes, shape.names))
-    block = BLOCK_FRAMES * bins * (3 * 4 + 2 * 8)
-    if shape.features:
-        block += LIBROSA_BYTES + BLOCK_FRAMES * (4 * bins * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
-    return (
-        INTERPRETER_BYTES
-        + DECODER_BYTES
-        + recipe.n_channels * (window * bins * (8 + 4) + held + 3 * chunks)
-        + block
-        + 64 * shape.unit_frames
-    )
-
-
 def plan_of_run(directory: RunDirectory) -> Plan:
     """The plan that a run directory was made by, with nothing new in it.
 
@@ -267,14 +220,20 @@ def plan_of_run(directory: RunDirectory) -> Plan:
     )
 
 
-def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Plan:
-    """Say what `run` would do with a job. Nothing is written.
+def plan(
+    job: Job,
+    *,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+    allow_cluster_class: bool = False,
+) -> Plan:
+    """Say what `run` would do with a job. Nothing is written, and no cluster started.
 
     Parameters
     ----------
     job : Job
         The job.
-    retry_failed : bool
+    retry_failed, allow_cluster_class : bool
         As in `run`.
     progress : callable, optional
         Called with the number of tracks that were opened so far, and of those to open.
@@ -291,7 +250,17 @@ def plan(job: Job, *, retry_failed: bool = False, progress: Progress | None = No
         If the run directory was made by another job.
     ParameterError
         If there is no librosa for the features that are wanted, or they do not fit the sample rate.
+    ClusterError
+        If the cluster's class is not there, not allowed or no cluster, or its workers have too little memory.
     """
+    planned = plan_work(job, retry_failed, progress)
+    if not planned.is_done:
+        check_cluster(planned.job.cluster, allow_cluster_class, planned.task_bytes)
+    return planned
+
+
+def plan_work(job: Job, retry_failed: bool, progress: Progress | None) -> Plan:
+    """The plan, of whose cluster nothing is known; whoever opens that will see."""
     found = survey(job, retry_failed=retry_failed, progress=progress)
     planned = Plan(**vars(found), retry_failed=retry_failed)
     check_names(planned.job, planned.directory)

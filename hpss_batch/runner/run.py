@@ -18,7 +18,7 @@ from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.config.job import Job
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
-from hpss_batch.runner.plan import Plan, plan
+from hpss_batch.runner.plan import Plan, plan_work
 from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
@@ -107,7 +107,7 @@ def run(
     """
     reporter = reporter or Silent()
     while True:
-        planned = plan(job, retry_failed=retry_failed, progress=reporter.placing)
+        planned = plan_work(job, retry_failed, reporter.placing)
         cluster, dask, needed = planned.job.cluster, planned.job.dask, planned.task_bytes
         # before anything is written, so that a cluster that cannot be had leaves no trace
         opened = nullcontext() if planned.is_done else open_client(cluster, dask, allow_cluster_class, needed)

@@ -97,6 +97,7 @@ class RunStatus:
             "counts": dict(self.counts),
             "seconds": {status: round(value, 3) for status, value in self.seconds.items()},
             "skipped": self.skipped,
+            "silent_in_mono": catalog.cancelled,
             "tracks": [
                 {
                     "track": track,

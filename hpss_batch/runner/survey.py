@@ -121,8 +121,14 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
 
 def source_of(job: Job) -> RunDirectory | None:
     """The run directory whose spectrograms a job reads; None where its corpus is audio."""
-    directory = RunDirectory(job.corpus.path)
-    return directory if is_url(directory.url) or directory.exists else None
+    sources = [RunDirectory(path) for path in job.corpus.paths]
+    found = next((source for source in sources if is_url(source.url) or source.exists), None)
+    if found is not None and len(sources) > 1:
+        raise CorpusError(
+            f"{found.url} is a run directory or a URL, which has to be the only source; corpus.path is "
+            f"{job.corpus.words}"
+        )
+    return found
 
 
 def _survey_audio(
@@ -155,16 +161,17 @@ def _check_corpus(job: Job, listing: Listing, existing: Catalog) -> None:
     A corpus may grow, change or move. A manifest says itself what belongs together.
     """
     rows = [existing.rows[index] for index in existing.current.values()]
-    if not rows or job.corpus.path.lower().endswith(MANIFESTS):
+    if not rows or any(path.lower().endswith(MANIFESTS) for path in job.corpus.paths):
         return
     sizes = {row.id: row.source_size for row in rows}
     roots = {root for row in rows if (root := _root(row))}
     if not any(_root(found) in roots or sizes.get(found.id) == found.size for found in listing.files):
         theirs = ", ".join(sorted(roots)[:3]) or ", ".join(list(sizes)[:3])
+        several = ", whose ids begin with their sources' names" if len(job.corpus.paths) > 1 else ""
         raise StoreError(
             f"{job.output.path} was made from another corpus: it holds {len(rows):,} tracks of {theirs}, and none of "
-            f"{job.corpus.path}. Use another output.path; or, to have both in one store, the folder that holds both, "
-            "or a manifest of both, as corpus.path"
+            f"{job.corpus.words}{several}. Use another output.path; or, to have both in one store, the folder that "
+            "holds both, or a manifest of both, as corpus.path"
         )
 
 
@@ -226,12 +233,12 @@ def _as_source(job: Job, source: Catalog, retry_failed: bool) -> Job:
     stored = theirs["output"]["arrays"]
     if "spectrogram" not in stored:
         raise CorpusError(
-            f"{job.corpus.path} stores {', '.join(stored) or 'no arrays'}, but no spectrogram to start from. "
+            f"{job.corpus.words} stores {', '.join(stored) or 'no arrays'}, but no spectrogram to start from. "
             "Give the audio as corpus.path, or a run directory whose output.arrays has spectrogram"
         )
     if retry_failed:
         raise ParameterError(
-            f"tracks of {job.corpus.path} are tried again there: `hpss-batch run --retry-failed` with that job, "
+            f"tracks of {job.corpus.words} are tried again there: `hpss-batch run --retry-failed` with that job, "
             "then run this one again"
         )
     decided = {f"stft.{name}": value for name, value in theirs["stft"].items()}
@@ -241,7 +248,7 @@ def _as_source(job: Job, source: Catalog, retry_failed: bool) -> Job:
     differing = [key for key, value in decided.items() if job.given(key) and mine[key] != value]
     if differing:
         raise ParameterError(
-            f"{', '.join(differing)}: the spectrograms of {job.corpus.path} were made with "
+            f"{', '.join(differing)}: the spectrograms of {job.corpus.words} were made with "
             + ", ".join(f"{key}={decided[key]}" for key in differing)
             + ". Leave these keys out to take them from there, or give the audio as corpus.path"
         )
@@ -264,6 +271,6 @@ def _check_prefix(job: Job, existing: Catalog, source: Catalog) -> None:
     )
     if not same or len(existing.rows) > len(source.rows):
         raise StoreError(
-            f"{job.output.path} holds other tracks than {job.corpus.path}: it was not made from that run directory. "
+            f"{job.output.path} holds other tracks than {job.corpus.words}: it was not made from that run directory. "
             "Use another output.path"
         )

@@ -28,7 +28,7 @@ class StemRecipe:
     components : tuple of str
         Which stems.
     encoding : Encoding
-        Format and subtype.
+        Format and subtype, of a track that is as fine as most.
     pattern : Pattern
         How files are named.
     sample_rate : int or None

@@ -8,7 +8,9 @@ be written (a full disk) is not the fault of the track: the task raises, and the
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from hpss_batch.audio.mixdown import cancel
 from hpss_batch.audio.recording import Recording
 from hpss_batch.errors import AudioError, UnreachableError
 from hpss_batch.stems.spec import StemRecipe, StemTask
@@ -57,7 +59,7 @@ class _TrackFailed(Exception):
 def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
     """Render a track's audio to files, which have their names when this returns."""
     try:
-        recording = _opened(recipe, task.track)
+        recording, recipe = _opened(recipe, task.track)
     except MemoryError:
         raise
     except Exception as error:
@@ -65,19 +67,21 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
     with recording:
         how = recipe.separation(recording.sample_rate)
         stream = Stream(recording, recipe.stft, how, recipe.components, recipe.encoding)
-        return write_stems(
-            recipe, task, recording.sample_rate, recording.channels, _blamed(stream, task.track)
-        )
+        blocks = _blamed(stream, task.track)
+        record = write_stems(recipe, task, recording.sample_rate, recording.channels, blocks)
+        return replace(record, cancels=cancel(recording.energies))
 
 
-def _opened(recipe: StemRecipe, track: Placed) -> Recording:
+def _opened(recipe: StemRecipe, track: Placed) -> tuple[Recording, StemRecipe]:
+    """A track's recording, and the recipe with the encoding for it."""
     track.check_file()
     recording = Recording(track.file, sample_rate=recipe.sample_rate, channels=recipe.channels)
-    refusal = recipe.encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
+    encoding = recipe.encoding.like(recording.info.format)
+    refusal = encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:
         recording.close()
         raise AudioError(refusal)
-    return recording
+    return recording, replace(recipe, encoding=encoding)
 
 
 def _blamed(stream: Stream, track: Placed) -> Iterator[Block]:

@@ -208,6 +208,20 @@ class Catalog:
             and self.states[row].status not in ("failed", "quarantined", "superseded")
         }
 
+    @cached_property
+    def cancelled(self) -> dict[str, str]:
+        """What to do about tracks, by id, that are done and whose channels cancel each other in mono."""
+        outcomes = (pair for number in sorted(self.commits) for pair in self.commits[number].tracks.items())
+        found = {row: "corpus.channels=all" for row, outcome in outcomes if outcome.cancels}
+        found |= {row: "output.stems.channels=null" for row, record in self.stems.items() if record.cancels}
+        return {
+            self.ids[
+                row
+            ]: f"its channels cancel each other, and next to nothing is left in mono; {key} keeps them"
+            for row, key in found.items()
+            if self.states[row].status == "done"
+        }
+
     def summary(self) -> str:
         """How many tracks have each status, in words."""
         return ", ".join(f"{n:,} {status}" for status, n in sorted(self.counts.items())) or "no tracks"

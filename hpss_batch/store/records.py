@@ -121,12 +121,15 @@ class Outcome:
         Its true decoded length at the store's rate, if this unit met the end.
     retry : bool
         Whether the next run tries it again by itself: its file could not be reached, which says nothing of the file.
+    cancels : bool
+        Whether its channels cancel each other in their mean, so that what was separated is next to nothing.
     """
 
     status: Status
     error: str | None = None
     n_samples: int | None = None
     retry: bool = False
+    cancels: bool = False
 
 
 @dataclass(frozen=True)

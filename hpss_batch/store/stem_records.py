@@ -60,7 +60,7 @@ class StemRecord:
         0 for the first.
     error : str or None
         Why it has none.
-    retry : bool
+    retry, cancels : bool
         See `Outcome`.
     n_samples, sample_rate, channels : int
         True length, Hz and channels of each stem.
@@ -82,6 +82,7 @@ class StemRecord:
     stems: Mapping[str, Stem] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    cancels: bool = False
 
     def name(self, key: str) -> str:
         """The record's name in the run directory."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hpss_batch.audio.mixdown import cancel
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.kernels.magnitude import magnitude
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
@@ -134,6 +135,10 @@ class Source(Protocol):
     n_channels: int
 
     @property
+    def cancels(self) -> bool:
+        """Whether channels were mixed that cancel each other, as far as can be seen from here; see `mixdown`."""
+
+    @property
     def n_samples(self) -> int | None:
         """The track's true length at the store's rate, if that has been seen."""
 
@@ -163,6 +168,12 @@ class AudioSource:
         recording = _open.get(track, sample_rate, channels)
         self.samples = Samples(recording, stft)
         self.n_channels, self.frames = recording.channels, self.samples.frames
+        self.before = recording.energies
+
+    @property
+    def cancels(self) -> bool:
+        """See `Source`; of what was decoded since."""
+        return cancel(self.samples.recording.energies - self.before)
 
     @property
     def n_samples(self) -> int | None:
@@ -225,6 +236,8 @@ class StoredSource:
 
     The track has its true length, since it is done there.
     """
+
+    cancels = False
 
     def __init__(self, track: Placed, stft: StftParams, url: str, generation: int, n_channels: int) -> None:
         self.url, self.track = url, track

@@ -182,7 +182,7 @@ def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) 
             for shard in shards.values():
                 shard.written()
     source.check()
-    return Outcome("done", n_samples=source.n_samples)
+    return Outcome("done", n_samples=source.n_samples, cancels=source.cancels)
 
 
 def _blocks(piece: Piece, lookback: int) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,7 @@ from hpss_batch.config.job import Job, differences
 from hpss_batch.config.sections import Cluster
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError
+from hpss_batch.paths import Places
 from hpss_batch.runner.estimate import n_cores
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.survey import source_of
@@ -48,7 +49,7 @@ def verify(
     *,
     sample: int | None = SAMPLE,
     heal: bool = False,
-    corpus: str | os.PathLike[str] | None = None,
+    corpus: Places | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Compare a run directory with its commits and with its source.
@@ -61,8 +62,8 @@ def verify(
         So many units, drawn at random, are computed again from their source and compared bit for bit; None: all.
     heal : bool
         Write what is wrong again, where that gives what was committed.
-    corpus : path, optional
-        Where the audio is now, if it was moved.
+    corpus : path or sequence of path, optional
+        Where the audio is now, if it was moved. Of several sources each, or the folder that holds them.
     progress : callable, optional
         Called with the number of units checked so far, and of those to check.
 
@@ -142,7 +143,7 @@ class _State:
     findings: list[Finding]
 
     @classmethod
-    def read(cls, directory: RunDirectory, corpus: str | os.PathLike[str] | None) -> "_State":
+    def read(cls, directory: RunDirectory, corpus: Places | None) -> "_State":
         """Read layout, commits and job."""
         catalog, findings = Catalog(directory.generations(), {}), list[Finding]()
         findings += _layout_findings(catalog)
@@ -155,7 +156,7 @@ class _State:
         job, wrong = _job(directory, catalog)
         findings += wrong
         catalog = catalog.with_commits(commits.values())
-        here = catalog if corpus is None else _moved(catalog, job, os.fspath(corpus))
+        here = catalog if corpus is None else _moved(catalog, job, corpus)
         source = source_of(job)
         plan = Plan(job, catalog, source=source.catalog() if source is not None else None)
         return cls(plan, here, findings)
@@ -271,7 +272,7 @@ def _job(directory: RunDirectory, catalog: Catalog) -> tuple[Job, list[Finding]]
     return Job.parse(numerics), [finding]
 
 
-def _moved(catalog: Catalog, job: Job, place: str) -> Catalog:
+def _moved(catalog: Catalog, job: Job, place: Places) -> Catalog:
     """The catalog with tracks where they are now."""
     listing = find(place, include=job.corpus.include, exclude=job.corpus.exclude, limit=None)
     here = {found.id: found for found in listing.files}

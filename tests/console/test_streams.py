@@ -1,8 +1,11 @@
 """Words reach whoever reads them, end no run, and do nothing to a terminal."""
 
+import errno
 import io
 import os
+import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,9 +62,23 @@ def test_nobody_who_reads_is_nobody_s_trouble(monkeypatch: pytest.MonkeyPatch) -
     out.say("four")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-def test_a_full_disk_behind_a_log_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open("/dev/full", "w") as log:
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """Files that may not grow, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_behind_a_log_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_room: None
+) -> None:
+    with (tmp_path / "full").open("w") as log:
+        log.write("one")
+        with pytest.raises(OSError) as error:
+            log.flush()
+        assert error.value.errno == errno.EFBIG
         monkeypatch.setattr(sys, "stdout", log)
-        out.say("one")
+        out.say("two")
         monkeypatch.undo()

@@ -6,8 +6,9 @@ import librosa
 import numpy as np
 import pytest
 
-from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
+from hpss_batch.dsp.kernels.fused import Operands, cross
 from hpss_batch.dsp.kernels.masks import Finish
+from hpss_batch.dsp.kernels.passes import Crossing
 from hpss_batch.dsp.kernels.tiles import Band, RankKernel
 from hpss_batch.dsp.masks import mask_pair, soft_mask
 

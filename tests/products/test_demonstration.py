@@ -19,7 +19,7 @@ def test_music_is_made_once_and_scored_against_its_stems(
     monkeypatch.setattr(demo, "SONGS", tuple(replace(song, seconds=4.0) for song in demo.SONGS))
     pieces = demo.example_corpus(tmp_path, damaged=True)
     assert [piece.track for piece in pieces] == ["ballad.flac", "groove.ogg", "study.wav"]
-    found = find_stems([tmp_path / "truth"])
+    found, _ = find_stems([tmp_path / "truth"])
     assert [(p.harmonic, p.percussive) for p in found] == [(p.harmonic, p.percussive) for p in pieces]
     for piece in (pieces[0], pieces[2]):
         mixture, *stems = (sf.read(path)[0] for path in (piece.mixture, piece.harmonic, piece.percussive))

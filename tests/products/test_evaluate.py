@@ -113,12 +113,12 @@ def truth(tmp_path: Path) -> Path:
 
 
 def test_pieces_are_found_by_pattern(truth: Path) -> None:
-    pieces = find_stems([truth])
+    pieces, _ = find_stems([truth])
     assert [piece.track for piece in pieces] == ["first", "second"]
     assert pieces[0].mixture == str(truth / "first" / "mixture.flac")
     assert pieces[1].mixture is None
-    assert find_stems([truth / "first", truth / "second"]) == pieces
-    assert find_stems([truth.parent], "truth/{track}/{stem}.flac") == pieces
+    assert find_stems([truth / "first", truth / "second"]) == (pieces, {})
+    assert find_stems([truth.parent], "truth/{track}/{stem}.flac") == (pieces, {})
 
 
 def test_pieces_that_are_incomplete_are_refused(truth: Path) -> None:
@@ -129,9 +129,20 @@ def test_pieces_that_are_incomplete_are_refused(truth: Path) -> None:
     (truth.parent / "other").symlink_to(truth)
     with pytest.raises(CorpusError, match="are both the harmonic stem of first"):
         find_stems([truth, truth.parent / "other"])
+
+
+def test_a_recording_that_lacks_a_stem_costs_no_other(truth: Path) -> None:
     (truth / "second" / "percussive.flac").unlink()
-    with pytest.raises(CorpusError, match="second has no percussive stem"):
-        find_stems([truth])
+    assert evaluate(truth / "first", SMALL).scores == evaluate(truth, SMALL).scores
+    lacking = f"has no percussive stem beside {truth}/second/harmonic.flac"
+    assert evaluate([truth / "second", truth / "first"], SMALL).failed == {"second": lacking}
+    done = CliRunner().invoke(main, ["evaluate", str(truth), "-o", str(truth.parent / "scores.csv")])
+    assert (done.exit_code, f"1 not scored:\n  second: {lacking}\n" in done.output) == (1, True)
+    (truth / "first" / "harmonic.flac").unlink()
+    with pytest.raises(
+        CorpusError, match=r"first has no harmonic stem beside .*; second has no percussive stem"
+    ):
+        evaluate(truth, SMALL)
 
 
 @pytest.mark.parametrize("channels", ["mono", "all"])
@@ -139,7 +150,7 @@ def test_a_piece_in_blocks_is_the_whole_piece(
     truth: Path, channels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(SMALL.stft, SMALL.hpss, None, channels)  # type: ignore[arg-type]
-    piece = find_stems([truth])[0]
+    piece = find_stems([truth])[0][0]
     whole = score(piece, settings)
     monkeypatch.setattr(evaluation, "BLOCK_SAMPLES", 10_001)
     for key, ratios in score(piece, settings).ratios.items():
@@ -147,7 +158,7 @@ def test_a_piece_in_blocks_is_the_whole_piece(
 
 
 def test_scores_are_those_of_the_public_functions(truth: Path) -> None:
-    piece = find_stems([truth])[1]
+    piece = find_stems([truth])[0][1]
     stems = [sf.read(path, dtype="float32")[0] for path in (piece.harmonic, piece.percussive)]
     mixture = stems[0] + stems[1]
     spectrogram = stft(mixture, n_fft=256, hop_length=64)
@@ -181,13 +192,13 @@ def test_separation_lies_between_the_mixture_and_the_ideal(truth: Path) -> None:
 
 
 def test_stems_that_differ_are_refused(truth: Path) -> None:
-    first, second = find_stems([truth])
+    first, second = find_stems([truth])[0]
     with pytest.raises(AudioError, match=r"x: its stems differ, 66150 samples .*; 22050 samples"):
         evaluate(KnownStems("x", first.harmonic, second.percussive), SMALL)
 
 
 def test_a_recording_that_cannot_be_scored_costs_no_other(truth: Path) -> None:
-    first, second = find_stems([truth])
+    first, second = find_stems([truth])[0]
     found = evaluate([KnownStems("x", first.harmonic, second.percussive), second], SMALL)
     assert found.failed.keys() == {"x"}
     assert [score.track for score in found.scores] == ["second"]

@@ -1,5 +1,7 @@
 """A plan says what a run takes: bytes exactly, memory as an upper bound that real tasks are held to."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,13 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from click.testing import CliRunner
 from helpers import music, settings
 
+from hpss_batch.cli import main
+from hpss_batch.cluster.client import INTERPRETER_BYTES
 from hpss_batch.config.job import Job
-from hpss_batch.runner.estimate import START, estimate, n_cores, plan_figures
+from hpss_batch.config.sections import Cluster
+from hpss_batch.errors import ClusterError
+from hpss_batch.runner.estimate import START, estimate, n_cores, n_threads, n_workers, plan_figures
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import run
 from hpss_batch.store.reading.corpus import open_corpus
+from hpss_batch.text import size
 
 MEASURE = """
 import sys
@@ -152,3 +160,79 @@ def test_more_work_is_expected_to_take_longer(
         for changes in ({}, more)
     ]
     assert seconds[0] < seconds[1]
+
+
+BATCH = {"cores": 4, "processes": 2, "memory": "8GB"}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "workers", "threads"),
+    [
+        ({}, 3, 1),
+        ({"kwargs": {"n_workers": 2}}, 2, 1),
+        ({"kwargs": {"threads_per_worker": 2}}, 1, 2),
+        ({"scale": 5}, 5, 1),
+        ({"adapt": {"minimum": 0, "maximum": 20}}, 20, 1),
+        ({"connect": "tcp://host:8786"}, None, None),
+        ({"class": "dask_jobqueue.SLURMCluster", "kwargs": BATCH}, None, 2),
+        ({"class": "dask_jobqueue.SLURMCluster", "kwargs": BATCH, "scale": 6}, 6, 2),
+        ({"class": "dask_jobqueue.SLURMCluster", "kwargs": BATCH, "scale": {"jobs": 10}}, 20, 2),
+        ({"class": "dask_jobqueue.SLURMCluster", "kwargs": BATCH, "adapt": {"maximum_jobs": 3}}, 6, 2),
+        ({"class": "dask_ssh.SSHCluster", "scale": {"cores": 6}}, None, None),
+    ],
+    ids=str,
+)
+def test_how_many_workers_a_job_asks_for(
+    cluster: dict[str, object], workers: int | None, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpss_batch.runner.estimate.n_cores", lambda: 3)
+    asked = Cluster.model_validate(cluster)
+    assert (n_workers(asked), n_threads(asked)) == (workers, threads)
+
+
+def test_a_plan_tells_workers_and_the_memory_of_all(corpus_folder: Path, tmp_path: Path) -> None:
+    words = ["plan", str(corpus_folder), "-o", str(tmp_path / "out"), "--set", "corpus.sample_rate=22050"]
+    words += ["--set", "cluster.kwargs={n_workers: 3, threads_per_worker: 2}"]
+    figures = json.loads(CliRunner().invoke(main, [*words, "--json"]).output)
+    assert figures["workers"] == 3
+    assert figures["total_bytes"] == 3 * (2 * figures["task_bytes"] - INTERPRETER_BYTES)
+    said = CliRunner().invoke(main, words).output
+    assert f"{size(figures['total_bytes'])} for all workers" in said
+    assert re.search(r"^workers +3$", said, re.MULTILINE)
+
+
+def test_a_plan_for_a_cluster_elsewhere_tells_no_time(corpus_folder: Path, tmp_path: Path) -> None:
+    elsewhere = {"class": "distributed.SpecCluster", "scale": 4}
+    job = Job.parse(settings(corpus_folder, tmp_path / "out") | {"cluster": elsewhere})
+    figures = plan_figures(plan(job))
+    assert (figures["seconds"], figures["seconds_basis"], figures["workers"]) == (None, None, 4)
+    (tmp_path / "job.yaml").write_text(job.to_yaml())
+    said = CliRunner().invoke(main, ["plan", str(tmp_path / "job.yaml")])
+    assert said.exit_code == 0
+    assert "not known: it depends on the cluster's machines" in said.output
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        ({"class": "distributed.NoCluster"}, "cannot be imported"),
+        ({"class": "distributed.Client"}, "is not a Dask cluster"),
+        ({"class": "subprocess.Popen"}, "importing subprocess may run anything"),
+        ({"kwargs": {"n_worker": 2}}, "did you mean n_workers?"),
+        ({"kwargs": {"memory_limit": "100MB"}}, "may need"),
+    ],
+    ids=str,
+)
+def test_a_plan_checks_the_cluster_as_a_run_does(
+    cluster: dict[str, object], message: str, corpus_folder: Path, tmp_path: Path
+) -> None:
+    job = Job.parse(settings(corpus_folder, tmp_path / "out") | {"cluster": cluster})
+    said = list[str]()
+    for look in (plan, run):
+        with pytest.raises(ClusterError) as error:
+            look(job)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    assert message in said[0]
+    with pytest.raises(ClusterError, match="is not a Dask cluster"):
+        plan(job.replace({"cluster": {"class": "subprocess.Popen"}}), allow_cluster_class=True)

@@ -411,7 +411,7 @@ def test_stems_beside_arrays_change_no_array(corpus_folder: Path, tmp_path: Path
 def test_other_settings_under_the_same_names_are_refused(corpus_folder: Path, tmp_path: Path) -> None:
     only = {"corpus__include": ["short.wav"]}
     stems_job(corpus_folder, tmp_path, job=only)
-    with pytest.raises(StoreError, match=r"output.stems.subtype: 'PCM_16' there, 'PCM_24' here"):
+    with pytest.raises(StoreError, match=r"output.stems.subtype: null there, 'PCM_24' here"):
         stems_job(corpus_folder, tmp_path, subtype="PCM_24", job=only)
     stems_job(corpus_folder, tmp_path, subtype="PCM_24", path="24/{id}.{component}", job=only)
     before = (tmp_path / "stems" / "short.harmonic.flac").read_bytes()
@@ -474,7 +474,7 @@ def test_files_of_stems_are_found_by_track(corpus_folder: Path, tmp_path: Path, 
     corpus = open_corpus(out)
     assert corpus.stem_files(track, format="flac") == whole
     assert corpus.stem_files(track, format="wav").keys() == flac.keys()
-    with pytest.raises(TrackError, match=r"stems of 2 kinds.*format='FLAC'.*format='WAV'.*Say which"):
+    with pytest.raises(TrackError, match=r"stems of 2 kinds.*format='WAV'.*format='FLAC'.*Say which"):
         corpus.stem_files(track)
     with pytest.raises(TrackError, match="has no such stems"):
         corpus.stem_files(track, format="ogg")

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,20 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.kernels import jit
-from hpss_batch.dsp.kernels.ir import Value, Writer, joined
-from hpss_batch.dsp.kernels.jit import Machine, machine
-from hpss_batch.dsp.kernels.masks import FACTORS, Finish, finish_code
+from hpss_batch.dsp.kernels.jit import machine
 from hpss_batch.dsp.kernels.memory import MEMORY, address_of
 from hpss_batch.dsp.kernels.passes import (
-    along_code,
+    BAND_FIELDS,
+    FIELDS,
+    Crossing,
     block_length,
-    down_code,
+    crossing_code,
     rank_block,
-    stage_code,
-    turn_code,
-    widen_code,
 )
-from hpss_batch.dsp.kernels.tiles import Band, Extent, Grain, RankKernel, panels
+from hpss_batch.dsp.kernels.tiles import Extent, Grain, RankKernel, panels
 from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]
@@ -48,54 +44,8 @@ Array = NDArray[Any]
 # A tile is to stay in the second level of the cache: 0.5 to 2 MB a core in processors of the last ten years.
 TILE_BYTES = 640 * 1024
 
-# What native code has to know of a panel, addresses and numbers, and of each band in it.
-POINTERS = (
-    "source", "ring", "wide", "rows", "bands", "medians_down", "medians_along", "turned", "ranked", "peaks",
-    "out_down", "out_along", "magnitude", "spectrum", "curves", "logs",
-)  # fmt: skip
-NUMBERS = (
-    "source_stride", "n_source", "staged", "reach", "slots", "ring_stride", "width", "half", "n", "n_bands",
-    "columns", "tile", "length", "medians_stride", "down_stride", "along_stride", "magnitude_stride",
-    "spectrum_stride", "curves_stride", "logs_inset", "known",
-)  # fmt: skip
-FIELDS = POINTERS + NUMBERS
-BAND_POINTERS = ("block_down", "block_along", "rows", "offsets")
-BAND_FIELDS = (*BAND_POINTERS, "inset", "columns", "place", "widening")
-
 # Infinity's bits, and integers as wide.
 INFINITY = {4: (ctypes.c_uint32, 0x7F80_0000), 8: (ctypes.c_uint64, 0x7FF0_0000_0000_0000)}
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """What is to be done to rows of floats.
-
-    Attributes
-    ----------
-    itemsize
-        Of the floats.
-    bands
-        What is ranked, from the first column on.
-    finish
-        What becomes of the ranks if there are two.
-    nonnegative
-        Whether values have to be finite and not negative. That is checked, and then their bits are compared.
-    """
-
-    itemsize: int
-    bands: tuple[Band, ...]
-    finish: Finish | None = None
-    nonnegative: bool = False
-
-    @property
-    def ways(self) -> tuple[bool, bool]:
-        """Whether there are windows down the rows, and along them."""
-        return self.bands[0].down is not None, self.bands[0].along is not None
-
-    @property
-    def widens(self) -> bool:
-        """Whether any band takes the highest of some columns first."""
-        return any(band.widening > 1 for band in self.bands)
 
 
 class Ready(NamedTuple):
@@ -135,85 +85,6 @@ def ready(what: Crossing) -> Ready:
 
 def _block(what: Crossing, kernel: RankKernel | None, block: int) -> int:
     return rank_block(what.itemsize, kernel.size, kernel.rank, what.nonnegative, block) if kernel else 0
-
-
-def crossing_code(machine: Machine, name: str, what: Crossing) -> str:
-    """Code that crosses one panel of columns."""
-    dtype = np.dtype(f"f{what.itemsize}")
-    parts = [stage_code(machine, dtype, what.nonnegative)]
-    if what.widens:
-        parts.append(widen_code(machine, dtype))
-    if what.ways[0]:
-        parts.append(down_code(machine, dtype))
-    if what.ways[1]:
-        parts += [turn_code(machine, dtype), along_code(machine, dtype)]
-    if what.finish:
-        parts.append(finish_code(machine, dtype, what.finish))
-    w = Writer(machine, dtype, name, ["ptr fields", *FACTORS])
-    f = _fields(w, w["fields"], FIELDS, POINTERS)
-    with w.loop(f["n"], f["tile"]) as at:
-        first = w.lower(at, w.binary("sub", f["n"], f["tile"]))
-        staged = w.select(w.equal(at, 0), f["staged"], w.lower(w.add(at, f["reach"]), f["n_source"]))
-        stop = w.lower(w.add(w.add(first, f["tile"]), f["reach"]), f["n_source"])
-        ring = [f[field] for field in ("source", "source_stride", "ring", "slots", "ring_stride", "width")]
-        w.call("stage", *ring, staged, stop, f["peaks"])
-        if what.widens:
-            rings = [f[field] for field in ("ring", "wide", "slots", "ring_stride", "width")]
-            with _bands(w, f) as band:
-                w.call("widen", *rings, band["inset"], band["columns"], band["widening"], staged, stop)
-        _tile_code(w, what, f, first, stop)
-    return joined([*parts, w.finish()])
-
-
-def _fields(w: Writer, base: Value, names: Sequence[str], pointers: Sequence[str]) -> dict[str, Value]:
-    found = {name: w.load(w.place(base, 8 * i), "i64") for i, name in enumerate(names)}
-    return found | {name: w.cast("inttoptr", found[name], "ptr") for name in pointers}
-
-
-@contextmanager
-def _bands(w: Writer, f: dict[str, Value]) -> Iterator[dict[str, Value]]:
-    """Do the body for each band of a panel, with its fields."""
-    with w.loop(f["n_bands"]) as i:
-        yield _fields(w, w.place(f["bands"], w.multiply(i, 8 * len(BAND_FIELDS))), BAND_FIELDS, BAND_POINTERS)
-
-
-def _tile_code(w: Writer, what: Crossing, f: dict[str, Value], first: Value, stop: Value) -> None:
-    """What is done with a tile from row `first` of the results on, once rows of the source are staged up to `stop`."""
-
-    def rows(base: str, stride: str, i: Value) -> tuple[Value, Value]:
-        return w.place(f[base], w.multiply(i, f[stride])), f[stride]
-
-    def offsets(table: Value, i: Value) -> Value:
-        return w.place(table, w.multiply(i, 8))
-
-    if what.ways[0]:
-        target, stride = rows("medians_down", "medians_stride", w.whole(0))
-        target, stride = (target, stride) if what.finish else rows("out_down", "down_stride", first)
-        next_stop = w.lower(w.add(stop, f["tile"]), f["n_source"])
-        ahead, n_ahead = rows("source", "source_stride", stop), w.binary("sub", next_stop, stop)
-        with _bands(w, f) as band:
-            ring = w.place(f["wide" if what.widens else "ring"], band["inset"])
-            found = w.place(target, band["place"]), stride, band["block_down"]
-            near = w.place(ahead[0], band["place"]), ahead[1]
-            w.call("down", ring, offsets(band["rows"], first), band["columns"], *found, *near, n_ahead)
-    if not what.ways[1]:
-        return
-    with w.loop(f["tile"], w.lanes) as i:
-        at = w.add(first, i)
-        w.call("turn", f["ring"], offsets(f["rows"], w.add(at, f["half"])), f["width"], f["turned"])
-        out = rows("out_along", "along_stride", at)
-        target, stride = (f["medians_along"], f["medians_stride"]) if what.finish else out
-        with _bands(w, f) as band:
-            found = w.place(target, band["place"]), stride, band["block_along"]
-            columns = band["offsets"], band["columns"]
-            w.call("along", f["turned"], *columns, *found, f["length"], f["ranked"])
-        if what.finish:
-            medians = rows("medians_down", "medians_stride", i)[0], f["medians_along"], f["medians_stride"]
-            sources = *rows("magnitude", "magnitude_stride", at), *rows("spectrum", "spectrum_stride", at)
-            outs = *rows("out_down", "down_stride", at), *out
-            logistic = [f[field] for field in ("curves", "curves_stride", "logs", "logs_inset", "known")]
-            factors = w["margin_x"], w["margin_y"], w["floor"]
-            w.call("finish", w.whole(w.lanes), *medians, f["columns"], *outs, *sources, *logistic, *factors)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hpss_batch.dsp.kernels.jit import Machine
+
+Float = np.dtype[np.floating[Any]]
 
 
 def joined(functions: Sequence[str]) -> str:
@@ -57,7 +59,7 @@ class Writer:
     def __init__(
         self,
         machine: Machine,
-        dtype: np.dtype[np.floating],
+        dtype: Float,
         name: str,
         parameters: Sequence[str],
         result: str = "void",

@@ -25,10 +25,9 @@ from numpy.typing import NDArray
 
 from hpss_batch.dsp.kernels import jit
 from hpss_batch.dsp.kernels.elementary import LOWEST_POWER, below_zero, exp2, log2
-from hpss_batch.dsp.kernels.ir import Value, Writer
+from hpss_batch.dsp.kernels.ir import Float, Value, Writer
 from hpss_batch.dsp.kernels.jit import Machine, machine
 from hpss_batch.dsp.kernels.memory import address_of
-from hpss_batch.dsp.kernels.passes import Float
 
 Array = NDArray[Any]
 Result = Literal["mask", "bool", "product", "component"]

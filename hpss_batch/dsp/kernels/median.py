@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
+from hpss_batch.dsp.kernels.fused import Operands, cross
+from hpss_batch.dsp.kernels.passes import Crossing
 from hpss_batch.dsp.kernels.tiles import Band, RankKernel, mirrored
 from hpss_batch.errors import ParameterError
 

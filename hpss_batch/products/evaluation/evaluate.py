@@ -23,7 +23,7 @@ from hpss_batch.config.job import Job
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.separation import Grid, separation
 from hpss_batch.dsp.stft import context, istft_samples, stft_frames
-from hpss_batch.errors import AudioError, ParameterError
+from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation.result import ESTIMATES, Evaluation, Score, Settings
 from hpss_batch.products.evaluation.scores import Gram
 from hpss_batch.products.evaluation.truth import COMPONENTS, PATTERN, KnownStems, find_stems
@@ -79,17 +79,20 @@ def evaluate(
     Raises
     ------
     CorpusError
-        If there are no stems.
+        If there are no stems, or no recording has both.
     AudioError
         If none can be scored: stems cannot be read, or differ in length, rate or channels.
     """
     if isinstance(truth, str | os.PathLike | KnownStems):
         truth = [truth]
     settings = Settings.of(settings) if isinstance(settings, Job) else settings or Settings()
-    known = list[KnownStems]()
+    known, failed, scores = list[KnownStems](), dict[str, str](), list[Score]()
     for one in truth:
-        known += [one] if isinstance(one, KnownStems) else find_stems([one], pattern)
-    scores, failed = list[Score](), dict[str, str]()
+        found, lacking = ([one], {}) if isinstance(one, KnownStems) else find_stems([one], pattern)
+        known += found
+        failed |= lacking
+    if not known:
+        raise CorpusError("; ".join(f"{track} {why}" for track, why in failed.items()))
     for done, recording in enumerate(known, 1):
         try:
             scores.append(score(recording, settings))

@@ -80,7 +80,7 @@ class Evaluation:
     scores : tuple of Score
         Of each recording.
     failed : dict of str to str
-        Recordings that could not be scored, and why.
+        Recordings that could not be scored, which may lack a stem, and why.
     """
 
     settings: Settings

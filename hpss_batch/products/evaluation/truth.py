@@ -33,7 +33,9 @@ class KnownStems:
     mixture: str | None = None
 
 
-def find_stems(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN) -> list[KnownStems]:
+def find_stems(
+    folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN
+) -> tuple[list[KnownStems], dict[str, str]]:
     """Find the recordings with known stems below some folders.
 
     Parameters
@@ -44,12 +46,17 @@ def find_stems(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN
         Name of a stem below a folder, with ``{track}`` and ``{stem}`` in it; `stem` is harmonic, percussive or
         mixture, `track` may hold slashes.
 
+    Returns
+    -------
+    list of KnownStems, dict of str to str
+        The recordings; and those that lack a stem, and which.
+
     Raises
     ------
     ParameterError
         If the pattern lacks one of the two.
     CorpusError
-        If a folder or any recording is missing, a recording lacks a stem, or two have the same name.
+        If a folder or any recording is missing, or two have the same name.
     """
     if pattern.count("{track}") != 1 or pattern.count("{stem}") != 1:
         raise ParameterError(
@@ -77,8 +84,10 @@ def find_stems(folders: Iterable[str | os.PathLike[str]], pattern: str = PATTERN
         raise CorpusError(
             f"no file matches {pattern}; {{stem}} stands for {', '.join(STEMS)}. Give --pattern"
         )
-    for track, stems in found.items():
-        for stem in COMPONENTS:
-            if stem not in stems:
-                raise CorpusError(f"{track} has no {stem} stem beside {', '.join(stems.values())}")
-    return [KnownStems(track, **stems) for track, stems in sorted(found.items())]
+    lacking = {
+        track: f"has no {' and no '.join(missing)} stem beside {', '.join(stems.values())}"
+        for track, stems in sorted(found.items())
+        if (missing := [stem for stem in COMPONENTS if stem not in stems])
+    }
+    known = [KnownStems(track, **stems) for track, stems in sorted(found.items()) if track not in lacking]
+    return known, lacking

@@ -5,6 +5,7 @@ Characters that a page cannot hold, or that would change what is around them (co
 that turn the direction of writing) are shown as escapes.
 """
 
+import os
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from hpss_batch.products.report.histogram import Histogram
 from hpss_batch.products.report.measure import SPANS
 from hpss_batch.products.report.metrics import FIGURES
 from hpss_batch.store.records import versions
-from hpss_batch.text import counted, duration, printable, size
+from hpss_batch.text import counted, duration, listed, printable, size
 
 LISTED = 200
 """Tracks that are listed in one table, at most."""
@@ -53,7 +54,7 @@ def render(found: Findings) -> str:
         job=plan.job,
         catalog=catalog,
         shape=plan.shape,
-        title=plan.job.corpus.path.rstrip("/").rsplit("/", 1)[-1] or plan.job.corpus.path,
+        title=listed([os.path.basename(path.rstrip("/")) or path for path in plan.job.corpus.paths]),
         version=versions()["hpss-batch"],
         counts=Counter({status: n for status in statuses if (n := catalog.counts[status])}),
         seconds=seconds,
@@ -91,7 +92,8 @@ def _missing(found: Findings) -> dict[str, Any]:
         if states[track].status == "done"
     ]
     skipped = [(file, "skipped", reason) for file, reason in found.skipped.items()]
-    return {"bad": bad, "stemless": stemless, "skipped": skipped}
+    cancelled = [(track, "silent in mono", reason) for track, reason in catalog.cancelled.items()]
+    return {"bad": bad, "stemless": stemless, "skipped": skipped, "cancelled": cancelled}
 
 
 def _distributions(found: Findings) -> dict[str, Any]:

@@ -43,6 +43,12 @@ def checksum(page: bytes) -> bytes:
     return struct.pack("<I", found)
 
 
+def refused(path: Path, reason: str) -> None:
+    """A file is opened and cannot be read to its end, for this reason."""
+    with pytest.raises(AudioError, match=reason), Recording(str(path)) as recording:
+        recording.read(0, recording.bound)
+
+
 def test_a_file_as_encoders_leave_it_may_be_sought(ogg: Path) -> None:
     assert 300_000 < sought_until(str(ogg)) < 400_000
 
@@ -136,11 +142,7 @@ def test_one_stream_after_the_other_of_one_serial_number(ogg: Path, second: str)
             other[at + 22 : at + 26] = checksum(bytes(other[at : at + length]))
     between = b"TAG" + bytes(125) if second == "one behind tags" else b""
     ogg.write_bytes(data + between + other)
-    with (
-        pytest.raises(AudioError, match="several streams one after the other"),
-        Recording(str(ogg)) as recording,
-    ):
-        recording.read(0, recording.bound)
+    refused(ogg, "several streams one after the other")
 
 
 def test_one_bit_anywhere(ogg: Path) -> None:
@@ -160,11 +162,7 @@ def test_one_bit_anywhere(ogg: Path) -> None:
         middle + 999,
     ):
         ogg.write_bytes(data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :])
-        with (
-            pytest.raises(AudioError, match=r"is damaged at [345]\.\d s: page \d+ of its Ogg stream"),
-            Recording(str(ogg)) as recording,
-        ):
-            recording.read(0, recording.bound)
+        refused(ogg, r"is damaged at [345]\.\d s: page \d+ of its Ogg stream")
 
 
 def test_a_page_is_missing_or_zeros(ogg: Path) -> None:
@@ -174,11 +172,7 @@ def test_a_page_is_missing_or_zeros(ogg: Path) -> None:
         begin, end = begins[number], begins[number + 1]
         for between in (b"", bytes(end - begin), bytes(100)):
             ogg.write_bytes(data[:begin] + between + data[end:])
-            with (
-                pytest.raises(AudioError, match=rf"is damaged at [3-8]\.\d s: page {number} of its"),
-                Recording(str(ogg)) as recording,
-            ):
-                recording.read(0, recording.bound)
+            refused(ogg, rf"is damaged at [3-8]\.\d s: page {number} of its")
 
 
 def test_a_span_before_the_damage_is_read(ogg: Path) -> None:

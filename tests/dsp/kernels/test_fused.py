@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpss_batch.dsp.kernels import fused
-from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
+from hpss_batch.dsp.kernels.fused import Operands, cross
 from hpss_batch.dsp.kernels.masks import Finish
+from hpss_batch.dsp.kernels.passes import Crossing
 from hpss_batch.dsp.kernels.tiles import Band, RankKernel
 from hpss_batch.errors import ParameterError
 
