@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hpss_batch.runner.run import Result, run
     from hpss_batch.runner.status import status
     from hpss_batch.store.reading.corpus import Corpus, open_corpus
+    from hpss_batch.verification.prune import prune
     from hpss_batch.verification.verify import verify
 
 _HOME = {
@@ -43,6 +44,7 @@ _HOME = {
     "open_corpus": "store.reading.corpus",
     "plan": "runner.plan",
     "plot": "products.plots.plot",
+    "prune": "verification.prune",
     "render": "runner.render",
     "report": "products.report.report",
     "run": "runner.run",
@@ -69,6 +71,7 @@ __all__ = [
     "open_corpus",
     "plan",
     "plot",
+    "prune",
     "render",
     "report",
     "run",

@@ -293,3 +293,19 @@ def show(out: str, track: str, output: str | None, start: float, duration: float
 
     figure = plot_track(out, track, start=start, duration=duration)
     say(f"Wrote {save(figure, output or f'{Path(track).stem}.png')}")
+
+
+@main.command()
+@click.argument("out", metavar="OUT")
+@click.option("-n", "--dry-run", is_flag=True, help="Say only what would be freed.")
+@click.option("--json", "as_json", is_flag=True, help="Print every file for programs.")
+def prune(out: str, dry_run: bool, as_json: bool) -> None:
+    """Free what nobody needs of a run directory: of tracks that were placed again, and what crashes left."""
+    from hpss_batch.console.streams import print_json, say
+    from hpss_batch.verification.prune import prune as do_prune
+
+    pruned = do_prune(out, dry_run=dry_run)
+    if as_json:
+        print_json(pruned.figures())
+    else:
+        say(pruned.summary())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 THREADS = {
@@ -60,3 +61,37 @@ def shards(out: Path, *, without: tuple[str, ...] = ()) -> Mapping[str, bytes]:
         for file in sorted((root / name).iterdir())
         if file.name.startswith("c.") and not file.name.endswith(".partial")  # what a crash leaves
     }
+
+
+ENCODED_RATE = 48_000
+
+
+def encode(
+    path: Path, codec: str, container: str, samples: np.ndarray[Any, Any], *, video: bool = False
+) -> Path:
+    """Write samples at `ENCODED_RATE`, shape (channels, samples), with FFmpeg's own encoder."""
+    with av.open(str(path), "w", format=container, options={"fflags": "bitexact"}) as out:
+        pictures: Any = out.add_stream("mpeg4", rate=25) if video else None
+        if video:
+            pictures.width = pictures.height = 64
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
+        stream: Any = out.add_stream(codec, rate=ENCODED_RATE, layout=layout, bit_rate=192_000)
+        stream.codec_context.format = {"tta": "s16", "wavpack": "s16p"}.get(
+            codec, stream.codec_context.format
+        )
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float64), "dblp", layout)
+        frame.sample_rate = ENCODED_RATE
+        resampler = av.AudioResampler(stream.codec_context.format, layout, ENCODED_RATE)
+        for number in range(25 * samples.shape[1] // ENCODED_RATE if video else 0):
+            picture = av.VideoFrame.from_ndarray(np.full((96, 64), number, np.uint8), "yuv420p")
+            out.mux(pictures.encode(picture))
+        fifo = av.AudioFifo()
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            part.pts = None
+            fifo.write(part)
+        while part := fifo.read(stream.codec_context.frame_size or 1024, partial=True):
+            out.mux(stream.encode(part))
+        out.mux(stream.encode(None))
+        if video:
+            out.mux(pictures.encode(None))
+    return path

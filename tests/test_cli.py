@@ -148,7 +148,7 @@ def test_what_was_skipped_is_named_by_run_status_and_report(tmp_path: Path, odd_
     skipped = {
         "dead.flac": "link that leads nowhere",
         "pipe.wav": "named pipe",
-        "evil\\x1b[2J\\n.m4a": "AAC or ALAC",
+        "evil\\x1b[2J\\n.m4p": "protected",
     }
     out = str(tmp_path / "out")
     for words in (("run", str(odd_corpus), "-o", out, *SETS), ("status", out)):
@@ -177,7 +177,7 @@ def odd_corpus(tmp_path: Path) -> Path:
     corpus.mkdir()
     sf.write(corpus / "track.wav", music(2.0, 22050), 22050)
     (corpus / "🥁.wav").write_text("no audio")
-    (corpus / "evil\x1b[2J\n.m4a").touch()
+    (corpus / "evil\x1b[2J\n.m4p").touch()
     (corpus / "dead.flac").symlink_to("nowhere")
     os.mkfifo(corpus / "pipe.wav")
     return corpus

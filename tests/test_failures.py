@@ -17,6 +17,7 @@ from helpers import THREADS, music, settings
 
 from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError, TrackError
+from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.reading.corpus import open_corpus
@@ -144,9 +145,12 @@ def test_a_track_that_kills_workers_is_found_and_quarantined(tmp_path: Path) -> 
         sf.write(folder / name, music(0.4, 22050), 22050)
     (tmp_path / "killer.py").write_text(KILLER)
     cluster = {"kwargs": {"n_workers": 1, "preload": str(tmp_path / "killer.py")}}
-    result = run(Job.parse(settings(folder, tmp_path / "out") | {"cluster": cluster}))
+    job = Job.parse(settings(folder, tmp_path / "out") | {"cluster": cluster})
+    result = run(job)
     assert result.exit_status == 1
     assert "killed its worker 3 times" in result.failed["killer.wav"]
+    assert plan(job).is_done
+    assert len(plan(job.replace({"cluster.kwargs.memory_limit": "3GiB"})).pending) == 1
     assert result.catalog.counts == {"done": 2, "quarantined": 1}
     assert set(open_corpus(tmp_path / "out")) == {"a.wav", "z.wav"}
 

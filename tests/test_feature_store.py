@@ -23,6 +23,7 @@ from hpss_batch.errors import ParameterError, StoreError
 from hpss_batch.products.training.windows import TrackWindows
 from hpss_batch.runner.plan import plan
 from hpss_batch.runner.run import Result, run
+from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.verification.verify import verify
 
@@ -324,8 +325,8 @@ def test_summaries_can_be_left_out(corpus_folder: Path, tmp_path: Path, run_job:
     run_job(corpus_folder, tmp_path / "out", output__arrays=[], output__features=wanted)
     corpus = open_corpus(tmp_path / "out")
     assert not [name for name in corpus.tracks if str(name).startswith("rms")]
-    commits = [json.loads(path.read_text()) for path in (tmp_path / "out" / "commits").glob("*.json")]
-    assert all(commit["seconds"]["features"] >= 0 for commit in commits)
+    commits = RunDirectory(tmp_path / "out").commits().values()
+    assert all(commit.seconds["features"] >= 0 for commit in commits)
 
 
 def test_a_grown_corpus_gets_the_summaries_of_its_new_tracks(

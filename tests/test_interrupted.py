@@ -35,7 +35,7 @@ def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(long_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     run(Job.parse(settings(long_corpus, out)))
-    return dict(shards(out))
+    return written(out)
 
 
 STOPPED = "\nStopped. What is committed is safe: the same command goes on from there.\n"
@@ -46,6 +46,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which ends with exec
 os.execv(sys.executable, [sys.executable, "-m", "hpss_batch", *sys.argv[1:]])
 """
 """A driver that hears Ctrl-C even where pytest runs in the background, whose children ignore it from birth."""
+
+
+def written(out: Path) -> dict[str, bytes]:
+    """Every byte that counts: shards and commits."""
+    records = {f"commits/{path.name}": path.read_bytes() for path in (out / "commits").glob("*.json")}
+    return dict(shards(out)) | records
 
 
 def driver(job: Path) -> subprocess.Popen[bytes]:
@@ -82,11 +88,11 @@ def test_kill_9_of_the_driver_at_random_moments(
         kills += 1
         moments.append(commits(out))
         if moments[-1] == commits_needed(undisturbed):  # it was through: start over with another directory
-            assert shards(out) == undisturbed
+            assert written(out) == undisturbed
             attempt += 1
             out = tmp_path / f"out{attempt}"
     assert run(Job.parse(settings(long_corpus, out))).exit_status == 0
-    assert shards(out) == undisturbed
+    assert written(out) == undisturbed
     assert len(set(moments)) > 5, "the kills came at all stages of the work"
     assert set(open_corpus(out)) == {"0.flac", "1.flac", "2.flac", "talk.mp3"}
 
@@ -181,7 +187,7 @@ def test_kill_9_of_workers_at_random_moments(
                     os.kill(worker, signal.SIGKILL)
                     kills += 1
         assert process.wait() == 0
-        assert shards(out) == undisturbed
+        assert written(out) == undisturbed
 
 
 def workers_of(driver: int) -> list[int]:

@@ -1,6 +1,6 @@
-"""README.md does what it says: its Python runs, in order, beside the demo; its commands and jobs are taken."""
+"""README.md does what it says: each block of Python is a script that runs, each command is typed, jobs are taken."""
 
-import json
+import os
 import re
 import shlex
 import subprocess
@@ -20,19 +20,6 @@ from hpss_batch.runner.run import run
 README = Path(__file__).parents[1] / "README.md"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-SCRIPT = """
-import json
-import sys
-
-if __name__ == "__main__":  # as README says of scripts: `run` starts processes, which import this file
-    known = {}
-    with open("blocks.json") as file:
-        for place, block in json.load(file):
-            if "torch" in block:
-                sys.path.insert(0, "stand_in")
-            exec(compile(block, place, "exec"), known)
-"""
 
 TORCH = """
 class DataLoader:
@@ -99,16 +86,62 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_python_runs_in_order(home: Path) -> None:
-    found = [(place, without_prompts(block)) for place, block in blocks("python")]
-    assert len(found) >= 3
-    (home / "blocks.json").write_text(json.dumps(found))
-    (home / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "script.py"], cwd=home, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "3 done, 1 failed" in done.stdout
+def test_each_block_of_python_is_a_script(home: Path) -> None:
+    said = dict[str, str]()
+    for place, block in blocks("python"):
+        (home / "script.py").write_text(without_prompts(block))
+        found = [os.environ.get("PYTHONPATH", ""), *([str(home / "stand_in")] if "torch" in block else [])]
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, found))}
+        command = [sys.executable, "-W", "error", "script.py"]
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=os.environ | path)
+        assert done.returncode == 0, f"{place}: {done.stderr}"
+        said[place] = done.stdout
+    assert len(said) >= 6
+    assert "3 done, 1 failed" in "".join(said.values())
+
+
+@pytest.mark.slow
+def test_each_command_is_typed(tmp_path: Path) -> None:
+    """In README's order, in a folder with what README speaks of; what installs or tests the package is left out."""
+    for number, name in enumerate(
+        (
+            "music/asc-music/time_to_strike.mp3",
+            "music/asc-music/machine_wars.mp3",
+            "live/a.wav",
+            "studio/a.wav",
+            "song.flac",
+        )
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        sf.write(tmp_path / name, music(2.0, 44100, 2, number), 44100)
+    (tmp_path / "truth").symlink_to("hpss-batch-demo/truth")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    ours = f'"{sys.executable}" -W error -m hpss_batch "$@"'
+    for name, does in (("hpss-batch", ours), ("pip", ":"), ("python", ":")):
+        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    for place, block in blocks("console"):
+        lines = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+        done = subprocess.run(
+            ["sh", "-ec", "\n".join(lines)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=os.environ | path,
+        )
+        assert done.returncode == 0, f"{place}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("language", ["console", "text"])
+def test_every_shell_takes_commands_as_they_stand(language: str) -> None:
+    """Typed into zsh, which knows no comments there, and to which brackets outside of quotes are patterns."""
+    lines = [line for _, block in blocks(language) for line in block.splitlines() if line.startswith("$ ")]
+    assert lines
+    for line in lines:
+        unquoted = re.sub("'[^']*'|\"[^\"]*\"", "", line[2:])
+        assert not re.search(r"""[][*?{}()<>|;&!~^#$`\\'"]|(^|\s)=""", unquoted), line
 
 
 @pytest.mark.parametrize(("line", "words"), list(commands()))

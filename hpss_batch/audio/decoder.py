@@ -7,7 +7,8 @@ A decoder's output may depend on the way it got there, so a track's samples are 
     exact           any seek gives what reading on would give        PCM, float, A-law, µ-law, ADPCM, FLAC
     in blocks       each block on a fresh handle: one seek to its    MP3; long Vorbis and Opus files whose pages
                     start, then reading on, in whatever pieces       agree with their packets
-    in sequence     on a fresh handle from the very first sample     other Vorbis and Opus; ALAC, GSM and the rest
+    in sequence     on a fresh handle from the very first sample     other Vorbis and Opus; ALAC, GSM and the rest;
+                                                                     all that FFmpeg reads
 
 MP3: mpg123's filter bank rotates a buffer, and its place in it decides the order of additions and with it the last
 bits (2.4e-7). A seek leaves that place where the handle's history put it; a fresh handle has no history. Reading on
@@ -26,13 +27,14 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from hpss_batch.audio.containers.foreign import matroska_flaw
 from hpss_batch.audio.containers.headers import is_joined_flac
 from hpss_batch.audio.containers.mp3 import mp3_flaw
 from hpss_batch.audio.containers.ogg import ogg_flaw
 from hpss_batch.audio.containers.ogg_seek import sought_until
-from hpss_batch.audio.containers.reasons import cannot_decode, joined, too_short, why_no_file
+from hpss_batch.audio.containers.reasons import cannot_decode, goes_on, joined, too_short, why_no_file
 from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, energies, mix
-from hpss_batch.audio.probe import AudioInfo, open_file, open_handle
+from hpss_batch.audio.probe import FAILURES, AudioInfo, Choice, open_file, open_handle
 from hpss_batch.errors import AudioError
 
 Float32 = NDArray[np.float32]
@@ -90,6 +92,8 @@ class Decoder:
         The recording.
     mono : bool
         Whether to give the mean of all channels as the only one.
+    decoder : {"auto", "libsndfile", "ffmpeg"}
+        What reads it.
 
     Attributes
     ----------
@@ -110,8 +114,8 @@ class Decoder:
 
     info: AudioInfo
 
-    def __init__(self, path: str, *, mono: bool) -> None:
-        opened = open_file(path)
+    def __init__(self, path: str, *, mono: bool, decoder: Choice = "auto") -> None:
+        opened = open_file(path, decoder)
         self.path, self.info = path, opened.info
         self._file, self._promised = opened.file, opened.promised
         self._origin = -1  # the block that the handle is in; none yet
@@ -119,7 +123,7 @@ class Decoder:
         self.end = None if self.info.n_samples else 0
         self.energies = np.zeros(3)
         self._block = block_samples(self.info)
-        self._largest = LOUDEST if self.info.format.startswith(("OGG", "MP3")) else LARGEST
+        self._largest = LOUDEST if self._file.lossy else LARGEST
         piece = min(max(_PIECE // self.info.channels, 1024), max(self.info.n_samples, 1))
         held = min(max(_HELD // self.channels, 4 * piece), max(self.info.n_samples, 1))
         self._piece = np.empty((piece, self.info.channels), np.float32)
@@ -202,7 +206,7 @@ class Decoder:
             self._hold(n)
         if n < wanted:
             self._nothing_from = self._at
-        if self._at == self._nothing_from and self._at > self._first:
+        if self._at == self._nothing_from and (self._at > self._first or self._at == 0):
             self._meet_end()
 
     def _go(self, origin: int) -> int:
@@ -228,7 +232,7 @@ class Decoder:
 
     def _reopen(self) -> None:
         self._file.close()
-        self._file = open_handle(self.path)
+        self._file = open_handle(self.path, self.info.decoder)
 
     def _fill(self, wanted: int) -> int:
         filled = 0
@@ -238,7 +242,7 @@ class Decoder:
                 if not n:
                     break
                 filled += n
-        except sf.LibsndfileError as e:
+        except FAILURES as e:
             at = self._breaks_at(wanted)
             self._first = self._at = -1  # so that whoever reads on must seek
             raise AudioError(self._broken(at, e.error_string)) from e
@@ -252,7 +256,7 @@ class Decoder:
         at = self._at if self._block == 1 else max(self._origin, 0)
         end = self._at + wanted
         self._reopen()
-        with contextlib.suppress(sf.LibsndfileError):
+        with contextlib.suppress(*FAILURES):
             if at:
                 at = self._file.seek(at)
             while at < end and (n := len(self._file.read(out=self._piece[:_SMALL_PIECE]))):
@@ -283,7 +287,11 @@ class Decoder:
 
     def _flaw(self) -> str | None:
         """Why decoding, which met its end, has not given all that the file holds; None where it has."""
-        container = self.info.format.partition("/")[0]
+        container = self.info.format.partition("/")[0].upper()  # FFmpeg writes it in small letters
+        if self.info.decoder == "ffmpeg" and self.end == self.info.n_samples:
+            return goes_on(self.info.n_samples, self.info.sample_rate)
+        if container == "MATROSKA,WEBM":
+            return matroska_flaw(self.path)
         if container == "OGG":
             return ogg_flaw(self.path, _ogg_rate(self.info))
         if container == "MP3" and self.end is not None:
@@ -293,9 +301,9 @@ class Decoder:
         return None
 
     def _broken(self, at: int | None, said: str) -> str:
-        return cannot_decode(at, self._promised, self.info.sample_rate, said)
+        return cannot_decode(at, self._promised, self.info.sample_rate, said, self._file.decoder)
 
 
 def _ogg_rate(info: AudioInfo) -> int:
     """The rate that an Ogg stream counts in: 48 kHz for Opus, whatever it is decoded at."""
-    return 48_000 if info.format.endswith("OPUS") else info.sample_rate
+    return 48_000 if info.format.upper().endswith("OPUS") else info.sample_rate

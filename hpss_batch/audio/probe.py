@@ -3,7 +3,7 @@
 `probe` answers from the header alone, in well under a millisecond, and trusts nothing that it reads there:
 
 1. what the name leads to must be a regular file that is not empty; FIFOs and devices are never opened;
-2. libsndfile must know it; where it does not, the first bytes tell a person what it is instead;
+2. libsndfile must know it, or FFmpeg; where neither does, the first bytes tell a person what it is instead;
 3. rate and channels must be sane;
 4. a header that promises more than the file holds means a file cut short, and one that promises less, a wrong
    header; unless its writer could not know the length (a stream into a pipe): then all that follows is read;
@@ -17,7 +17,7 @@ import io
 import math
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import soundfile as sf
@@ -25,10 +25,12 @@ import soundfile as sf
 from hpss_batch.audio.containers import reasons
 from hpss_batch.audio.containers.chunks import find_extent
 from hpss_batch.audio.containers.extent import Corrected
+from hpss_batch.audio.containers.foreign import check_size
 from hpss_batch.audio.containers.headers import check_sizes, find_flac_extent
 from hpss_batch.audio.containers.mp3 import mp3_flaw, mp3_header
 from hpss_batch.audio.containers.mp3_unheaded import Endless, samples_unannounced
 from hpss_batch.audio.containers.ogg import check_ogg
+from hpss_batch.audio.ffmpeg import FFmpegError, FFmpegFile
 from hpss_batch.audio.quiet import quiet
 from hpss_batch.errors import AudioError
 
@@ -44,6 +46,9 @@ _MOST_SAMPLES_PER_BYTE = 256
 _MOST_COUNTED = 2**33
 # 54 hours at 44.1 kHz, which take half a minute: a few megabytes of FLAC can be made to decode for days.
 
+_SLACK = 2**14
+# Samples that FFmpeg may give beyond what a file announces: the padding of a last frame, and rounded times.
+
 _SAID = {
     7: "no audio is found in it",
     24: "its header has an impossible rate, length or number of channels",
@@ -55,6 +60,16 @@ _HEADERLESS = (".vox", ".vox6", ".gsm")
 
 _LONGEST_PATH = 1023
 # Bytes of a path that libsndfile takes; systems take 4,095. What lies deeper is opened here, and read through Python.
+
+
+Decoding = Literal["libsndfile", "ffmpeg"]
+"""What reads a recording."""
+
+Choice = Literal["auto", "libsndfile", "ffmpeg"]
+"""What may: with auto, FFmpeg reads what libsndfile does not know, where PyAV is installed."""
+
+FAILURES = (sf.LibsndfileError, FFmpegError)
+"""What goes wrong while decoding; its `error_string` is what the decoder says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +85,16 @@ class AudioInfo:
     channels : int
         How many, at least 1.
     format : str
-        Container and coding in libsndfile's words, as "FLAC/PCM_16".
+        Container and coding in the decoder's words, as "FLAC/PCM_16" or "matroska,webm/opus".
+    decoder : {"libsndfile", "ffmpeg"}
+        What reads it.
     """
 
     n_samples: int
     sample_rate: int
     channels: int
     format: str
+    decoder: Decoding = "libsndfile"
 
 
 class Handle(sf.SoundFile):  # type: ignore[misc]
@@ -86,9 +104,12 @@ class Handle(sf.SoundFile):  # type: ignore[misc]
     decoder answers it with other last bits; `seek` itself works as ever.
     """
 
+    decoder: Decoding = "libsndfile"
+
     def __init__(self, source: bytes | io.FileIO) -> None:
         with quiet():
             super().__init__(source)
+        self.lossy = self.format in ("OGG", "MP3")
 
     def read(self, *args: Any, **options: Any) -> Any:
         """Read on."""
@@ -118,7 +139,7 @@ class Opened:
 
     Attributes
     ----------
-    file : Handle
+    file : Handle or FFmpegFile
         At its first sample. Whoever opened it closes it.
     info : AudioInfo
         As `probe` returns it.
@@ -127,18 +148,20 @@ class Opened:
         unknown or only estimated from the file's size, so that a shortfall means nothing.
     """
 
-    file: Handle
+    file: Handle | FFmpegFile
     info: AudioInfo
     promised: int | None
 
 
-def probe(path: str) -> AudioInfo:
+def probe(path: str, decoder: Choice = "auto") -> AudioInfo:
     """Read what a recording's header announces, without decoding it.
 
     Parameters
     ----------
     path : str
         Any name that the file system holds; bytes that are not UTF-8 as `os.fsdecode` gives them.
+    decoder : {"auto", "libsndfile", "ffmpeg"}
+        What may read it; auto takes libsndfile where that knows the file.
 
     Returns
     -------
@@ -150,17 +173,20 @@ def probe(path: str) -> AudioInfo:
     AudioError
         The file cannot be read as audio; the message is the reason, without the path.
     """
-    opened = open_file(path)
+    opened = open_file(path, decoder)
     opened.file.close()
     return opened.info
 
 
-def open_file(path: str) -> Opened:
+def open_file(path: str, decoder: Choice = "auto") -> Opened:
     """Open a recording and believe its header as far as it goes; errors as `probe`."""
     found = _stat(path)
-    file = open_handle(path)
+    file = open_handle(path, decoder)
     try:
         return _describe(path, file, found)
+    except FFmpegError as e:
+        file.close()
+        raise AudioError(reasons.why_not_audio(path, e.error_string, "FFmpeg")) from e
     except OSError as e:
         file.close()
         raise AudioError(reasons.why_no_file(e)) from e
@@ -169,8 +195,24 @@ def open_file(path: str) -> Opened:
         raise
 
 
-def open_handle(path: str) -> Handle:
+def open_handle(path: str, decoder: Choice = "auto") -> Handle | FFmpegFile:
     """Open a file that was checked before, for another pass over it."""
+    if decoder != "ffmpeg":
+        try:
+            return _open_libsndfile(path)
+        except AudioError:
+            if decoder == "libsndfile" or not reasons.ffmpeg_is_here() or not reasons.is_foreign(path):
+                raise
+    if not reasons.ffmpeg_is_here():
+        raise AudioError(f"is read by FFmpeg, through PyAV, which is not installed here; {reasons.INSTALL}")
+    try:
+        return FFmpegFile(path)
+    except (FFmpegError, OSError) as e:
+        said = e.error_string if isinstance(e, FFmpegError) else ""
+        raise AudioError(reasons.why_not_audio(path, said, "FFmpeg")) from e
+
+
+def _open_libsndfile(path: str) -> Handle:
     name = os.fsencode(path)
     if len(name) > _LONGEST_PATH and path.lower().endswith(_HEADERLESS):
         raise AudioError(
@@ -204,16 +246,22 @@ def _handle(source: bytes | io.FileIO) -> Handle:
         raise
 
 
-def decode_count(path: str) -> int:
+def decode_count(path: str, decoder: Choice = "auto") -> int:
     """Decode a whole recording from its first sample and count the samples a channel; errors as `probe`."""
-    open_file(path).file.close()
+    open_file(path, decoder).file.close()
     found = _stat(path)
-    return _count(path, found.st_size, found.st_mtime_ns)
+    return _count(path, decoder, found.st_size, found.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)
-def _count(path: str, size: int, mtime_ns: int, most: float = math.inf) -> int:
-    with open_handle(path) as file:
+def _announced(path: str, size: int, mtime_ns: int) -> int:
+    with FFmpegFile(path) as file:
+        return file.announced()
+
+
+@functools.lru_cache(maxsize=256)
+def _count(path: str, decoder: Choice, size: int, mtime_ns: int, most: float = math.inf) -> int:
+    with open_handle(path, decoder) as file:
         block = np.empty((max(4096, 2**17 // file.channels), file.channels), np.float32)
         count = 0
         try:
@@ -224,9 +272,10 @@ def _count(path: str, size: int, mtime_ns: int, most: float = math.inf) -> int:
                         f"holds more than {count / file.samplerate / 3600:.0f} hours of audio in {size:,} bytes, which "
                         "no recording does; if it is one, split it"
                     )
-        except sf.LibsndfileError as e:
+        except FAILURES as e:
             # the block that failed is long, so nothing is said of where
-            raise AudioError(reasons.cannot_decode(None, None, file.samplerate, e.error_string)) from e
+            said = e.error_string
+            raise AudioError(reasons.cannot_decode(None, None, file.samplerate, said, file.decoder)) from e
         return count
 
 
@@ -243,9 +292,9 @@ def _stat(path: str) -> os.stat_result:
     return found
 
 
-def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
+def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Opened:
     kind = f"{file.format}/{file.subtype}"
-    rate, channels, frames = file.samplerate, file.channels, file.frames
+    rate, channels = file.samplerate, file.channels
     if file.format == "RAW" and not path.lower().endswith(_HEADERLESS):
         raise AudioError(reasons.why_not_audio(path, "it has no header"))
     if not 1 <= rate <= MAX_SAMPLE_RATE:
@@ -256,7 +305,18 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         raise AudioError(
             f"has a damaged header: it announces {channels} channels (allowed: 1 to {MAX_CHANNELS})"
         )
-    promised: int | None = frames
+    promised: int | None
+    if isinstance(file, FFmpegFile):
+        if file.format == "ogg":
+            check_ogg(path, found.st_size, 2**62, rate)
+        if reason := check_size(path, file.format, found.st_size):
+            raise AudioError(reason)
+        promised = _announced(path, found.st_size, found.st_mtime_ns)
+        return Opened(
+            file, AudioInfo(promised + promised // 1000 + _SLACK, rate, channels, kind, "ffmpeg"), promised
+        )
+    frames = file.frames
+    promised = frames
     if file.format == "OGG":
         check_ogg(path, found.st_size, frames, rate)
     elif file.format == "MP3":
@@ -269,7 +329,7 @@ def _describe(path: str, file: Handle, found: os.stat_result) -> Opened:
         check_sizes(path, found.st_size, find_extent(path), file)
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
-        held = _count(path, found.st_size, found.st_mtime_ns, _MOST_COUNTED)
+        held = _count(path, "libsndfile", found.st_size, found.st_mtime_ns, _MOST_COUNTED)
         reason = None if unknown else reasons.too_short(held, frames, rate)
         if reason:
             raise AudioError(reason)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.decoder import Decoder
-from hpss_batch.audio.probe import AudioInfo, decode_count, probe
+from hpss_batch.audio.probe import AudioInfo, Choice, decode_count, probe
 from hpss_batch.audio.resampler import Resampler, resampled_length
 from hpss_batch.errors import AudioError, ParameterError
 
@@ -35,6 +35,8 @@ class Recording:
         Hz of the samples wanted; the file's own by default. Other rates are resampled (soxr, HQ).
     channels : {"mono", "all"}
         The mean of all channels, taken before resampling, or every channel.
+    decoder : {"auto", "libsndfile", "ffmpeg"}
+        What reads it: with auto, libsndfile what it knows, and FFmpeg the rest, where PyAV is installed.
 
     Attributes
     ----------
@@ -61,22 +63,26 @@ class Recording:
     """
 
     def __init__(
-        self, path: str, *, sample_rate: int | None = None, channels: Literal["mono", "all"] = "mono"
+        self,
+        path: str,
+        *,
+        sample_rate: int | None = None,
+        channels: Literal["mono", "all"] = "mono",
+        decoder: Choice = "auto",
     ) -> None:
         if channels not in ("mono", "all"):
             raise ParameterError(f"channels is {channels!r}; allowed: 'mono' (their mean), 'all'")
         if sample_rate is not None and sample_rate < 1:
             raise AudioError(f"cannot be resampled to {sample_rate} Hz; allowed: 1 or more")
-        decoder = Decoder(path, mono=channels == "mono")
-        self._decoder = decoder
+        self._decoder = Decoder(path, mono=channels == "mono", decoder=decoder)
         try:
-            self.info: AudioInfo = decoder.info
-            self.channels: int = decoder.channels
+            self.info: AudioInfo = self._decoder.info
+            self.channels: int = self._decoder.channels
             self.sample_rate: int = sample_rate or self.info.sample_rate
             same = self.sample_rate == self.info.sample_rate
-            self._samples = decoder if same else Resampler(decoder, self.sample_rate)
+            self._samples = self._decoder if same else Resampler(self._decoder, self.sample_rate)
         except BaseException:
-            decoder.close()
+            self._decoder.close()
             raise
         self.bound: int = resampled_length(self.info.n_samples, self.info.sample_rate, self.sample_rate)
 

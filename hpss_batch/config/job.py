@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from hpss_batch.config.document import Document, Override
+from hpss_batch.config.document import Document, Override, flatten
 from hpss_batch.config.messages import Complaints, block_of, config_error, keys
 from hpss_batch.config.outputs import Output
 from hpss_batch.config.sections import Cluster, CorpusSection, Hpss, Stft
@@ -240,6 +240,8 @@ class Job(Section):
         }
         chosen: dict[str, Any] = _plain(self.model_dump(include=numeric))
         del chosen["hpss"]["method"]  # which has other numbers if any of the rest has
+        if self.corpus.decoder == "ffmpeg":  # else libsndfile reads what it knows, as it always did
+            chosen["corpus"]["decoder"] = "ffmpeg"
         chosen["stft"]["win_length"] = self.stft.win_length or self.stft.n_fft
         if self.hpss.power == math.inf:
             chosen["hpss"]["power"] = "inf"
@@ -257,6 +259,19 @@ class Job(Section):
     def stems_key(self) -> str | None:
         """What stands for `stem_settings` in a run directory; None where the job makes no stems."""
         return None if self.output.stems is None else settings_key(self.stem_settings())
+
+    @property
+    def limits(self) -> str:
+        """What ends a worker, memory and time, in words: a track that was quarantined may do well with others."""
+        given = dict(flatten({"cluster.kwargs": self.cluster.kwargs, "dask": self.dask}))
+        memory = {name: value for name, value in given.items() if "mem" in f"{name}={value}".lower()}
+        if not any(
+            name.startswith("cluster.kwargs.") for name in memory
+        ):  # each gets its part of a machine's
+            shares = ("cluster.kwargs.n_workers", "cluster.kwargs.threads_per_worker")
+            memory |= {name: given[name] for name in shares if name in given}
+        found = memory | {"cluster.stalled_after": self.cluster.stalled_after}
+        return ", ".join(f"{name}={value}" for name, value in sorted(found.items()))
 
     def identity(self) -> dict[str, Any]:
         """What generations keep of a job: its `numerics` and their `fingerprint`."""

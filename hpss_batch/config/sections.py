@@ -27,7 +27,7 @@ class CorpusSection(Section):
     )
     include: Annotated[tuple[Text, ...], Listed, Field(min_length=1)] | None = key(
         None,
-        'patterns of file names, such as ["*.flac"]; null: every extension that libsndfile reads',
+        'patterns of file names, such as ["*.flac"]; null: every extension that is read here',
         'a list of patterns such as ["*.flac", "*.wav"], or null',
     )
     exclude: Annotated[tuple[Text, ...], Listed] = key(
@@ -37,6 +37,11 @@ class CorpusSection(Section):
         44100,
         "Hz of the arrays; other rates are resampled; null: all tracks must agree",
         "a whole number of Hz from 1 on, or null",
+    )
+    decoder: Literal["auto", "libsndfile", "ffmpeg"] = key(
+        "auto",
+        "what reads them: auto (libsndfile what it knows; the rest FFmpeg, if installed), libsndfile or ffmpeg",
+        "auto, libsndfile or ffmpeg",
     )
     channels: Literal["mono", "all"] = key("mono", "mono (the mean) or all", "mono or all")
     limit: Positive | None = key(

@@ -98,6 +98,8 @@ def print_plan(plan: Plan) -> None:
         "tracks": words,
     }
     rows |= _separation_rows(figures["separation"])
+    if plan.listing is not None and len(plan.catalog.generations) > len(plan.new):
+        rows["files"] = _changes(plan.files)
     if plan.n_relabelled:
         rows["manifest"] = f"new values of its columns for {counted(plan.n_relabelled, 'track')}"
     if plan.catalog.has_units:
@@ -151,6 +153,18 @@ def _separation_rows(figures: Mapping[str, Any]) -> dict[str, str]:
         "method": f"{figures['method']}; {words}, {'as given' if figures['stft_given'] else 'which follow it'}",
         "kernels": "; ".join(kernels),
     }
+
+
+def _changes(files: Mapping[str, int]) -> str:
+    """What has become of the files of a run directory, and what follows for its rows."""
+    words = f"{files['new']:,} new, {files['changed']:,} changed, {files['vanished']:,} vanished"
+    if files["touched"]:
+        words += f", {files['touched']:,} of other times but the same contents"
+    if files["changed"]:
+        words += "; what changed is placed again, and its old rows are superseded"
+    if files["vanished"]:
+        words += "; rows of what vanished stay, and are not computed where they are not done"
+    return words
 
 
 def print_verification(found: Verification) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import soundfile as sf
 
-from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, why_no_file
+from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, unread, why_no_file
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.ids import natural_key, track_id
 from hpss_batch.corpus.patterns import is_glob, matcher, split_glob
@@ -93,6 +93,7 @@ def find(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     limit: int | None = None,
+    decoder: str = "auto",
 ) -> Listing:
     """List the recordings of a corpus without opening one.
 
@@ -103,12 +104,14 @@ def find(
         Hidden files and folders are left out, and so are run directories in it. Of several, ids and patterns are
         relative to a folder that would hold them: tracks of ``a/`` have ids such as ``a/song.flac``.
     include : sequence of str, optional
-        Patterns, as `hpss_batch.corpus.patterns` says; by default every extension that libsndfile reads. A manifest's
+        Patterns, as `hpss_batch.corpus.patterns` says; by default every extension that is read here. A manifest's
         rows, a single file and a glob that spells out the extension need no pattern.
     exclude : sequence of str
         Patterns of what to leave out.
     limit : int, optional
         The first so many.
+    decoder : {"auto", "libsndfile", "ffmpeg"}
+        What reads them, which decides what is read at all.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def find(
         If there is nothing at `path` or nothing to read in it, or two tracks have one id.
     """
     sources = [path] if isinstance(path, str | os.PathLike) else path
-    searches = [_Search(source, include, exclude, len(sources) > 1) for source in sources]
+    searches = [_Search(source, include, exclude, unread(decoder), len(sources) > 1) for source in sources]
     listing = searches[0].listing if len(searches) == 1 else _side_by_side(searches)
     if not listing.files:
         raise CorpusError("\n".join(search.nothing() for search in searches))
@@ -153,11 +156,12 @@ class _Search:
         source: str | os.PathLike[str],
         include: Sequence[str] | None,
         exclude: Sequence[str],
+        unread: frozenset[str],
         beside: bool,
     ) -> None:
         self.beside = beside
         self.listing = Listing()
-        self.patterns = include
+        self.patterns, self.unread = include, unread
         self.included = None if include is None else matcher(include)
         self.excluded = matcher(exclude)
         self.spelled_out = False  # the corpus' path says which files are meant
@@ -213,7 +217,7 @@ class _Search:
             raise CorpusError(f"{path} {kind}")
         if kind:
             self.listing.skipped.append((track_id(name), kind))
-        elif os.path.splitext(name)[1].lower() in UNREADABLE:
+        elif os.path.splitext(name)[1].lower() in self.unread:
             self.listing.unreadable.append((track_id(name), not_read(name)))
         else:
             self.listing.files.append(_found(track_id(name), name_text(os.path.abspath(path)), os.stat(path)))
@@ -242,7 +246,7 @@ class _Search:
         if not meant or self.excluded(*names):
             self.others[extension or name] += 1
             return
-        if extension in UNREADABLE:
+        if extension in self.unread:
             self.listing.unreadable.append((track, not_read(name)))
             return
         try:

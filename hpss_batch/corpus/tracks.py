@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from hpss_batch.audio.probe import probe
+from hpss_batch.audio.probe import Choice, Decoding, probe
 from hpss_batch.corpus.listing import Found, Listing, Meta, find
 from hpss_batch.errors import AudioError
 from hpss_batch.text import file_name
@@ -40,6 +40,8 @@ class Track:
         Hz; how many. 0 where the track cannot be read.
     error : str or None
         Why the track cannot be read.
+    decoder : {"libsndfile", "ffmpeg"}
+        What reads it.
     """
 
     id: str
@@ -51,10 +53,15 @@ class Track:
     channels: int
     error: str | None = None
     meta: Meta | None = None
+    decoder: Decoding = "libsndfile"
 
 
 def probe_tracks(
-    found: Iterable[Found], *, threads: int | None = None, progress: Callable[[int], None] | None = None
+    found: Iterable[Found],
+    *,
+    decoder: Choice = "auto",
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[Track]:
     """Read what each file's header announces, in parallel.
 
@@ -62,6 +69,8 @@ def probe_tracks(
     ----------
     found : iterable of Found
         The files.
+    decoder : {"auto", "libsndfile", "ffmpeg"}
+        What reads them.
     threads : int, optional
         How many to open at a time; four a processor by default, since opening waits for the disk.
     progress : callable, optional
@@ -80,7 +89,9 @@ def probe_tracks(
         try:
             while True:
                 while len(waiting) < 4 * threads and (batch := list(islice(files, _BATCH))):
-                    waiting.append(pool.submit(lambda batch: [_probe(file) for file in batch], batch))
+                    waiting.append(
+                        pool.submit(lambda batch: [_probe(file, decoder) for file in batch], batch)
+                    )
                 if not waiting:
                     return
                 tracks = waiting.popleft().result()
@@ -92,9 +103,9 @@ def probe_tracks(
             pool.shutdown(cancel_futures=True)
 
 
-def _probe(found: Found) -> Track:
+def _probe(found: Found, decoder: Choice) -> Track:
     try:
-        info = probe(file_name(found.path))
+        info = probe(file_name(found.path), decoder)
     except AudioError as e:
         return Track(found.id, found.path, found.size, found.mtime_ns, 0, 0, 0, str(e), found.meta)
     return Track(
@@ -107,4 +118,5 @@ def _probe(found: Found) -> Track:
         info.channels,
         None,
         found.meta,
+        info.decoder,
     )

@@ -67,7 +67,9 @@ class Spectra:
         n_samples = self.catalog.states[row].n_samples
         start, end = self.stft.sample_span(first, stop)
         start, end = max(start - context(self.stft), 0), min(end + context(self.stft), n_samples)
-        with Recording(placed.file, sample_rate=self.rate, channels=self.catalog.channels) as recording:
+        with Recording(
+            placed.file, sample_rate=self.rate, channels=self.catalog.channels, decoder=placed.decoder
+        ) as recording:
             samples = recording.read(start, end)
         return np.stack(
             [stft_frames(channel, start, n_samples, first, stop, self.stft) for channel in samples]

@@ -79,7 +79,7 @@ def _sweep(root: Path) -> None:
     for place in (root / "commits", root / "layout", *(root / GROUP).iterdir(), *stems):
         if place.is_dir():
             for entry in os.scandir(place):
-                if PARTIAL in entry.name and entry.stat().st_mtime < limit:
+                if entry.name.endswith(PARTIAL) and entry.stat().st_mtime < limit:
                     Path(entry.path).unlink(missing_ok=True)
 
 
@@ -106,11 +106,11 @@ def refresh(planned: Plan, records: Iterable[str] = ()) -> Catalog:
             found = [directory.stem_record(name) for name in late if name.startswith(PLACE)]
             stems = directory.stem_records(key) | {record.row: record for record in found}
         units = {int(Path(name).stem) for name in late if not name.startswith(PLACE)} | directory.committed()
-        group = directory.group("r+")
+        group, known = directory.group("r+"), set(catalog.commits)
         while True:
-            commits = directory.commits(units - set(catalog.commits))
-            catalog = catalog.with_records(commits, stems)
+            catalog = catalog.with_records(directory.commits(units - known), stems)
             write_tracks(directory.folder, group, planned.shape, catalog)
+            known |= units
             units = directory.committed()
-            if units <= set(catalog.commits):
+            if units <= known:
                 return catalog

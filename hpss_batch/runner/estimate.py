@@ -1,14 +1,14 @@
 """How long will a run take? What its steps typically take, corrected by what earlier work in its directory took.
 
-Nothing is measured for an estimate. The constants are round numbers of what units and stems of made music say in their
-records that they took; another machine may take half or twice that. `python workflows/benchmarks/rates.py` measures
+Nothing is measured for an estimate. The constants are round numbers of what runs say that units and stems of made music
+took; another machine may take half or twice that. `python workflows/benchmarks/rates.py` measures
 them again. Where a run directory has records of its own, an estimate is multiplied by what they say, over what is
 typical of the same work.
 """
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from hpss_batch.dsp.separation import Separation
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan
 from hpss_batch.stems.spec import StemRecipe
+from hpss_batch.store.directory import Steps
 from hpss_batch.store.layout import Piece, Placed
 from hpss_batch.store.schema import COMPONENTS, MASKS
 
@@ -50,9 +51,6 @@ ENCODED = 15e-9
 
 LATEST = 1000
 """Units, those of the highest numbers, that count as earlier work."""
-
-Steps = Mapping[str, float]
-"""Seconds of one core, by the steps of `Commit.seconds` or `StemRecord.seconds`."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +214,7 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
         "corpus": plan.job.corpus.path,
         "output": plan.job.output.path,
         "fingerprint": catalog.settings["fingerprint"],
+        "files": {kind: plan.files[kind] for kind in ("new", "changed", "touched", "vanished")},
         "tracks": tracks,
         "audio_seconds": sum(row.n_samples for row in plan.tracks) / plan.shape.sample_rate,
         "units": {

@@ -11,6 +11,7 @@ from hpss_batch.cluster.submission import Call, Submissions, result_alone
 from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.work import Work
+from hpss_batch.store.directory import Steps
 from hpss_batch.text import listed
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Execution:
 
     Attributes
     ----------
-    records : list of str
-        Names of the records that workers say they created.
+    records : dict of str to dict
+        The records that workers say they created, and the seconds that each step took, by name.
     broken : dict of str to str
         Tasks that could not be done, and why.
     """
@@ -68,7 +69,7 @@ class Execution:
         self.attempts = Counter[str]()
         self.out_of_reach = defaultdict[str, set[str]](set)
         self.suspects = list[Work]()
-        self.records = list[str]()
+        self.records = dict[str, Steps]()
         self.broken = dict[str, str]()
 
     def run(self, work: Iterable[Work]) -> None:
@@ -120,7 +121,7 @@ class Execution:
         return False
 
     def _finish(self, task: Work, result: Any) -> None:
-        self.records.append(task.record(result))
+        self.records[task.record(result)] = result.seconds
         self.reporter.finished(task, task.failed(result))
 
     def _give_up(self, task: Work, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """Where do new tracks go on the frame axis, and what does their generation say of the store?"""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from hpss_batch.audio.resampler import resampled_length
@@ -11,7 +11,6 @@ from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import CorpusError, ParameterError
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import (
-    Labels,
     Placed,
     channels_kept,
     default_unit_frames,
@@ -27,8 +26,6 @@ def next_generation(
     made: Mapping[str, Any],
     existing: Catalog | None,
     tracks: Sequence[Track],
-    vanished: Iterable[str] = (),
-    labels: Mapping[str, Labels] | None = None,
 ) -> Generation:
     """The generation that places tracks behind all that are placed already.
 
@@ -42,13 +39,11 @@ def next_generation(
         What is placed already.
     tracks : sequence of Track
         The tracks, in order.
-    vanished, labels
-        As `Generation` has them.
     """
     settings = _settings(job, made, tracks, existing)
     number = len(existing.generations) if existing else 0
     start = round_up(end_of(existing.rows), existing.unit_frames) if existing else 0
-    return Generation(number, placed(tracks, settings, start), settings, tuple(vanished), labels or {})
+    return Generation(number, placed(tracks, settings, start), settings)
 
 
 def _settings(
@@ -100,7 +95,7 @@ def placed(tracks: Sequence[Track], settings: dict[str, Any], start: int) -> lis
     samples = [0 if t.error else resampled_length(t.n_samples, t.sample_rate, rate) for t in tracks]
     frames = [stft.n_frames(n) for n in samples]
     starts = place(frames, settings["unit_frames"], start)
-    return [
+    rows = [
         Placed(
             id=track.id,
             path=track.path,
@@ -114,6 +109,8 @@ def placed(tracks: Sequence[Track], settings: dict[str, Any], start: int) -> lis
             source_mtime=track.mtime_ns,
             error=track.error,
             meta=track.meta,
+            decoder=track.decoder,
         )
         for track, frame_start, n_frames, n_samples in zip(tracks, starts, frames, samples, strict=True)
     ]
+    return [row if row.n_frames else replace(row, digest=row.contents(0, row.source_size)) for row in rows]

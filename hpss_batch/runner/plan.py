@@ -23,7 +23,7 @@ from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed, Unit
 from hpss_batch.store.schema import Shape
-from hpss_batch.tasks.memory import DECODER_BYTES, task_bytes
+from hpss_batch.tasks.memory import DECODER_BYTES, FFMPEG_BYTES, task_bytes
 from hpss_batch.tasks.spec import Recipe
 
 if TYPE_CHECKING:  # which imports sparse matrices
@@ -180,7 +180,8 @@ class Plan(Survey):
         """Upper bound on the memory of a worker's thread, the interpreter included."""
         arrays = task_bytes(self.recipe) if self.catalog.has_units else 0
         stems = self.stems.task_bytes if self.stems else 0
-        return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems
+        ffmpeg = FFMPEG_BYTES if any(row.decoder == "ffmpeg" for row in self.tracks) else 0
+        return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems + ffmpeg
 
 
 def check_features(planned: Plan) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def narrow(
     client: "Client", recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], limit: float | None
-) -> dict[int, Outcome]:
+) -> dict[int, str]:
     """Tracks of a unit that kill workers when they are tried alone.
 
     Parameters
@@ -42,12 +42,12 @@ def narrow(
 
     Returns
     -------
-    dict of int to Outcome
-        What to commit of the guilty, by row; empty where all lived this time.
+    dict of int to str
+        What to say of the guilty, by row; empty where all lived this time.
     """
     from hpss_batch.tasks.unit import probe_pieces
 
-    guilty = dict[int, Outcome]()
+    guilty = dict[int, str]()
     groups = [tuple(piece for piece in unit.pieces if piece.index not in excluded)]
     while groups:
         group = groups.pop()
@@ -55,7 +55,7 @@ def narrow(
         if len(group) == 1:
             error = fate_alone(client, probe_pieces, arguments, limit)
             if error is not None:
-                guilty[group[0].index] = Outcome("quarantined", error)
+                guilty[group[0].index] = error
         elif group and not _lives(client, probe_pieces, arguments, 1, limit):
             middle = len(group) // 2
             groups += [group[middle:], group[:middle]]

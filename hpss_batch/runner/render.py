@@ -26,6 +26,7 @@ from hpss_batch.stems.task import commit, run_stems, write_stems
 from hpss_batch.stems.writer import measure
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.presence import at_work
 from hpss_batch.store.reading.corpus import Corpus, open_corpus
 from hpss_batch.store.stem_records import StemRecord
 
@@ -81,9 +82,13 @@ def render(
     check_names(job, directory)
     directory.declare_stems(job.stem_settings())
     names = names_of(catalog, plan.recipe.pattern)
-    return {
-        track: _render(catalog, plan.recipe, task_of(catalog, names, row), say) for track, row in rows.items()
-    }
+    with at_work(directory.folder):
+        made = {
+            track: _render(catalog, plan.recipe, task_of(catalog, names, row), say)
+            for track, row in rows.items()
+        }
+    directory.note_timings({record.name(plan.recipe.key): record.seconds for record in made.values()})
+    return made
 
 
 def _row(catalog: Catalog, track: str, url: str) -> int:

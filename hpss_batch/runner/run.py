@@ -124,5 +124,6 @@ def run(
             work = all_work(planned)
             reporter.started(planned, work, dashboard(client))
             execution = Execution(client, reporter, planned.job.cluster.stalled_after)
+            stack.callback(planned.directory.note_timings, execution.records)
             execution.run(work)
         return Result(planned, refresh(planned, execution.records), execution.broken)

@@ -5,21 +5,28 @@ A survey compares what is found now with the rows that count:
     found now   row that counts                     then
     ---------   --------------------------------    --------------------------------------------
     yes         none                                placed
-    yes         of another size or time             placed again; the old row is superseded
+    yes         of another size or contents         placed again; the old row is superseded
     yes         vanished                            placed again
     yes         failed or quarantined, and asked    placed again
     yes         failed, as it was out of reach      placed again
+    yes         quarantined with other limits       placed again
     no          not done, and its file is gone      vanished
-    else                                            left alone; the manifest's columns are taken over
+    else                                            left alone; times and the manifest's columns are taken over
 
-Only what is placed needs to be opened: a second look at a large corpus costs a listing. Nothing is written here.
+Contents are compared where the size is the same and the time is not, by the digests that workers took as they read
+the file; of a file that none has read to its end, or that a version without digests did, another time means other
+contents. Only what is placed needs to be opened, and a file is read only if its time has changed: a second look at
+a large corpus costs a listing. Nothing is written here.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
 from hpss_batch.config.document import flatten
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS
@@ -27,15 +34,15 @@ from hpss_batch.corpus.tracks import Found, Listing, find, probe_tracks
 from hpss_batch.errors import CorpusError, ParameterError, StoreError
 from hpss_batch.paths import check_place, is_url
 from hpss_batch.runner.placement import next_generation
-from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.catalog import Catalog, State
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.layout import (
-    Labels,
-    Placed,
-)
+from hpss_batch.store.layout import Labels, Placed
 from hpss_batch.store.records import Generation
 
 Progress = Callable[[int, int], None]
+
+UNDONE = ("pending", "failed", "quarantined")
+"""What tracks are that come to be called vanished when their files are gone."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,9 @@ class Survey:
         The run directory whose spectrograms are read.
     replaced : Catalog or None
         What another job placed and this one takes the place of, since nothing of it is committed.
+    files : Counter of str
+        How many files are new, changed, touched (of another time, but the same contents) and vanished, against what was
+        placed before. Rows of what vanished stay; they are vanished where they are not done.
     """
 
     job: Job
@@ -64,6 +74,7 @@ class Survey:
     listing: Listing | None = None
     source: Catalog | None = None
     replaced: Catalog | None = None
+    files: Counter[str] = field(default_factory=Counter)
 
     @property
     def n_relabelled(self) -> int:
@@ -139,20 +150,35 @@ def _survey_audio(
     progress: Progress | None,
 ) -> Survey:
     corpus = job.corpus
-    listing = find(corpus.path, include=corpus.include, exclude=corpus.exclude, limit=corpus.limit)
+    if corpus.decoder == "ffmpeg" and not ffmpeg_is_here():
+        raise ParameterError(
+            f"corpus.decoder is ffmpeg, and PyAV, which brings FFmpeg, is not installed: {INSTALL}"
+        )
+    listing = find(
+        corpus.path,
+        include=corpus.include,
+        exclude=corpus.exclude,
+        limit=corpus.limit,
+        decoder=corpus.decoder,
+    )
     if existing is not None:
         _check_corpus(job, listing, existing)
-    fresh = [found for found in listing.files if _is_new(found, existing, retry_failed)]
-    tracks = list(probe_tracks(fresh, progress=(lambda n: progress(n, len(fresh))) if progress else None))
-    gone = _gone(listing.files, existing)
+    fresh, times, files = _compare(job, listing.files, existing, retry_failed)
+    tell = (lambda n: progress(n, len(fresh))) if progress else None
+    tracks = list(probe_tracks(fresh, decoder=corpus.decoder, progress=tell))
+    vanished = _vanished(listing.files, existing)
+    gone = [
+        track for track in vanished if existing and existing.states[existing.current[track]].status in UNDONE
+    ]
     labels = _mended(listing.files, {found.id for found in fresh}, existing)
     new = list[Generation]()
-    if tracks or gone or labels or existing is None:
-        new.append(next_generation(job, made, existing, tracks, gone, labels))
+    if tracks or gone or labels or times or existing is None:
+        placing = next_generation(job, made, existing, tracks)
+        new.append(replace(placing, vanished=tuple(gone), labels=labels, times=times))
     catalog = _with_paths(
         Catalog([*(existing.generations if existing else []), *new], *_records(existing)), listing
     )
-    return Survey(job, catalog, new, listing)
+    return Survey(job, catalog, new, listing, files=files + Counter(vanished=len(vanished)))
 
 
 def _check_corpus(job: Job, listing: Listing, existing: Catalog) -> None:
@@ -184,26 +210,51 @@ def _records(existing: Catalog | None) -> tuple[dict[int, Any], Mapping[int, Any
     return (existing.commits, existing.stems) if existing else ({}, {})
 
 
-def _is_new(found: Found, existing: Catalog | None, retry_failed: bool) -> bool:
-    index = existing.current.get(found.id) if existing else None
-    if existing is None or index is None:
-        return True
-    row, state = existing.rows[index], existing.states[index]
-    changed = row.has_changed(found.size, found.mtime_ns)
-    again = state.retry or (retry_failed and state.status in ("failed", "quarantined"))
-    return changed or state.status == "vanished" or again
+def _compare(
+    job: Job, files: Sequence[Found], existing: Catalog | None, retry_failed: bool
+) -> tuple[list[Found], dict[str, int], Counter[str]]:
+    """Files to place; times, by id, of those left alone but for their time; and counts, as `Survey.files` has them."""
+    if existing is None:
+        return list(files), {}, Counter(new=len(files))
+    placed, rows, states = existing.current, existing.rows, existing.states
+    new = {found.id for found in files if found.id not in placed}
+    other = [f for f in files if f.id in placed and rows[placed[f.id]].has_changed(f.size, f.mtime_ns)]
+    with ThreadPoolExecutor(8, thread_name_prefix="compare") as pool:
+        same = [*pool.map(lambda found: _is_same(found, existing), other)]
+    times = {found.id: found.mtime_ns for found, is_same in zip(other, same, strict=True) if is_same}
+    changed = {found.id for found in other} - times.keys()
+    again = {track for track, index in placed.items() if _is_wanted_again(states[index], job, retry_failed)}
+    wanted = new | changed | again
+    fresh = [found for found in files if found.id in wanted]
+    times = {track: time for track, time in times.items() if track not in again}
+    return fresh, times, Counter(new=len(new), changed=len(changed), touched=len(times))
 
 
-def _gone(files: Iterable[Found], existing: Catalog | None) -> list[str]:
+def _is_wanted_again(state: State, job: Job, retry_failed: bool) -> bool:
+    """Whether a track is placed again even if its file is what it was."""
+    asked = retry_failed and state.status in ("failed", "quarantined")
+    return asked or state.retry or state.status == "vanished" or state.limits not in (None, job.limits)
+
+
+def _is_same(found: Found, existing: Catalog) -> bool:
+    """Whether a file of another time has the contents that the row that counts was made from."""
+    index = existing.current[found.id]
+    row, known = existing.rows[index], existing.contents.get(index)
+    if known is None or row.source_size != found.size:
+        return False
+    here = replace(row, path=found.path, source_mtime=found.mtime_ns)
+    return all(here.contents(begin, end) == digest for begin, end, digest in known)
+
+
+def _vanished(files: Iterable[Found], existing: Catalog | None) -> list[str]:
+    """Ids of tracks that count, and whose files are gone."""
     if existing is None:
         return []
     here = {found.id for found in files}
     return [
         track
         for track, index in existing.current.items()
-        if track not in here
-        and existing.states[index].status in ("pending", "failed", "quarantined")
-        and not os.path.lexists(existing.rows[index].file)
+        if track not in here and not os.path.lexists(existing.rows[index].file)
     ]
 
 
@@ -242,9 +293,9 @@ def _as_source(job: Job, source: Catalog, retry_failed: bool) -> Job:
             "then run this one again"
         )
     decided = {f"stft.{name}": value for name, value in theirs["stft"].items()}
-    decided |= {f"corpus.{name}": theirs["corpus"][name] for name in ("sample_rate", "channels")}
+    decided |= {f"corpus.{name}": value for name, value in ({"decoder": "auto"} | theirs["corpus"]).items()}
     decided["output.unit_frames"] = theirs["output"]["unit_frames"]
-    mine = dict(flatten(job.numerics()))
+    mine = {"corpus.decoder": "auto"} | dict(flatten(job.numerics()))
     differing = [key for key, value in decided.items() if job.given(key) and mine[key] != value]
     if differing:
         raise ParameterError(
@@ -261,7 +312,8 @@ def _survey_store(job: Job, existing: Catalog | None, source: Catalog, made: dic
     settings = source.settings | made
     known = existing.generations if existing else []
     new = [replace(g, settings=settings) for g in source.generations[len(known) :]]
-    return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source)
+    files = Counter(new=sum(len(generation.rows) for generation in new))
+    return Survey(job, Catalog([*known, *new], *_records(existing)), new, None, source, files=files)
 
 
 def _check_prefix(job: Job, existing: Catalog, source: Catalog) -> None:

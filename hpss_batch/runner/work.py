@@ -33,12 +33,15 @@ class Work(Protocol):
         Ids of the tracks that it is about.
     seconds : float
         Audio that it works on.
+    limits : str
+        `Job.limits`, for what is quarantined.
     """
 
     key: str
     name: str
     tracks: tuple[str, ...]
     seconds: float
+    limits: str
 
     def call(self, last_try: bool = True) -> Call:
         """A function and its arguments, for a worker; it raises `UnreachableError` unless this is the last try."""
@@ -60,7 +63,7 @@ class UnitWork:
     """A unit's arrays; see `Work`."""
 
     def __init__(self, plan: Plan, unit: Unit) -> None:
-        self.recipe, self.unit = plan.recipe, unit
+        self.recipe, self.unit, self.limits = plan.recipe, unit, plan.job.limits
         self.key, self.name = f"unit-{unit.number}", f"unit {unit.number}"
         self.tracks = tuple(piece.track.id for piece in unit.pieces)
         self.seconds = _samples(unit, plan.stft.hop_length) / plan.shape.sample_rate
@@ -86,18 +89,19 @@ class UnitWork:
 
         say(f"{self.name} killed its workers; looking for the track that does")
         guilty = narrow(client, self.recipe, self.unit, self.excluded, limit)
-        self.excluded = {**self.excluded, **guilty}
         for piece in self.unit.pieces:
             if piece.index in guilty:
-                say(f"{piece.track.id}: {guilty[piece.index].error}")
+                say(f"{piece.track.id}: {guilty[piece.index]}")
+                quarantined = Outcome("quarantined", guilty[piece.index], limits=self.limits)
+                self.excluded = {**self.excluded, piece.index: quarantined}
         return None
 
 
 class StemWork:
     """A track's stems; see `Work`."""
 
-    def __init__(self, recipe: StemRecipe, task: StemTask) -> None:
-        self.recipe, self.task = recipe, task
+    def __init__(self, recipe: StemRecipe, task: StemTask, limits: str) -> None:
+        self.recipe, self.task, self.limits = recipe, task, limits
         self.key, self.name = f"stems-{task.row}", f"stems of {task.track.id}"
         self.tracks: tuple[str, ...] = (task.track.id,)
         self.seconds = seconds_of(task.track)
@@ -126,7 +130,7 @@ class StemWork:
         if error is None:
             return None  # it lived, and is done: calling once more finds its record
         say(f"{self.tracks[0]}: {error}")
-        return commit(self.recipe, self.task.record("quarantined", error))
+        return commit(self.recipe, self.task.record("quarantined", error, limits=self.limits))
 
 
 def all_work(plan: Plan) -> list[Work]:
@@ -136,7 +140,9 @@ def all_work(plan: Plan) -> list[Work]:
     shortest, so that in the end no worker is left with a long one while the others have nothing to do.
     """
     stems = plan.stems
-    work: list[Work] = [StemWork(stems.recipe, task) for task in stems.tasks] if stems else []
+    work: list[Work] = (
+        [StemWork(stems.recipe, task, plan.job.limits) for task in stems.tasks] if stems else []
+    )
     work.sort(key=lambda task: -task.seconds)
     work += [UnitWork(plan, unit) for unit in plan.pending]
     return work

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hpss_batch.audio.containers.reasons import UNREADABLE
 from hpss_batch.corpus.listing import READABLE
 from hpss_batch.store.schema import COMPONENTS
 
@@ -120,7 +121,7 @@ def _folded(name: str) -> str:
 
 def _without_extension(id_: str) -> str:
     stem, dot, extension = id_.rpartition(".")
-    known = f"{dot}{extension.lower()}" in READABLE
+    known = f"{dot}{extension.lower()}" in READABLE | UNREADABLE.keys()
     return stem if known and stem and not stem.endswith("/") else id_
 
 

@@ -93,7 +93,9 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
         if state.status in ("superseded", "vanished") or track.error is not None:
             continue
         record = catalog.stems.get(row)
-        if record is None or (record.status != "done" and (retry_failed or record.retry)):
+        # one that was quarantined may fare otherwise on workers with other limits
+        again = record is not None and (record.retry or record.limits not in (None, job.limits))
+        if record is None or (record.status != "done" and (retry_failed or again)):
             tasks.append(task_of(catalog, names, row))
         n_done += record is not None and record.status == "done"
         n_failed += record is not None and record.status != "done"
@@ -109,7 +111,8 @@ def names_of(catalog: Catalog, pattern: Pattern) -> dict[str, str]:
 def task_of(catalog: Catalog, names: Mapping[str, str], row: int) -> StemTask:
     """The task that renders a row once more than it was rendered."""
     track, record = catalog.rows[row], catalog.stems.get(row)
-    return StemTask(row, track, names[track.id], 0 if record is None else record.attempt + 1)
+    layout = catalog.layouts[catalog.generation_of[row]]
+    return StemTask(row, track, names[track.id], 0 if record is None else record.attempt + 1, layout)
 
 
 def with_results(job: Job, wanted: Iterable[str]) -> Job:

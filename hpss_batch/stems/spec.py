@@ -77,15 +77,25 @@ class StemTask:
         What it is called in names of files.
     attempt : int
         How many records of it there are.
+    layout : str
+        The layout that the row is a part of, as `Catalog.layouts` has it.
     """
 
     row: int
     track: Placed
     stem: str
     attempt: int
+    layout: str
 
     def record(
-        self, status: Literal["failed", "quarantined"], error: str, *, retry: bool = False
+        self,
+        status: Literal["failed", "quarantined"],
+        error: str,
+        *,
+        retry: bool = False,
+        limits: str | None = None,
     ) -> StemRecord:
         """The record of a track that has no stems."""
-        return StemRecord(self.row, self.track.id, status, self.attempt, error, retry)
+        return StemRecord(
+            self.row, self.track.id, status, self.attempt, error, retry, layout=self.layout, limits=limits
+        )

@@ -17,7 +17,7 @@ from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block, Stream
 from hpss_batch.stems.writer import StemFile, tags_of
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.records import versions
+from hpss_batch.store.records import keep, versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
@@ -38,15 +38,12 @@ def run_stems(recipe: StemRecipe, task: StemTask, last_try: bool = True) -> Stem
         if away and not last_try:
             raise UnreachableError(f"{task.track.id} {away}", worker_address()) from failure
         record = task.record("failed", away or failure.reason, retry=away is not None)
-    return commit(recipe, record)
+    return commit(recipe, replace(record, contents=task.track.contents(0, task.track.source_size)))
 
 
 def commit(recipe: StemRecipe, record: StemRecord) -> StemRecord:
     """Create a record, unless it is there already; returns that which is."""
-    folder, name = open_folder(recipe.url), record.name(recipe.key)
-    if folder.create(name, record.encode()):
-        return record
-    return StemRecord.decode(folder.read(name) or b"", name)
+    return keep(open_folder(recipe.url), record.name(recipe.key), record)
 
 
 class _TrackFailed(Exception):
@@ -75,7 +72,9 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
 def _opened(recipe: StemRecipe, track: Placed) -> tuple[Recording, StemRecipe]:
     """A track's recording, and the recipe with the encoding for it."""
     track.check_file()
-    recording = Recording(track.file, sample_rate=recipe.sample_rate, channels=recipe.channels)
+    recording = Recording(
+        track.file, sample_rate=recipe.sample_rate, channels=recipe.channels, decoder=track.decoder
+    )
     encoding = recipe.encoding.like(recording.info.format)
     refusal = encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
     if refusal is not None:
@@ -154,13 +153,14 @@ def write_stems(
             name: Stem(found.name, found.n_bytes, found.crc32c, clipped[name], round(peaks[name], 6))
             for name, found in facts.items()
         },
-        versions=versions(),
+        versions=versions(ffmpeg=task.track.decoder == "ffmpeg"),
         seconds=clock.seconds,
+        layout=task.layout,
     )
 
 
 def _opened_files(recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int) -> dict[str, StemFile]:
-    tags = tags_of(task.track.file)
+    tags = tags_of(task.track)
     files = dict[str, StemFile]()
     try:
         for component in recipe.components:

@@ -29,6 +29,7 @@ from hpss_batch.audio.probe import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.paths import is_url
 from hpss_batch.store.directory import STEMS
+from hpss_batch.store.layout import Placed
 from hpss_batch.store.storage import PARTIAL, object_store, sync
 from hpss_batch.text import file_name
 
@@ -57,10 +58,10 @@ class StemFacts:
     crc32c: int
 
 
-def tags_of(path: str) -> dict[str, str]:
+def tags_of(track: Placed) -> dict[str, str]:
     """Title, artist and the like of a recording; empty where it has none, or cannot be opened."""
     try:
-        with open_handle(path) as file:
+        with open_handle(track.file, track.decoder) as file:
             found: Mapping[str, str] = file.copy_metadata()
     except (OSError, sf.SoundFileError, AudioError):
         return {}

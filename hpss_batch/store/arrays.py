@@ -195,7 +195,7 @@ def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catal
         "fingerprint": settings["fingerprint"],
         "sample_rate": settings["sample_rate"],
         "job": settings["numerics"],
-        "versions": versions(),
+        "versions": versions(ffmpeg=any(row.decoder == "ffmpeg" for row in catalog.rows)),
         "refreshed": _mark(catalog),
     }
     consolidate(folder, names, attributes)

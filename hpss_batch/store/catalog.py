@@ -10,13 +10,17 @@ the order in which they apply to a track's row:
 5. all of its units are committed: *done*, otherwise *pending*.
 
 Where a job makes stems and no arrays, there are no units: what rules 4 and 5 say of them, they say of its stems.
+Records of a layout that was cleared since, left by a worker that was late, count for nothing.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
+
+import google_crc32c
 
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.store.labels import as_text
@@ -33,6 +37,7 @@ class State(NamedTuple):
     n_samples: int
     n_frames: int
     retry: bool = False
+    limits: str | None = None
 
 
 @dataclass(repr=False)
@@ -52,6 +57,20 @@ class Catalog:
     generations: list[Generation]
     commits: dict[int, Commit]
     stems: Mapping[int, StemRecord] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = {"", *self.layouts}
+        self.commits = {unit: commit for unit, commit in self.commits.items() if commit.layout in known}
+        self.stems = {row: record for row, record in self.stems.items() if record.layout in known}
+
+    @cached_property
+    def layouts(self) -> list[str]:
+        """What stands for the layout up to each generation: eight hexadecimal digits."""
+        found, digest = list[str](), 0
+        for generation in self.generations:
+            digest = google_crc32c.extend(digest, generation.digest.to_bytes(4, "big"))
+            found.append(f"{digest:08x}")
+        return found
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -82,29 +101,46 @@ class Catalog:
 
     @cached_property
     def rows(self) -> list[Placed]:
-        """All tracks ever placed: row i has `track_index` i."""
-        return [row for generation in self.generations for row in generation.rows]
+        """All tracks ever placed: row i has `track_index` i. Their files' times are those said last."""
+        rows = [row for generation in self.generations for row in generation.rows]
+        for index, generation in self._said(lambda generation: generation.times):
+            rows[index] = replace(rows[index], source_mtime=generation.times[rows[index].id])
+        return rows
 
     @cached_property
     def current(self) -> dict[str, int]:
         """For each id, the row that counts: the last one placed."""
-        return {row.id: index for index, row in enumerate(self.rows)}
+        ids = (row.id for generation in self.generations for row in generation.rows)
+        return {name: index for index, name in enumerate(ids)}
+
+    def _said(self, what: Callable[[Generation], Iterable[str]]) -> Iterator[tuple[int, Generation]]:
+        """Rows that count of which later generations say something, and which; `what` gives the ids."""
+        for generation in self.generations:
+            for name in what(generation):
+                index = self.current.get(name)
+                if index is not None and self.generation_of[index] < generation.number:
+                    yield index, generation
 
     @cached_property
     def units(self) -> list[Unit]:
         """All units that hold tracks, in order of number."""
-        return list(cut(self.rows, self.unit_frames)) if self.has_units else []
+        units, first = list[Unit](), 0
+        for generation, layout in zip(self.generations, self.layouts, strict=True):
+            rows = self.rows[first : first + len(generation.rows)]
+            units += cut(rows, self.unit_frames, first, layout) if self.has_units else []
+            first += len(rows)
+        return units
 
     @cached_property
     def ids(self) -> list[str]:
         """Row ids, unique: a superseded row's carries the number of its generation."""
         return [
-            row.id if self.current[row.id] == index else f"{row.id}@{self._generation_of[index]}"
+            row.id if self.current[row.id] == index else f"{row.id}@{self.generation_of[index]}"
             for index, row in enumerate(self.rows)
         ]
 
     @cached_property
-    def _generation_of(self) -> list[int]:
+    def generation_of(self) -> list[int]:
         """For each row, the generation that placed it."""
         return [generation.number for generation in self.generations for _ in generation.rows]
 
@@ -112,21 +148,31 @@ class Catalog:
     def labels(self) -> list[dict[str, str]]:
         """What the manifest last said of each row, by column."""
         found = [row.meta for row in self.rows]
-        for generation in self.generations:
-            for name, labels in generation.labels.items():
-                index = self.current.get(name)
-                if index is not None and self._generation_of[index] < generation.number:
-                    found[index] = labels
+        for index, generation in self._said(lambda generation: generation.labels):
+            found[index] = generation.labels[self.rows[index].id]
         return [{column: as_text(value) for column, value in (labels or {}).items()} for labels in found]
 
     @cached_property
     def _vanished(self) -> set[int]:
         """Rows that a later generation calls vanished."""
-        last = {name: generation.number for generation in self.generations for name in generation.vanished}
+        return {index for index, _ in self._said(lambda generation: generation.vanished)}
+
+    @cached_property
+    def contents(self) -> dict[int, list[tuple[int, int, int]]]:
+        """What is known of the files of rows, byte for byte: `Placed.contents` of bytes … to …, which are all of it."""
+        shares = defaultdict[int, list[tuple[int, int, int | None]]](list)
+        for unit in self.units:
+            commit = self.commits.get(unit.number)
+            for piece in unit.pieces:
+                outcome = commit.tracks.get(piece.index) if commit else None
+                shares[piece.index].append((*piece.share, outcome.contents if outcome else None))
+        whole = [(index, row.digest) for index, row in enumerate(self.rows) if not row.n_frames]
+        whole += [(index, record.contents) for index, record in self.stems.items()]
+        parts = [(index, [(0, self.rows[index].source_size, digest)]) for index, digest in whole]
         return {
-            index
-            for name, number in last.items()
-            if (index := self.current.get(name)) is not None and self._generation_of[index] < number
+            index: [(begin, end, digest) for begin, end, digest in known if digest is not None]
+            for index, known in [*parts, *shares.items()]
+            if all(digest is not None for _, _, digest in known)
         }
 
     @cached_property
@@ -152,8 +198,9 @@ class Catalog:
             status, error = self._status(index, row, bad.get(index), index in open_rows)
             n_samples = true_length.get(index, row.n_samples)
             n_frames = min(self.stft.n_frames(n_samples), row.n_frames)
-            retry = status == "failed" and index in bad and bad[index].retry
-            states.append(State(status, error, n_samples, n_frames, retry))
+            why = bad.get(index, Outcome("done"))
+            retry = status == "failed" and why.retry
+            states.append(State(status, error, n_samples, n_frames, retry, why.limits))
         return states
 
     def _of_stems(self) -> tuple[dict[int, Outcome], dict[int, int]]:
@@ -161,7 +208,7 @@ class Catalog:
         rate = self.settings["sample_rate"]
         records = self.stems.items()
         bad = {
-            row: Outcome(record.status, record.error, retry=record.retry)
+            row: Outcome(record.status, record.error, retry=record.retry, limits=record.limits)
             for row, record in records
             if record.status != "done"
         }
@@ -241,7 +288,9 @@ class Catalog:
     def excluded(self, unit: Unit) -> dict[int, Outcome]:
         """Tracks of a unit that need not be tried, and the outcome that its commit shall give them."""
         return {
-            piece.index: Outcome("quarantined" if state.status == "quarantined" else "failed", state.error)
+            piece.index: Outcome(
+                "quarantined" if state.status == "quarantined" else "failed", state.error, limits=state.limits
+            )
             for piece in unit.pieces
             if (state := self.states[piece.index]).status != "pending"
         }
@@ -260,6 +309,10 @@ class Catalog:
 
     def moved(self, move: Callable[[Placed], Placed]) -> "Catalog":
         """The state with other paths of tracks: where they are now."""
+        rows = map(move, self.rows)
         return replace(
-            self, generations=[replace(g, rows=[move(row) for row in g.rows]) for g in self.generations]
+            self,
+            generations=[
+                replace(g, rows=list(islice(rows, len(g.rows))), times={}) for g in self.generations
+            ],
         )

@@ -7,6 +7,7 @@
       layout/             which track lies where, a file a generation    `generations`, `place`
       commits/            what became of each unit                       `commits`
       commits/stems/      what became of the stems of each track         `stem_records`
+      timings/            what the steps of tasks took, a file a run     `timings`, `note_timings`
       running/            which runs are at work                         see `presence`
       stems/  report.html
 
@@ -19,9 +20,10 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpss_batch.errors import HpssBatchError, StoreError
@@ -42,6 +44,10 @@ JOB = "job.yaml"
 GROUP = "corpus.zarr"
 SKIPPED = "skipped.json"
 STEMS = "stems"
+TIMINGS = "timings"
+
+Steps = Mapping[str, float]
+"""Seconds of one core, by the steps of a task."""
 
 BROKEN = (KeyError, ValueError, TypeError, AttributeError)
 """What zarr raises for metadata that it would not have written."""
@@ -169,9 +175,10 @@ class RunDirectory:
 
     def commits(self, units: Iterable[int] | None = None) -> dict[int, Commit]:
         """Commits by unit, of the given units or of all."""
-        wanted = sorted(self.committed() if units is None else units)
+        wanted, timings = sorted(self.committed() if units is None else units), self.timings()
         with ThreadPoolExecutor(8) as pool:
-            return dict(zip(wanted, pool.map(self.commit, wanted), strict=True))
+            found = pool.map(self.commit, wanted)
+            return {c.unit: replace(c, seconds=timings.get(c.name, c.seconds)) for c in found}
 
     def commit(self, unit: int) -> Commit:
         """A unit's commit.
@@ -241,11 +248,13 @@ class RunDirectory:
             ) from error
         return settings
 
-    def stem_records(self, key: str | None) -> dict[int, StemRecord]:
-        """The last record of each row, of the stems of a key; of no key there are none."""
-        names = self.stem_record_names(key) if key is not None else {}
+    def stem_records(self, key: str | None, rows: Container[int] | None = None) -> dict[int, StemRecord]:
+        """The last record of each row, or of some rows, of the stems of a key; of no key there are none."""
+        names, timings = self.stem_record_names(key) if key is not None else {}, self.timings()
+        names = {row: name for row, name in names.items() if rows is None or row in rows}
         with ThreadPoolExecutor(8) as pool:
-            return dict(zip(names, pool.map(self.stem_record, names.values()), strict=True))
+            found = zip(names.items(), pool.map(self.stem_record, names.values()), strict=True)
+            return {row: replace(r, seconds=timings.get(name, r.seconds)) for (row, name), r in found}
 
     def stem_record_names(self, key: str) -> dict[int, str]:
         """Names of the last record of each row, of the stems of a key."""
@@ -266,6 +275,20 @@ class RunDirectory:
             If it is damaged.
         """
         return StemRecord.decode(self.folder.read(name) or b"", f"{self.url}/{name}")
+
+    def note_timings(self, seconds: Mapping[str, Steps]) -> None:
+        """Write down what the steps of tasks took, by the names of their records; who cannot, goes on without."""
+        with suppress(OSError, StoreError):
+            taken = json.dumps({name: steps for name, steps in seconds.items() if steps}).encode()
+            self.folder.create(f"{TIMINGS}/{time.time_ns()}.json", taken + b"\n")
+
+    def timings(self) -> dict[str, Steps]:
+        """Seconds that the steps of tasks took, by the names of their records, as far as runs came to say so."""
+        found = dict[str, Steps]()
+        for name in self.folder.names(TIMINGS):
+            with suppress(ValueError, TypeError):
+                found.update(json.loads(self.folder.read(f"{TIMINGS}/{name}") or b""))
+        return found
 
     def skipped(self) -> dict[str, str]:
         """Files and folders of the corpus that the last run skipped, by name, and why; none where that is not known."""

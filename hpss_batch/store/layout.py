@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import google_crc32c
+
 from hpss_batch.errors import AudioError, ParameterError
 from hpss_batch.text import file_name
 
@@ -74,6 +76,10 @@ class Placed:
         Why nothing can be computed of it, if that was known when it was placed.
     meta : mapping or None
         Further columns of the manifest, as they were when the track was placed; see `Catalog.labels`.
+    digest : int or None
+        `contents` of all of its file, where it has no frames, so that no task reads it.
+    decoder : {"libsndfile", "ffmpeg"}
+        What reads it, now and later: another one may give other numbers.
     """
 
     id: str
@@ -88,6 +94,8 @@ class Placed:
     source_mtime: int
     error: str | None = None
     meta: Labels | None = None
+    digest: int | None = None
+    decoder: Literal["libsndfile", "ffmpeg"] = "libsndfile"
 
     @property
     def file(self) -> str:
@@ -107,6 +115,22 @@ class Placed:
         found = os.stat(self.file)
         if self.has_changed(found.st_size, found.st_mtime_ns):
             raise AudioError("changed after it was listed; run again to list it as it is now")
+
+    def contents(self, begin: int, end: int) -> int | None:
+        """CRC32C of bytes `begin` to `end` of its file; None where that is not what was placed, or cannot be read.
+
+        It is there for files that have another time and the same size: one in 4 billion that was edited passes.
+        """
+        digest, left = 0, end - begin
+        try:
+            with open(self.file, "rb", buffering=0) as file:
+                file.seek(begin)
+                while left and (data := file.read(min(left, 2**22))):
+                    digest, left = google_crc32c.extend(digest, data), left - len(data)
+            self.check_file()
+        except (OSError, AudioError):
+            return None
+        return digest
 
     def as_row(self) -> list[Any]:
         """Values in the order of `COLUMNS`, fit for JSON."""
@@ -185,6 +209,12 @@ class Piece:
         """One past the piece's last frame, counted within the track."""
         return self.first + self.n_frames
 
+    @property
+    def share(self) -> tuple[int, int]:
+        """Bytes of the track's file, from … to, that fall to this piece; those of all pieces are the whole file."""
+        size = self.track.source_size
+        return size * self.first // self.track.n_frames, size * self.stop // self.track.n_frames
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -196,10 +226,13 @@ class Unit:
         The unit's place on the frame axis, and the name of its commit.
     pieces : tuple of Piece
         What lies in it, in order of frames; never empty.
+    layout : str
+        The layout that it is a part of, as `Catalog.layouts` has it.
     """
 
     number: int
     pieces: tuple[Piece, ...]
+    layout: str = ""
 
     @property
     def n_frames(self) -> int:
@@ -207,7 +240,7 @@ class Unit:
         return sum(piece.n_frames for piece in self.pieces)
 
 
-def cut(rows: Sequence[Placed], unit_frames: int, first_index: int = 0) -> Iterator[Unit]:
+def cut(rows: Sequence[Placed], unit_frames: int, first_index: int = 0, layout: str = "") -> Iterator[Unit]:
     """Cut placed tracks into units; units that hold nothing are left out.
 
     Parameters
@@ -218,6 +251,8 @@ def cut(rows: Sequence[Placed], unit_frames: int, first_index: int = 0) -> Itera
         Frames a unit.
     first_index : int
         The row number of `rows[0]`.
+    layout : str
+        See `Unit`.
 
     Yields
     ------
@@ -231,14 +266,14 @@ def cut(rows: Sequence[Placed], unit_frames: int, first_index: int = 0) -> Itera
             at = track.frame_start + first
             if at // unit_frames != number:
                 if pieces:
-                    yield Unit(number, tuple(pieces))
+                    yield Unit(number, tuple(pieces), layout)
                 number, pieces = at // unit_frames, []
             offset = at % unit_frames
             n_frames = min(track.n_frames - first, unit_frames - offset)
             pieces.append(Piece(index, track, first, n_frames, offset))
             first += n_frames
     if pieces:
-        yield Unit(number, tuple(pieces))
+        yield Unit(number, tuple(pieces), layout)
 
 
 def end_of(rows: Sequence[Placed]) -> int:

@@ -1,7 +1,7 @@
 """Is a run at work in a run directory? Each says that it is alive, in a file of its own that goes when it ends.
 
 Runs of the same job may work side by side, and need not know of each other. Only who takes the place of another job
-asks, since what that one's workers are at would be committed under the new layout.
+asks, whose workers would write among the new arrays, and who frees files that look as if a crash had left them.
 """
 
 import contextlib
@@ -36,9 +36,8 @@ def at_work(folder: Folder) -> Iterator[None]:
         while not ended.wait(BEAT_SECONDS):
             beat()
 
-    for left in folder.names(RUNNING):  # by runs that were killed
-        if not _is_alive(folder, left):
-            folder.delete(f"{RUNNING}/{left}")
+    for left in killed(folder):
+        folder.delete(f"{RUNNING}/{left}")
     beat()
     thread = Thread(target=go_on, daemon=True)
     thread.start()
@@ -59,6 +58,11 @@ def running(folder: Folder) -> list[str]:
     """Names of the other processes, host-number, whose runs are at work in a run directory, as far as they can tell."""
     names = [name.removesuffix(".json") for name in folder.names(RUNNING) if _is_alive(folder, name)]
     return [name for name in names if name != _process()]
+
+
+def killed(folder: Folder) -> list[str]:
+    """Names of the files that runs left that were killed."""
+    return [name for name in folder.names(RUNNING) if not _is_alive(folder, name)]
 
 
 def _is_alive(folder: Folder, name: str) -> bool:

@@ -7,7 +7,10 @@
 
 Both are created only once, whoever is first: two drivers may race for the same generation or the same unit, and
 the loser reads the winner's. A commit names the versions of the packages that made its numbers, since others may
-give other last bits. What a track's status is follows from these files alone; see `catalog`.
+give other last bits; the layout that it belongs to, since a run directory of which nothing is committed may be given
+another, while a worker is late; and it ends with a digest of itself. Nothing in it depends on when or where the unit
+was done: what its steps took is among `timings`. What a track's status is follows from layouts and commits alone; see
+`catalog`.
 """
 
 import gzip
@@ -17,16 +20,19 @@ import platform
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+import google_crc32c
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.layout import COLUMNS, Labels, Placed, from_rows
+from hpss_batch.store.storage import Folder
 
-FORMAT = 1
-"""Version of these files' format."""
+FORMAT = 2
+"""Version of these files' format. Records of the first have no digest, no layout, and say what their steps took."""
 
 Status = Literal["pending", "done", "failed", "quarantined", "vanished", "superseded"]
 """What can be said of a track, in the order of the codes on the `status` variable."""
@@ -57,6 +63,8 @@ class Generation:
         Ids of earlier tracks that were not done and whose files are gone.
     labels : mapping of str to Labels
         What the manifest says by now of earlier tracks, by id.
+    times : mapping of str to int
+        Times by now, as `Placed.source_mtime`, of earlier tracks' files that hold the same as before, by id.
     """
 
     number: int
@@ -64,11 +72,18 @@ class Generation:
     settings: Mapping[str, Any]
     vanished: tuple[str, ...] = ()
     labels: Mapping[str, Labels] = field(default_factory=dict)
+    times: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The file's name in the run directory."""
         return f"{LAYOUT}/{self.number:04d}.jsonl.gz"
+
+    @cached_property
+    def digest(self) -> int:
+        """A digest of which tracks, of which sizes, are placed where; their files may move and get other times."""
+        rows = [(r.id, r.frame_start, r.n_frames, r.source_size, r.source_samples) for r in self.rows]
+        return int(google_crc32c.value(repr((self.settings.get("fingerprint"), rows)).encode()))
 
     def encode(self) -> bytes:
         """The file's bytes."""
@@ -78,7 +93,7 @@ class Generation:
             "settings": self.settings,
             "vanished": list(self.vanished),
             "columns": COLUMNS,
-        } | ({"labels": self.labels} if self.labels else {})
+        } | {name: said for name, said in (("labels", self.labels), ("times", self.times)) if said}
         buffer = io.BytesIO()
         # mtime=0: the same generation gives the same bytes
         with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
@@ -98,8 +113,8 @@ class Generation:
                     f"{name} has format {header['format']}; this version of hpss_batch reads up to {FORMAT}. Upgrade it"
                 )
             rows = from_rows(header["columns"], map(json.loads, lines[1:]))
-            labels = header.get("labels", {})
-            return cls(header["generation"], rows, header["settings"], tuple(header["vanished"]), labels)
+            later = header.get("labels", {}), header.get("times", {})
+            return cls(header["generation"], rows, header["settings"], tuple(header["vanished"]), *later)
         except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zlib.error) as error:
             raise StoreError(
                 f"{name} cannot be read ({error}); it is written once and never changed, so the disk or a person "
@@ -123,6 +138,11 @@ class Outcome:
         Whether the next run tries it again by itself: its file could not be reached, which says nothing of the file.
     cancels : bool
         Whether its channels cancel each other in their mean, so that what was separated is next to nothing.
+    contents : int or None
+        `Placed.contents` of the piece's share of its file.
+    limits : str or None
+        Of a track that was quarantined, the limits of its workers, as `Job.limits` has them: a run with others tries
+        it again.
     """
 
     status: Status
@@ -130,6 +150,65 @@ class Outcome:
     n_samples: int | None = None
     retry: bool = False
     cancels: bool = False
+    contents: int | None = None
+    limits: str | None = None
+
+
+class Record(Protocol):
+    """What is created once for each task that is done: a `Commit`, or a `StemRecord`."""
+
+    @property
+    def layout(self) -> str:
+        """The layout that it belongs to, as `Catalog.layouts` has it; empty in records of the first format."""
+
+    def encode(self) -> bytes:
+        """The file's bytes."""
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> Self:
+        """Read what `encode` wrote; `StoreError` if that is damaged."""
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def keep(folder: Folder, name: str, record: AnyRecord) -> AnyRecord:
+    """Create a record, unless one of the same layout is there; returns that which is.
+
+    One of another layout was left by a worker that did not know that its run directory had been cleared.
+    """
+    if folder.create(name, record.encode()):
+        return record
+    there = type(record).decode(folder.read(name) or b"", f"{folder.url}/{name}")
+    if there.layout in ("", record.layout):
+        return there
+    folder.replace(name, record.encode())
+    return record
+
+
+def seal(record: Mapping[str, Any]) -> bytes:
+    """The bytes of a record: JSON, the last of which is a digest of the rest.
+
+    >>> unseal(seal({"unit": 3}))
+    {'unit': 3}
+    """
+    record = {"format": FORMAT} | dict(record)
+    return _text(record | {"crc32c": google_crc32c.value(_text(record))})
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """What is in a record; raises as a mapping of another form would if it is not what was written."""
+    record: dict[str, Any] = json.loads(data)
+    if record["format"] > 1 or "crc32c" in record:
+        digest = record.pop("crc32c")
+        if google_crc32c.value(_text(record)) != digest:
+            raise ValueError("its digest is not that of what it holds")
+    del record["format"]
+    return record
+
+
+def _text(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, indent=1).encode() + b"\n"
 
 
 @dataclass(frozen=True)
@@ -150,8 +229,10 @@ class Commit:
         Whoever goes on from the one before gets a piece's own, so that each is checked alone. Earlier versions: empty.
     versions : mapping
         Packages that made the numbers.
+    layout : str
+        See `Record`.
     seconds : mapping
-        What the steps took, for whoever wants to make them faster.
+        What the steps took, for whoever wants to make them faster. Not in the file, but among `RunDirectory.timings`.
     """
 
     unit: int
@@ -159,6 +240,7 @@ class Commit:
     digests: Mapping[str, list[int | None]] = field(default_factory=dict)
     pieces: Mapping[str, list[list[int | None]]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    layout: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -174,21 +256,23 @@ class Commit:
     def encode(self) -> bytes:
         """The file's bytes."""
         record = asdict(self) | {
-            "format": FORMAT,
             "tracks": {
                 str(index): {
-                    key: value for key, value in asdict(outcome).items() if value not in (None, False)
+                    key: value
+                    for key, value in asdict(outcome).items()
+                    if value is not None and value is not False
                 }
                 for index, outcome in self.tracks.items()
             },
         }
-        return json.dumps(record, indent=1).encode() + b"\n"
+        del record["seconds"]
+        return seal(record)
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> "Commit":
         """Read what `encode` wrote."""
         try:
-            record = json.loads(data)
+            record = unseal(data)
             tracks = {int(index): Outcome(**outcome) for index, outcome in record["tracks"].items()}
             return cls(
                 record["unit"],
@@ -196,7 +280,8 @@ class Commit:
                 record["digests"],
                 record.get("pieces", {}),
                 record["versions"],
-                record["seconds"],
+                record.get("layout", ""),
+                record.get("seconds", {}),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise commit_error(name, error) from error
@@ -211,9 +296,12 @@ PACKAGES = ("hpss-batch", "numpy", "scipy", "soundfile", "soxr", "zarr", "llvmli
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Versions of what takes part in computing or storing numbers, by name; libsndfile's too."""
+def versions(*, ffmpeg: bool = False) -> dict[str, str]:
+    """Versions of what takes part in computing or storing numbers, by name; libsndfile's too, and FFmpeg's if asked."""
     import soundfile
 
+    from hpss_batch.audio.ffmpeg import ffmpeg_versions
+
     found = {name: version(name) for name in PACKAGES}
-    return found | {"libsndfile": soundfile.__libsndfile_version__, "python": platform.python_version()}
+    found |= {"libsndfile": soundfile.__libsndfile_version__, "python": platform.python_version()}
+    return found | (ffmpeg_versions() if ffmpeg else {})

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.records import FORMAT, Status
+from hpss_batch.store.records import Status, seal, unseal
 
 PLACE = "commits/stems"
 
@@ -66,8 +66,12 @@ class StemRecord:
         True length, Hz and channels of each stem.
     stems : mapping of str to Stem
         By component. Empty for a track of 0 samples, which many formats cannot hold.
-    versions, seconds : mapping
-        Packages that made them; what the steps took.
+    versions, seconds, layout
+        See `Commit`.
+    contents : int or None
+        CRC32C of the track's file.
+    limits : str or None
+        See `Outcome`.
     """
 
     row: int
@@ -82,6 +86,9 @@ class StemRecord:
     stems: Mapping[str, Stem] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    layout: str = ""
+    contents: int | None = None
+    limits: str | None = None
     cancels: bool = False
 
     def name(self, key: str) -> str:
@@ -96,14 +103,13 @@ class StemRecord:
 
     def encode(self) -> bytes:
         """The file's bytes."""
-        return json.dumps({"format": FORMAT} | asdict(self), indent=1).encode() + b"\n"
+        return seal({name: value for name, value in asdict(self).items() if name != "seconds"})
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> "StemRecord":
         """Read what `encode` wrote."""
         try:
-            record = json.loads(data)
-            del record["format"]
+            record = unseal(data)
             record["stems"] = {component: Stem(**stem) for component, stem in record["stems"].items()}
             return cls(**record)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 PARTIAL = ".partial"
-"""What a name holds while its file is being written; what a crash leaves behind can be recognised by it."""
+"""How a name ends while its file is being written; what a crash leaves behind can be recognised by it."""
 
 HANDED_ON = 2**23
 """Bytes of a file under way that are handed on to the disk together (measured: 4 MiB is as fast, 32 are slower)."""
@@ -60,6 +60,9 @@ class Folder(Protocol):
 
     def names(self, prefix: str) -> list[str]:
         """Sorted names of the whole files directly in the folder `prefix`, without it."""
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file, in all folders, half-written ones too, by name."""
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -123,10 +126,19 @@ class LocalFolder:
         """Sorted names of the whole files directly in the folder `prefix`, without it."""
         try:
             return sorted(
-                e.name for e in os.scandir(self.root / prefix) if e.is_file() and PARTIAL not in e.name
+                e.name for e in os.scandir(self.root / prefix) if e.is_file() and not e.name.endswith(PARTIAL)
             )
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file, in all folders, half-written ones too, by name."""
+        found = dict[str, int]()
+        for folder, _, names in os.walk(self.root):
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):  # a run that is at work comes and goes
+                    found[path.relative_to(self.root).as_posix()] = path.stat().st_size
+        return found
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -253,6 +265,10 @@ class ObjectFolder:
         """Sorted names of the objects directly below `prefix`, without it."""
         found = self.store.list_with_delimiter(f"{prefix}/")["objects"]
         return sorted(str(item["path"]).rsplit("/", 1)[-1] for item in found)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every object, in all folders, by name."""
+        return {str(item["path"]): int(item["size"]) for items in self.store.list() for item in items}
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""

@@ -215,10 +215,13 @@ class _Open(threading.local):
     def get(self, track: Placed, sample_rate: int, channels: Literal["mono", "all"]) -> Recording:
         """The track's recording, opened unless it is open already."""
         track.check_file()
-        key = (track.path, track.source_size, track.source_mtime, sample_rate, channels)
+        key = (track.path, track.source_size, track.source_mtime, track.decoder, sample_rate, channels)
         if self.recording is None or self.key != key:
             self.close()
-            self.recording, self.key = Recording(track.file, sample_rate=sample_rate, channels=channels), key
+            self.recording = Recording(
+                track.file, sample_rate=sample_rate, channels=channels, decoder=track.decoder
+            )
+            self.key = key
         return self.recording
 
     def close(self) -> None:

@@ -9,6 +9,9 @@ MiB = 2**20
 LIBROSA_BYTES = 64 * MiB
 """What importing librosa for its filter banks adds to a worker."""
 
+FFMPEG_BYTES = 48 * MiB
+"""What PyAV and its libraries add to a worker that reads a track with them (measured: 27, and frames)."""
+
 DECODER_BYTES = 32 * MiB
 """Blocks in which recordings are decoded and resampled, whatever their length (measured: up to 8)."""
 

@@ -19,11 +19,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
-from hpss_batch.store.records import Commit, Outcome, versions
+from hpss_batch.store.records import Commit, Outcome, keep, versions
 from hpss_batch.store.schema import AXES
 from hpss_batch.store.shard import ShardWriter, shard_key
 from hpss_batch.store.storage import Folder, open_folder
@@ -57,10 +58,7 @@ def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_t
         If it is not the last try, and a file cannot be reached from here.
     """
     commit = separate_unit(recipe, unit, excluded, write=True, last_try=last_try)
-    folder = open_folder(recipe.url)
-    if folder.create(commit.name, commit.encode()):
-        return commit
-    return Commit.decode(folder.read(commit.name) or b"", commit.name)
+    return keep(open_folder(recipe.url), commit.name, commit)
 
 
 def probe_pieces(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> int:
@@ -104,8 +102,10 @@ def separate_unit(
     finally:
         for shard in buffers.writers:
             shard.abandon()
+    ffmpeg = any(piece.track.decoder == "ffmpeg" for piece in unit.pieces)
     digests = {name: [shards[name].digest for shards in buffers.shards] for name in shape.names}
-    return Commit(unit.number, outcomes, digests, pieces, versions(), clock.seconds)
+    used = versions(ffmpeg=ffmpeg)
+    return Commit(unit.number, outcomes, digests, pieces, used, unit.layout, clock.seconds)
 
 
 def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
@@ -147,7 +147,9 @@ def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock, last_
         away = why_unreachable(piece.track) if recipe.source is None else None
         if away and not last_try:
             raise UnreachableError(f"{piece.track.id} {away}", worker_address()) from error
-        return Outcome("failed", away or reason(error), retry=away is not None)
+        return Outcome(
+            "failed", away or reason(error), retry=away is not None, contents=_contents(recipe, piece)
+        )
     finally:
         clock.step(None)
 
@@ -182,7 +184,14 @@ def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) 
             for shard in shards.values():
                 shard.written()
     source.check()
-    return Outcome("done", n_samples=source.n_samples, cancels=source.cancels)
+    return Outcome(
+        "done", n_samples=source.n_samples, cancels=source.cancels, contents=_contents(recipe, piece)
+    )
+
+
+def _contents(recipe: Recipe, piece: Piece) -> int | None:
+    """The digest of a piece's share of its file; None where spectrograms are read."""
+    return piece.track.contents(*piece.share) if recipe.source is None else None
 
 
 def _blocks(piece: Piece, lookback: int) -> Iterator[tuple[int, int]]:
@@ -231,6 +240,10 @@ def _banks(features: FeatureParams, stft: StftParams, sample_rate: int) -> "Filt
 
 def why_unreachable(track: Placed) -> str | None:
     """Why a file that was listed cannot be read from this machine, to its last byte; None where it can."""
+    if track.decoder == "ffmpeg" and not ffmpeg_is_here():
+        return (
+            f"cannot be decoded on {socket.gethostname()}: there is no PyAV; {INSTALL} there, and run again"
+        )
     try:
         with open(track.file, "rb", buffering=0) as file:
             while file.read(2**22):

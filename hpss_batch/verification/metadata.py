@@ -4,10 +4,8 @@ All of this follows from layouts, commits and the job, so all of it can be writt
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +13,14 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
-from hpss_batch.paths import is_url
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import attributes_of, is_current, write_arrays, write_tracks, wrong_attributes
 from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
-from hpss_batch.store.storage import PARTIAL
 from hpss_batch.store.track_table import attributes, missing_rows, summary_names, track_variables
 from hpss_batch.text import counted
 from hpss_batch.verification.findings import Finding
+from hpss_batch.verification.prune import in_words, needed_units, spare_files
 
 Shards = dict[int, dict[tuple[str, int], str]]
 """For each unit, the shards that exist: their names in the array's folder, by array and channel."""
@@ -144,24 +141,20 @@ def shard_names(plan: Plan) -> Shards:
 
 def leftovers(plan: Plan, shards: Shards) -> Iterator[Finding]:
     """What lies around that nothing reads."""
-    done = plan.catalog.commits.keys()
-    strays = sum(len(names) for number, names in shards.items() if number not in done)
+    needed = needed_units(plan.catalog)
+    strays = sum(len(shards[number]) for number in shards.keys() & needed - plan.catalog.commits.keys())
     if strays:
         what = f"{counted(strays, 'shard')} of units that are not committed"
         means = "an interrupted run left them, or one is under way; nothing reads them"
-        cure = "the next run of units in their place writes them again; where none is to come, they may be deleted"
-        yield Finding("leftover", what, means, cure)
-    if is_url(plan.directory.url):
+        yield Finding("leftover", what, means, "the next run writes them again")
+    try:
+        spare = [*spare_files(plan)]
+    except StoreError:  # what is wrong with records of stems is said of stems
         return
-    places = [Path(plan.directory.url, name) for name in ("commits", "layout")]
-    store = Path(plan.directory.url, GROUP)
-    places += [entry for entry in store.iterdir() if entry.is_dir()] if store.is_dir() else []
-    halves = [e for place in places if place.is_dir() for e in os.scandir(place) if PARTIAL in e.name]
-    if halves:
-        what = f"{counted(len(halves), 'half-written file')} ({PARTIAL})"
-        means = "a run was killed while it wrote them, or one is under way; nothing reads them"
+    if spare:
+        means = "runs that were killed left them, or one is under way, or tracks were placed again; nothing reads them"
         yield Finding(
-            "leftover", what, means, "the next run that places tracks removes those older than an hour"
+            "leftover", in_words(spare), means, f"`hpss-batch prune {plan.directory.url}` frees them"
         )
 
 

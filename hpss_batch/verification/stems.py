@@ -1,21 +1,24 @@
 """Are the stems that were rendered still the files that they were?
 
 Each record of stems has the size and a CRC32C of every file. The files are read in blocks and compared; nothing is
-rendered again, since stems are one `hpss-batch render` away.
+rendered again, since stems are one `hpss-batch render` away. Those of tracks that were placed again have no files any
+more: the new ones took their names.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 
 from hpss_batch.errors import StoreError
 from hpss_batch.stems.writer import measure
+from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import STEMS, RunDirectory
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.verification.findings import Finding
 
 
-def check_stems(directory: RunDirectory) -> tuple[list[Finding], int, int]:
+def check_stems(directory: RunDirectory, catalog: Catalog) -> tuple[list[Finding], int, int]:
     """What is wrong with the files of stems; how many there should be, and how many bytes were read."""
     findings, wanted = list[Finding](), list[tuple[str, StemRecord, Stem]]()
+    counting = set(catalog.current.values())
     for key in directory.stem_keys():
         try:
             directory.stem_settings(key)
@@ -23,7 +26,7 @@ def check_stems(directory: RunDirectory) -> tuple[list[Finding], int, int]:
             means = "nobody knows how stems of this kind were made, and runs stop at it"
             findings.append(Finding("wrong", str(error), means, "do as it says, then verify again"))
         try:
-            records = directory.stem_records(key)
+            records = catalog.with_stems(directory.stem_records(key, counting)).stems
         except StoreError as error:
             means = "nobody knows which stems there are of this kind"
             findings.append(Finding("wrong", str(error), means, "do as it says, then verify again"))

@@ -226,7 +226,8 @@ def _reasons(task: UnitTask, unread: Mapping[int, str], other: list[int]) -> Ite
             number,
             tracks=(task.names[index],),
         )
-    then, now = task.commit.versions, versions()
+    then = task.commit.versions
+    now = versions(ffmpeg="av" in then)
     changed = [
         f"{name} {then.get(name, 'none')} then and {now.get(name, 'none')} now"
         for name in {**then, **now}

@@ -13,6 +13,7 @@ gives the committed bits; it never changes a record, and never writes anything e
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,11 @@ from hpss_batch.runner.survey import source_of
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed, Unit
+from hpss_batch.store.presence import at_work
 from hpss_batch.store.records import Commit
 from hpss_batch.verification.findings import Finding, UnitCheck, Verification
 from hpss_batch.verification.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
+from hpss_batch.verification.prune import needed_units
 from hpss_batch.verification.stems import check_stems
 from hpss_batch.verification.units import UnitTask, check_unit
 
@@ -83,7 +86,8 @@ def verify(
         findings += check_metadata(state.plan, heal=heal)
     shards = shard_names(state.plan)
     findings += leftovers(state.plan, shards)
-    units = [unit for unit in state.here.units if unit.number in state.plan.catalog.commits]
+    wanted = state.plan.catalog.commits.keys() & needed_units(state.plan.catalog)
+    units = [unit for unit in state.here.units if unit.number in wanted]
     if any(f.remedy == "records" and not f.array and not f.healed for f in findings):
         units = []  # there is no store to look into
     drawn = units if sample is None else random.sample(units, min(sample, len(units)))
@@ -92,14 +96,16 @@ def verify(
     checks = list[UnitCheck]()
     if units:
         # not on the job's own: whoever wrote the run directory chose that, and reading should run nothing of theirs
-        with open_client(Cluster(kwargs={"n_workers": min(n_cores(), len(units))}), {}) as client:
+        local = Cluster(kwargs={"n_workers": min(n_cores(), len(units))})
+        healing = at_work(directory.folder) if heal else nullcontext()
+        with open_client(local, {}) as client, healing:
             for check in _gather(client, tasks):
                 checks.append(check)
                 if progress is not None:
                     progress(len(checks), len(units))
     checks.sort(key=lambda check: check.unit)
     findings += [finding for check in checks for finding in check.findings]
-    stems, n_stems, stem_bytes = check_stems(directory)
+    stems, n_stems, stem_bytes = check_stems(directory, state.plan.catalog)
     findings += stems
     if state.plan.catalog.has_units:
         findings += check_tracks(state.plan, heal=heal)
@@ -231,7 +237,10 @@ def _commits(directory: RunDirectory, catalog: Catalog) -> Iterator[Commit | Fin
             means = "nobody knows what became of the unit, and runs stop at it"
             yield Finding("wrong", f"{name} cannot be read", means, cure, number, tracks=tracks)
             continue
-        if number not in units:
+        if commit.layout not in ("", *catalog.layouts):
+            what, means = f"{name} is of a layout that was cleared since", "it counts for nothing"
+            yield Finding("leftover", what, means, "the next run of its unit replaces it", number)
+        elif number not in units:
             means = "a file of layout/ is missing: what the unit holds is unknown"
             yield Finding(
                 "wrong",
@@ -274,7 +283,8 @@ def _job(directory: RunDirectory, catalog: Catalog) -> tuple[Job, list[Finding]]
 
 def _moved(catalog: Catalog, job: Job, place: Places) -> Catalog:
     """The catalog with tracks where they are now."""
-    listing = find(place, include=job.corpus.include, exclude=job.corpus.exclude, limit=None)
+    corpus = job.corpus
+    listing = find(place, include=corpus.include, exclude=corpus.exclude, decoder=corpus.decoder)
     here = {found.id: found for found in listing.files}
 
     def moved(row: Placed) -> Placed:

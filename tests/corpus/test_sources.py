@@ -58,7 +58,7 @@ def test_sources_that_clash_are_both_named(tmp_path: Path, sources: list[str], n
 
 
 def test_what_a_source_lacks_is_said(tmp_path: Path) -> None:
-    root = tree(tmp_path, "a/1.wav", "b/notes.txt", "c/x.m4a")
+    root = tree(tmp_path, "a/1.wav", "b/notes.txt", "c/x.m4p")
     listing = find([root / "a", root / "b", root / "c"])
     assert [(name, reason[-90:]) for name, reason in listing.skipped] == [
         (
@@ -68,7 +68,7 @@ def test_what_a_source_lacks_is_said(tmp_path: Path) -> None:
             ],
         )
     ]
-    assert [name for name, _ in listing.unreadable] == ["c/x.m4a"]
+    assert [name for name, _ in listing.unreadable] == ["c/x.m4p"]
     with pytest.raises(CorpusError, match=r"b: no recordings found.*\n.*c: no recordings found"):
         find([root / "b", root / "c"])
     with pytest.raises(CorpusError, match="nowhere: there is no such file or folder"):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -276,6 +277,46 @@ def test_new_changed_and_vanished_files_become_generations(
     assert_same(by_track(out), by_track(fresh))
 
 
+def test_the_same_run_twice_gives_the_same_commits(
+    corpus_folder: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    for name in ("once", "twice"):
+        run_job(corpus_folder, tmp_path / name, output__stems=True, output__features={"kinds": ["rms"]})
+    once, twice = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.json")}
+        for name in ("once", "twice")
+    )
+    commits = [path for path in once if path.parts[0] == "commits"]
+    assert len(commits) > 10
+    assert {path: once[path] for path in commits} == {path: twice[path] for path in commits}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"output__stems": True, "output__arrays": []}], ids=["arrays", "stems"]
+)
+def test_what_a_late_worker_commits_of_a_layout_that_was_cleared_counts_for_nothing(
+    changes: dict[str, Any], corpus_folder: Path, growing: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    out, expected = tmp_path / "out", tmp_path / "expected"
+    sf.write(growing / "a first one.wav", music(1.0, 22050), 22050)  # so that all others have other rows
+    run_job(growing, tmp_path / "late", **changes)
+    run_job(corpus_folder, expected, **changes)
+    shutil.copytree(expected, out)
+    theirs = {
+        path.relative_to(tmp_path / "late"): path for path in (tmp_path / "late").glob("commits/**/0*.json")
+    }
+    for path in out.glob("commits/**/0*.json"):
+        path.unlink()
+    for name, path in theirs.items():
+        shutil.copy(path, out / name)
+    result = run_job(corpus_folder, out, **changes)
+    assert not result.plan.is_done
+    assert result.catalog.counts == {"done": 7}
+    commits = {path.relative_to(expected): path.read_bytes() for path in expected.glob("commits/**/0*.json")}
+    assert {name: (out / name).read_bytes() for name in commits} == commits
+    assert shards(out) == shards(expected)
+
+
 def test_a_corpus_that_moved_is_the_same_corpus(growing: Path, tmp_path: Path, run_job: RunJob) -> None:
     run_job(growing, tmp_path / "out")
     elsewhere = tmp_path / "elsewhere"
@@ -432,7 +473,7 @@ def test_any_character_of_a_path_is_a_character(
     (folder / "out" / "corpus.zarr").mkdir(parents=True)
     run_job(folder, Path("out"), output__path=out, output__stems={"components": ["harmonic"]})
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        "commits", "corpus.zarr", "job.yaml", "layout", "stems",
+        "commits", "corpus.zarr", "job.yaml", "layout", "stems", "timings",
     ]  # fmt: skip
     assert os.listdir(tmp_path) == [name]
     assert len(shards(folder / "out")) > 3

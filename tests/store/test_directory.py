@@ -1,4 +1,6 @@
 import gzip
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 
@@ -9,7 +11,7 @@ from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.presence import at_work, running
 from hpss_batch.store.records import Commit, Generation, Outcome
-from hpss_batch.store.stem_records import StemRecord, settings_key
+from hpss_batch.store.stem_records import Stem, StemRecord, settings_key
 
 
 def placed(tracks: dict[str, int], number: int = 0) -> Generation:
@@ -33,11 +35,13 @@ def test_records_survive_the_way_to_disk_and_back(tmp_path: Path) -> None:
         {"m": [1, None]},
         {"m": [[5, 1], [None, None]]},
         {"n": "2"},
-        {"s": 0.5},
+        seconds={"s": 0.5},
     )
     assert commit.by_track("m", 0) == {7: (None, 5), 8: (5, 1)}
     assert directory.folder.create(commit.name, commit.encode())
     assert directory.committed() == {3}
+    assert directory.commits() == {3: replace(commit, seconds={})}
+    directory.note_timings({commit.name: commit.seconds})
     assert directory.commits() == {3: commit}
     assert RunDirectory(tmp_path / "nothing").catalog_or_none() is None
 
@@ -185,3 +189,31 @@ def test_a_layout_is_not_cleared_while_another_run_is_at_work(
     directory.folder.create("running/node7-2.json", b"{")
     assert directory.clear(found)
     assert directory.catalog_or_none() is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Commit(3, {7: Outcome("failed", "ü\udcff"), 8: Outcome("done", None, 0, contents=0)}, {"m": [1]}, layout="0a"),
+        StemRecord(12, "a", "done", stems={"harmonic": Stem("a.flac", 9, 7, 0, 0.25)}, contents=5, layout="0a"),
+    ],
+    ids=["commit", "stems"],
+)  # fmt: skip
+def test_a_bit_that_flipped_in_a_record_is_seen(record: Commit | StemRecord) -> None:
+    data = record.encode()
+    assert type(record).decode(data, "name") == record
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with suppress(StoreError):
+            assert type(record).decode(bytes(flipped), "name") == record, bit  # nothing that counts
+
+
+def test_records_of_the_first_format_are_read() -> None:
+    commit = b"""{"unit": 3, "tracks": {"7": {"status": "done", "n_samples": 5}}, "digests": {"m": [1]},
+        "versions": {"n": "2"}, "seconds": {"read": 0.5}, "format": 1}"""
+    found = Commit.decode(commit, "name")
+    assert found == Commit(3, {7: Outcome("done", None, 5)}, {"m": [1]}, {}, {"n": "2"}, "", {"read": 0.5})
+    stems = b"""{"format": 1, "row": 12, "track": "a", "status": "failed", "attempt": 1, "error": "no", "retry": false,
+        "n_samples": 0, "sample_rate": 0, "channels": 0, "stems": {}, "versions": {}, "seconds": {"write": 1.5}}"""
+    assert StemRecord.decode(stems, "name") == StemRecord(12, "a", "failed", 1, "no", seconds={"write": 1.5})

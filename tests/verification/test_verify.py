@@ -173,7 +173,8 @@ def test_values_that_decode_but_differ_are_pinned_to_their_track(
         assert found[0].tracks == ("short too.wav",)
         commit = out / "commits" / f"{unit:08d}.json"
         record = json.loads(commit.read_text())
-        del record["pieces"]
+        del record["pieces"], record["crc32c"]
+        record["format"] = 1
         commit.write_text(json.dumps(record))
         found = verify(out, sample=0).open
         assert set(found[0].tracks) >= {"short too.wav"}
@@ -513,7 +514,7 @@ def test_content_that_changed_unseen_is_not_taken_for_healing(moving: tuple[Path
 
 def test_other_packages_are_named(moving: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, out = moving
-    monkeypatch.setattr("hpss_batch.verification.units.versions", lambda: {"numpy": "99.0"})
+    monkeypatch.setattr("hpss_batch.verification.units.versions", lambda **_: {"numpy": "99.0"})
     path = corpus / "short.wav"
     stamp = path.stat()
     path.write_bytes(path.read_bytes()[:-2000] + bytes(2000))

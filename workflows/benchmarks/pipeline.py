@@ -31,6 +31,8 @@ from pathlib import Path
 import soundfile
 from made_music import make
 
+from hpss_batch.store.directory import RunDirectory
+
 ARRAYS = {"masks": ["harmonic_mask", "percussive_mask"], "spectrogram": ["spectrogram"]}
 DECODED_BLOCK = 65_536
 
@@ -75,8 +77,8 @@ def ours(audio: Path, out: Path, arrays: list[str], processes: int) -> Measured:
 
 def computing(out: Path) -> float:
     """Seconds that the units of a run directory say stft and HPSS took."""
-    spent = [json.loads(path.read_text())["seconds"] for path in (out / "commits").glob("*.json")]
-    return sum(seconds["stft"] + seconds["hpss"] for seconds in spent)
+    commits = RunDirectory(out).commits().values()
+    return sum(commit.seconds["stft"] + commit.seconds["hpss"] for commit in commits)
 
 
 # The loop that one writes

@@ -5,6 +5,7 @@ first bytes distinguish these, and what to do differs: nothing, convert it, or c
 """
 
 import errno
+import importlib.util
 import os
 import stat
 
@@ -36,6 +37,10 @@ UNREADABLE = {
     ".mka": "Matroska audio",
     ".mkv": "Matroska video",
     ".webm": "WebM",
+    ".m4v": "MPEG-4 video",
+    ".flv": "Flash video",
+    ".wmv": "Windows Media Video",
+    ".ogv": "Ogg video",
     ".3gp": "3GPP",
     ".mov": "QuickTime",
     ".avi": "AVI video",
@@ -44,10 +49,13 @@ UNREADABLE = {
     ".raw": "samples without a header",
     ".pcm": "samples without a header",
 }
-"""Recordings by extension that no decoder here reads, and what they are."""
+"""Recordings by extension that libsndfile does not read, and what they are."""
 
 REMEDY = "convert it, e.g. with ffmpeg -i FILE FILE.flac"
 """What to do with a recording that no decoder here reads."""
+
+INSTALL = "pip install 'hpss-batch[ffmpeg]'"
+"""What brings the other decoder."""
 
 _BARE = "say what they are and convert it, e.g. with ffmpeg -f s16le -ar 44100 -ac 2 -i FILE FILE.flac"
 _REMEDIES = {
@@ -55,8 +63,11 @@ _REMEDIES = {
     ".pcm": _BARE,
     ".sd2": "save it as WAV with a program that reads it",
     ".m4p": "get it without protection, which no program converts",
+    ".ofr": "convert it with OptimFROG's own program",
+    ".ra": REMEDY,
+    ".rm": REMEDY,
 }
-"""What to do where ffmpeg cannot know, by extension."""
+"""What to do with recordings that neither decoder reads, by extension."""
 
 _MAGIC = (
     (4, b"ftyp", "MPEG-4 (as .m4a or .mp4)", True),
@@ -99,6 +110,9 @@ _MAGIC = (
     (0, b"version https://git-lfs", "a Git LFS pointer; fetch the recording with `git lfs pull`", False),
 )
 """Offset, bytes, name, and whether it is a recording that another program can convert."""
+
+_NEITHER = ("RealMedia", "RealAudio")
+"""Of these, what neither decoder reads."""
 
 _KNOWN = (
     b"RIFF",
@@ -149,18 +163,50 @@ def why_no_file(error: OSError | ValueError) -> str:
 def not_read(name: str) -> str:
     """Say what a file is whose extension is in `UNREADABLE`, and what to do."""
     extension = os.path.splitext(name)[1].lower()
-    return f"is {UNREADABLE[extension]}, which is not read here; {_REMEDIES.get(extension, REMEDY)}"
+    return f"is {UNREADABLE[extension]}, which is not read here; {_REMEDIES.get(extension) or _reading()}"
 
 
-def why_not_audio(path: str, said: str) -> str:
-    """Say what a file is that libsndfile does not open.
+def ffmpeg_is_here() -> bool:
+    """Whether PyAV, which brings FFmpeg, is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+def _reading() -> str:
+    """What to do so that FFmpeg reads a recording."""
+    return f"{'set corpus.decoder=auto' if ffmpeg_is_here() else INSTALL} to have it read by FFmpeg"
+
+
+def unread(decoder: str) -> frozenset[str]:
+    """Extensions of recordings that are not read with a choice of decoder and what is installed here."""
+    return frozenset(UNREADABLE if decoder == "libsndfile" or not ffmpeg_is_here() else _REMEDIES)
+
+
+def is_foreign(path: str) -> bool:
+    """Whether a file that libsndfile does not open is a recording of a kind that FFmpeg may read."""
+    extension = os.path.splitext(path)[1].lower()
+    if extension in UNREADABLE:
+        return extension not in _REMEDIES
+    try:
+        head = _head(path)
+    except OSError:
+        return False
+    return any(
+        converts and name not in _NEITHER and head[offset:].startswith(magic)
+        for offset, magic, name, converts in _MAGIC
+    )
+
+
+def why_not_audio(path: str, said: str, by: str = "libsndfile") -> str:
+    """Say what a file is that a decoder does not open.
 
     Parameters
     ----------
     path : str
         A regular file.
     said : str
-        libsndfile's own reason, or "".
+        The decoder's own reason, or "".
+    by : {"libsndfile", "FFmpeg"}
+        The decoder.
     """
     try:
         head = _head(path)
@@ -168,15 +214,19 @@ def why_not_audio(path: str, said: str) -> str:
         return why_no_file(e)
     for offset, magic, name, converts in _MAGIC:
         if head[offset:].startswith(magic):
-            return f"is {name}, which is not read here; {REMEDY}" if converts else f"is not audio but {name}"
+            if not converts:
+                return f"is not audio but {name}"
+            if by == "libsndfile":
+                return f"is {name}, which is not read here; {REMEDY if name in _NEITHER else _reading()}"
     extension = os.path.splitext(path)[1].lower()
     if not head.strip(b"\0"):
         return (
             "holds nothing but zeros where audio should begin, as an interrupted download does; copy it again"
         )
-    if head.startswith(_KNOWN):
+    if head.startswith(_KNOWN) or (by == "FFmpeg" and not _is_text(head)):
         said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
-        return f"is damaged, cut short, or of a kind that is not read here (libsndfile: {said}); {REMEDY}"
+        remedy = REMEDY if by == "libsndfile" else "copy it again"
+        return f"is damaged, cut short, or of a kind that is not read here ({by}: {said}); {remedy}"
     if _is_text(head):
         return "is not audio but text"
     if extension in UNREADABLE:
@@ -202,13 +252,15 @@ def _is_text(head: bytes) -> bool:
     return printable == len(head)
 
 
-def cannot_decode(at: int | None, announced: int | None, sample_rate: int, said: str) -> str:
+def cannot_decode(
+    at: int | None, announced: int | None, sample_rate: int, said: str, by: str = "libsndfile"
+) -> str:
     """Say why decoding ended in an error behind sample `at`; None where that is not known."""
     of = "" if announced is None else f" of the {announced / sample_rate:.1f} s that it announces"
     after = "" if at is None else f" after {at / sample_rate:.1f} s{of}"
     said = said.strip().rstrip(".").removeprefix("Error : ") or "no reason given"
     return (
-        f"is damaged or cut short: decoding stops with an error{after} (libsndfile: {said}); copy it again, or save "
+        f"is damaged or cut short: decoding stops with an error{after} ({by}: {said}); copy it again, or save "
         "what can be saved with ffmpeg -i FILE FILE.flac"
     )
 
@@ -225,6 +277,14 @@ def too_short(held: int, announced: int, sample_rate: int) -> str | None:
     return (
         f"is cut short or its header is wrong: it announces {announced / sample_rate:.1f} s and holds "
         f"{held / sample_rate:.1f} s; copy it again, or keep what is there with ffmpeg -i FILE FILE.flac"
+    )
+
+
+def goes_on(announced: int, sample_rate: int) -> str:
+    """Say that a recording is longer than it announces."""
+    return (
+        f"has a wrong header: it announces {announced / sample_rate:.1f} s, and goes on behind; rewrite it, e.g. with "
+        "ffmpeg -i FILE FILE.flac"
     )
 
 
