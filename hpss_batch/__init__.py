@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hpss_batch.chunked import hpss
+    from hpss_batch.cluster.driver import submit
     from hpss_batch.config.job import Job
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.dsp.methods import methods
@@ -51,6 +52,7 @@ _HOME = {
     "separate": "labelled",
     "status": "runner.status",
     "stft": "dsp.stft",
+    "submit": "cluster.driver",
     "verify": "verification.verify",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "separate",
     "status",
     "stft",
+    "submit",
     "verify",
 ]
 

@@ -92,7 +92,7 @@ def init(path: str, corpus: str, output: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print figures for programs.")
 def plan(retry_failed: bool, allow_cluster_class: bool, as_json: bool, **words: Any) -> None:
     """Say what a run would do: tracks, units, bytes, memory, time. Changes nothing."""
-    from hpss_batch.console.output import print_plan
+    from hpss_batch.console.output import print_plan, print_request
     from hpss_batch.console.streams import print_json
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.runner.estimate import plan_figures
@@ -104,9 +104,10 @@ def plan(retry_failed: bool, allow_cluster_class: bool, as_json: bool, **words: 
             job, retry_failed=retry_failed, progress=bar, allow_cluster_class=allow_cluster_class
         )
     if as_json:
-        print_json(plan_figures(planned))
+        print_json(plan_figures(planned) | {"request": planned.request and planned.request.figures()})
     else:
         print_plan(planned)
+        print_request(planned)
 
 
 @main.command()
@@ -132,6 +133,21 @@ def run(retry_failed: bool, quiet: bool, allow_cluster_class: bool, **words: Any
     if result.exit_status or not quiet:
         print_result(result, None if quiet else bar)
     sys.exit(result.exit_status)
+
+
+@main.command()
+@job_options
+@_retry
+@click.option(
+    "--walltime", metavar="TIME", help="How long the run may take; as long as a job of workers by default."
+)
+def submit(retry_failed: bool, walltime: str | None, **words: Any) -> None:
+    """Have a run done by a batch job of its own, on SLURM or PBS: it outlives your session."""
+    from hpss_batch.cluster.driver import submit as do_submit
+    from hpss_batch.console.output import print_submitted
+
+    job = job_of(**words)
+    print_submitted(job.output.path, do_submit(job, retry_failed=retry_failed, walltime=walltime))
 
 
 @main.command()

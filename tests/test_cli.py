@@ -186,7 +186,7 @@ def odd_corpus(tmp_path: Path) -> Path:
 def test_commands_are_listed_in_the_order_of_use() -> None:
     lines = command("--help").output.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines][:7] == [
-        "demo", "init", "plan", "run", "status", "verify", "report",
+        "demo", "init", "plan", "run", "submit", "status", "verify",
     ]  # fmt: skip
 
 
@@ -198,10 +198,11 @@ def test_words_of_a_job_on_the_command_line(corpus_folder: Path, tmp_path: Path)
     assert "log_mel_harmonic" in both["array_bytes"]
     assert "harmonic_mask" not in both["array_bytes"]
     queue = ("--set", "cluster.class=dask_jobqueue.SLURMCluster", "--set", "cluster.adapt={maximum: 9}")
-    assert (
-        json.loads(command(*words, *queue, "--workers", "3").output)["cluster"]
-        == "dask_jobqueue.SLURMCluster(), scaled to 3"
-    )
+    size = ("--set", "cluster.kwargs={cores: 1, memory: 2GiB}")
+    asked = json.loads(command(*words, *queue, *size, "--workers", "3").output)
+    assert asked["cluster"] == "dask_jobqueue.SLURMCluster(cores=1, memory='2GiB'), scaled to 3"
+    assert asked["request"]["text"].startswith("#!/usr/bin/env bash\n\n#SBATCH -J dask-worker\n")
+    assert [asked["request"][name] for name in ("workers", "threads", "process_bytes")] == [1, 1, 2**31]
     there = command(*words, "--set", "cluster.connect=tcp://here:8786", "--workers", "3")
     assert there.exit_code == 2
     assert "has its workers" in there.output

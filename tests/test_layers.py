@@ -20,6 +20,7 @@ LAYERS = [
     ["stems"],
     ["tasks"],
     ["cluster"],
+    ["cluster.requests"],
     ["config"],
     ["corpus"],
     ["store.reading"],

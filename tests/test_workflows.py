@@ -2,8 +2,10 @@
 
 import csv
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import soundfile as sf
 from helpers import music
 
+from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 
 pytestmark = pytest.mark.slow
@@ -50,6 +53,30 @@ def test_there_is_a_folder_for_each_and_all_that_belongs_into_it() -> None:
             assert Job.parse(made.to_yaml()) == made
             assert job.name in readme
             assert job.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("workflow", ["kubernetes", "slurm"])
+def test_what_runs_elsewhere_is_one_command_of_the_command_line(workflow: str) -> None:
+    readme = (WORKFLOWS / workflow / "README.md").read_text()
+    job = f"workflows/{workflow}/job.yaml"
+    assert re.search(rf"^\$ hpss-batch (run|submit) {job}", readme, re.MULTILINE)
+    for line in re.findall(r"^\$ hpss-batch (.*?)(?: +#.*)?$", readme, re.MULTILINE):
+        main.make_context("hpss-batch", shlex.split(line)[:1])
+    made = Job.load(WORKFLOWS.parent / job)
+    assert Job.parse(made.to_yaml()) == made
+
+
+def test_the_image_is_made_of_what_is_here() -> None:
+    lines = (WORKFLOWS / "kubernetes" / "Dockerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    assert "pyproject.toml" in copied
+    assert all((WORKFLOWS.parent / name).exists() for name in copied)
+    project = tomllib.loads((WORKFLOWS.parent / "pyproject.toml").read_text())["project"]
+    assert {project["readme"], *project["license-files"]} <= set(copied)  # which pip reads
+    python = next(line for line in lines if line.startswith("FROM "))
+    assert (
+        f"Programming Language :: Python :: {re.findall(r'3[.][0-9]+', python)[0]}" in project["classifiers"]
+    )
 
 
 @pytest.mark.parametrize("workflow", COMMANDS)

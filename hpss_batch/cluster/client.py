@@ -7,11 +7,7 @@ along; they and the scheduler talk TLS with certificates of this run alone, sinc
 of its users, and whoever reaches a scheduler can have it run anything.
 """
 
-import difflib
 import importlib
-import inspect
-import logging
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,18 +16,17 @@ from multiprocessing import resource_tracker
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, cast
 
+from hpss_batch.cluster.arguments import arguments, asked, starts_processes
 from hpss_batch.cluster.fork_server import start_method
+from hpss_batch.cluster.jobs import is_kept_up
 from hpss_batch.cluster.program import GUARD, check_main
+from hpss_batch.cluster.requests.request import Request
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
-from hpss_batch.text import counted, size
 
 if TYPE_CHECKING:
     from distributed import Client
-
-INTERPRETER_BYTES = 192 * 2**20
-"""A worker that has imported what it needs and compiled the kernels, before its first unit (measured: 130 to 140)."""
 
 DEATHS = 3
 """How many workers a task may kill before it is held to be the cause."""
@@ -44,6 +39,16 @@ ENVIRON = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), KE
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
 )
 """What worker processes begin with, unless the environment says otherwise; threads are as Dask has them."""
+
+OURS: dict[str, Any] = {
+    "distributed.scheduler.allowed-failures": DEATHS - 1,
+    # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
+    "distributed.worker.profile.enabled": False,
+    # where a cluster scales itself by its load: by how many tasks there are, however short they are
+    "distributed.adaptive.target-duration": "10 ms",
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRON.items()},
+}
+"""Dask's settings, of driver and workers, where the job's `dask:` block says nothing else."""
 
 PACKAGES = (
     "coiled",
@@ -71,7 +76,11 @@ LOOKALIKE = {
 
 @contextmanager
 def open_client(
-    cluster: Cluster, settings: dict[str, Any], allow_class: bool = False, task_bytes: int = 0
+    cluster: Cluster,
+    settings: dict[str, Any],
+    allow_class: bool = False,
+    task_bytes: int = 0,
+    logs: str | None = None,
 ) -> Iterator["Client"]:
     """A client of the job's cluster, which is closed with it if it was started here.
 
@@ -85,6 +94,8 @@ def open_client(
         Whether the class may be of any package.
     task_bytes : int
         Memory that a worker of one thread needs; see `Plan.task_bytes`.
+    logs : str, optional
+        A folder for what jobs of a queueing system write.
 
     Raises
     ------
@@ -94,24 +105,21 @@ def open_client(
     """
     import dask
 
-    ours: dict[str, Any] = {"distributed.scheduler.allowed-failures": DEATHS - 1}
-    # a local cluster drops a worker for good that happens to be away this long after some death: nannies restart them
-    ours["distributed.deploy.lost-worker-timeout"] = "100 days"
-    # sampling what workers are at, a hundred times a second, costs a fiftieth of all CPU time
-    ours["distributed.worker.profile.enabled"] = False
-    ours |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRON.items()}
-    if _starts_processes(cluster):
+    settings = OURS | settings
+    if starts_processes(cluster):
         check_main()
-        with _deaf_to_interrupts(), dask.config.set(ours), dask.config.set(settings):
+        with _deaf_to_interrupts(), dask.config.set(settings):
             method = start_method(dask.config.get("distributed.nanny.pre-spawn-environ"))
-        ours["distributed.worker.multiprocessing-method"] = method
+        # dropped for good would be a worker that happens to be away this long after some death: nannies restart them
+        nannies = {"distributed.deploy.lost-worker-timeout": "100 days"}
+        settings = {"distributed.worker.multiprocessing-method": method} | nannies | settings
     import distributed.utils  # which the fork server imports at the same time
     from distributed import Client
 
     distributed.utils._forkserver_preload_set = (
         True  # or Dask has it, and this process, import pandas as well
     )
-    with dask.config.set(ours), dask.config.set(settings), ExitStack() as stack:
+    with dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:
                 client = (
@@ -127,30 +135,47 @@ def open_client(
             yield stack.enter_context(client)
             return
         with _deaf_to_interrupts():
-            kind, kwargs = _chosen(cluster, allow_class, task_bytes)
+            kind, kwargs, _ = _chosen(cluster, settings, allow_class, task_bytes, logs)
             started = stack.enter_context(_start(cluster, kind, kwargs))
-        if cluster.scale is not None:
-            _call(started.scale, cluster.scale, "scale")
-        if cluster.adapt is not None:
-            _call(started.adapt, cluster.adapt, "adapt")
+        if not is_kept_up(started):
+            for key, argument in (("scale", cluster.scale), ("adapt", cluster.adapt)):
+                if argument is not None:
+                    _call(getattr(started, key), argument, key)
         yield stack.enter_context(Client(started, set_as_default=False))
 
 
-def check_cluster(cluster: Cluster, allow_class: bool = False, task_bytes: int = 0) -> None:
-    """Raise what `open_client` would raise before it starts or reaches anything."""
-    if cluster.connect is None:
-        with _deaf_to_interrupts():
-            _chosen(cluster, allow_class, task_bytes)
+def request(
+    cluster: Cluster,
+    settings: dict[str, Any],
+    allow_class: bool = False,
+    task_bytes: int = 0,
+    logs: str | None = None,
+) -> Request | None:
+    """What a job's cluster would be asked for; None where there is one to connect to. Nothing is started.
+
+    Raises
+    ------
+    ClusterError
+        As `open_client`, of which these are the parameters, would raise before it starts anything.
+    """
+    import dask
+
+    if cluster.connect is not None:
+        return None
+    settings = OURS | settings
+    with _deaf_to_interrupts(), dask.config.set(settings):
+        return _chosen(cluster, settings, allow_class, task_bytes, logs)[-1]
 
 
 def _chosen(
-    cluster: Cluster, allow_class: bool, task_bytes: int
-) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The class that a job names, and what it is called with; both checked."""
+    cluster: Cluster, settings: Mapping[str, Any], allow_class: bool, task_bytes: int, logs: str | None
+) -> tuple[Callable[..., Any], dict[str, Any], Request]:
+    """The class that a job names, what it is called with, and what it then asks for; all of it checked."""
     kind = _cluster_class(cluster, allow_class)
-    kwargs = _arguments(kind, cluster)
-    _check_memory(kwargs, task_bytes)
-    return kind, kwargs
+    kwargs = arguments(kind, cluster, settings, logs)
+    found = asked(kind, cluster, kwargs)
+    found.check_memory(task_bytes)
+    return kind, kwargs, found
 
 
 @contextmanager
@@ -200,11 +225,6 @@ def _call(method: Any, argument: Any, key: str) -> None:
         raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
 
 
-def _starts_processes(cluster: Cluster) -> bool:
-    """Whether this process starts workers of this machine."""
-    return cluster.is_local and bool(cluster.kwargs.get("processes", True))
-
-
 def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
     """The class that a job names, imported and checked, not called."""
     from distributed.deploy.cluster import Cluster as DaskCluster
@@ -231,70 +251,6 @@ def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
             "distributed.LocalCluster or dask_jobqueue.SLURMCluster"
         )
     return cast("Callable[..., Any]", kind)
-
-
-def _arguments(kind: Callable[..., Any], cluster: Cluster) -> dict[str, Any]:
-    """What the class is called with."""
-    from distributed import LocalCluster, Nanny, Security, Worker
-
-    if kind is not LocalCluster:
-        return dict(cluster.kwargs)
-    known = {
-        name
-        for taker in (LocalCluster, Nanny, Worker)
-        for name, parameter in inspect.signature(taker).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
-    for name in sorted(cluster.kwargs.keys() - known):
-        near = difflib.get_close_matches(name, known, 1)
-        raise ClusterError(
-            f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
-            + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
-        )
-    defaults: dict[str, Any] = {
-        "threads_per_worker": 1,
-        "dashboard_address": "127.0.0.1:0",
-        "silence_logs": logging.CRITICAL,  # deaths of workers are reported by the run, in words
-    }
-    if cluster.scale is not None:
-        defaults["n_workers"] = 0
-    if _starts_processes(cluster):
-        defaults["env"] = dict(os.environ)  # as it is now: a fork server has what it began with
-    kwargs = defaults | dict(cluster.kwargs)
-    security = kwargs.get("security", kwargs.get("processes", True) and "protocol" not in kwargs)
-    if isinstance(security, Mapping):
-        security = Security(**security)
-    return kwargs | {"security": security or None}  # True: certificates of this run alone
-
-
-def _check_memory(kwargs: Mapping[str, Any], task_bytes: int) -> None:
-    """Refuse workers that their own limit would end: `memory_limit` of each, or `memory` of a batch system's job."""
-    from dask.utils import parse_bytes
-
-    def number(name: str) -> int:
-        value = kwargs.get(name)
-        return value if isinstance(value, int) and value > 0 else 1
-
-    key, threads = "memory_limit", number("threads_per_worker")
-    if isinstance(kwargs.get("memory"), str):
-        key, threads = "memory", number("cores")  # of all of a job's workers
-    limit, needed = kwargs.get(key), worker_bytes(threads, task_bytes)
-    needed -= 0 if kwargs.get("processes", True) else INTERPRETER_BYTES  # which is this process'
-    try:
-        n_bytes = parse_bytes(limit) if isinstance(limit, int | str) else 0
-    except ValueError:
-        return  # "auto"; what is wrong with others the cluster says
-    if 1 < n_bytes < needed:
-        raise ClusterError(
-            f"cluster.kwargs.{key} is {limit}, which is {size(n_bytes)}, and {counted(threads, 'thread')} of this job "
-            f"may need {size(needed)}; give that much, or less to do at once: smaller stft.n_fft or "
-            "hpss.kernel_size, fewer arrays, fewer threads"
-        )
-
-
-def worker_bytes(threads: int, task_bytes: int) -> int:
-    """Memory that a worker of so many threads needs, each of which needs `task_bytes` where it is the only one."""
-    return INTERPRETER_BYTES + threads * (task_bytes - INTERPRETER_BYTES)
 
 
 def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:

@@ -222,10 +222,9 @@ class Job(Section):
             paths["cluster.connect"] = absolute(self.cluster.scheduler_file)
         return self.replace(paths)
 
-    def to_yaml(self) -> str:
-        """YAML of the job, every default filled in, from which `Job.parse` makes an equal one."""
-        values = _plain(self.model_dump(by_alias=True))
-        return dump(values)
+    def to_yaml(self, *, defaults: bool = True) -> str:
+        """YAML from which `Job.parse` makes an equal job: every default filled in, or only what was `given`."""
+        return dump(_plain(self.model_dump(by_alias=True)) if defaults else self._given)
 
     def numerics(self) -> dict[str, Any]:
         """Every setting that changes a number of the store, as values fit for JSON.

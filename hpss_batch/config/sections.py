@@ -109,6 +109,11 @@ class Cluster(Section):
         "seconds, beside half of its audio's, after which a task is stalled and its worker is ended; null: never",
         "a whole number of seconds from 1 on, or null",
     )
+    give_up_after: Positive | None = key(
+        172800,
+        "seconds without any worker, in a queue say, after which a run ends; null: never",
+        "a whole number of seconds from 1 on, or null",
+    )
 
     @property
     def is_local(self) -> bool:

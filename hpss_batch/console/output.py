@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from hpss_batch.console.terminal import SHOWN, ProgressBar, print_reasons
 from hpss_batch.text import clock, counted, listed, pace, size
 
 if TYPE_CHECKING:
+    from hpss_batch.cluster.driver import Submitted
     from hpss_batch.runner.plan import Plan
     from hpss_batch.runner.run import Result
     from hpss_batch.runner.status import RunStatus
@@ -125,7 +127,8 @@ def print_plan(plan: Plan) -> None:
         rows["time"] = "not known: it depends on the cluster's machines"
     else:
         basis = {"earlier": "from what earlier units took", "typical": "from what is typical"}
-        rows["time"] = f"about {clock(figures['seconds'])}, {basis[figures['seconds_basis']]}"
+        when = "" if plan.job.cluster.is_local else " once all workers are there"
+        rows["time"] = f"about {clock(figures['seconds'])}{when}, {basis[figures['seconds_basis']]}"
     for name, words in rows.items():
         out.print(f"[bold]{name:{max(map(len, rows))}}[/]  {shown(words)}")
     if plan.listing is not None:
@@ -165,6 +168,31 @@ def _changes(files: Mapping[str, int]) -> str:
     if files["vanished"]:
         words += "; rows of what vanished stay, and are not computed where they are not done"
     return words
+
+
+def print_request(plan: Plan) -> None:
+    """What a batch system or Kubernetes would be asked for, word for word."""
+    asked = plan.request
+    if asked is None or asked.text is None:
+        return
+    workers = f"{counted(asked.workers, 'worker')} of {counted(asked.threads, 'thread')}"
+    memory = f"{size(asked.process_bytes)} of memory" if asked.process_bytes else "no limit of memory"
+    needed = size(asked.needed(plan.task_bytes))
+    out.print(f"\nEach job or pod brings {workers} with {memory}, which needs at most {needed}:\n")
+    out.say(asked.text)
+
+
+def print_submitted(url: str, submitted: Submitted) -> None:
+    """Which job a run has become, and how to watch it."""
+    rows = {
+        submitted.look: "is it waiting, or running?",
+        shlex.join(["tail", "-F", submitted.log]): "what does it say?",
+        shlex.join(["hpss-batch", "status", url]): "what is done?",
+        submitted.cancel: "end it; what is committed is safe: submit it again",
+    }
+    out.print(f"Submitted as job {shown(submitted.id)}.")
+    for command, purpose in rows.items():
+        out.print(f"  {shown(command):{max(map(len, rows))}}  {purpose}")
 
 
 def print_verification(found: Verification) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpss_batch.cluster.client import describe, worker_bytes
+from hpss_batch.cluster.client import describe
+from hpss_batch.cluster.requests.request import worker_bytes
 from hpss_batch.config.sections import Cluster
 from hpss_batch.dsp.separation import Separation
 from hpss_batch.runner.plan import Plan
@@ -55,12 +56,12 @@ LATEST = 1000
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a run will take on this machine, on as many cores as it has workers.
+    """How long a run will take, on as many cores as it has threads of workers.
 
     Attributes
     ----------
     seconds : float
-        From its start to its end.
+        From its start to its end; on another cluster, from when all of its workers are there.
     basis : {"earlier", "typical"}
         Whether all of it follows from what earlier work in the run directory took.
     """
@@ -70,7 +71,10 @@ class Estimate:
 
 
 def estimate(plan: Plan) -> Estimate | None:
-    """How long a run of the plan would take; None where there is nothing to do, or another cluster does it."""
+    """How long a run of the plan would take; None where there is nothing to do, or nobody knows.
+
+    What is typical is so of machines like this one. Of others is known what they took, if they did some of it.
+    """
     kinds = list[tuple[int, Steps, tuple[Steps, Steps]]]()
     if plan.pending:
         pieces = (piece for unit in plan.pending for piece in unit.pieces)
@@ -78,15 +82,18 @@ def estimate(plan: Plan) -> Estimate | None:
     if plan.stems and plan.stems.tasks:
         tracks = [task.track for task in plan.stems.tasks]
         kinds.append((len(tracks), typical_of_stems(plan.stems.recipe, tracks), stems_so_far(plan)))
-    workers = n_workers(plan.job.cluster)
-    if not kinds or not workers or not plan.job.cluster.is_local:
+    cluster, workers = plan.job.cluster, n_workers(plan.job.cluster)
+    if not kinds or not workers:
         return None
-    seconds, all_known = START, True
+    threads = workers * (n_threads(cluster) or 1)
+    seconds, all_known = START if cluster.is_local else 0.0, True
     for n_tasks, ahead, (typical, taken) in kinds:
         known = sum(taken.values()) > 0 and sum(typical.values()) > 0
         factor = sum(taken.values()) / sum(typical.values()) if known else 1.0
-        seconds += factor * sum(ahead.values()) / min(workers, n_tasks)
+        seconds += factor * sum(ahead.values()) / min(threads, n_tasks)
         all_known &= known
+    if not (cluster.is_local or all_known):
+        return None
     return Estimate(seconds, "earlier" if all_known else "typical")
 
 
@@ -126,7 +133,11 @@ def n_threads(cluster: Cluster) -> int | None:
 
 def _processes(cluster: Cluster) -> int:
     """Workers that a job of a batch system starts."""
-    number = cluster.kwargs.get("processes")
+    from distributed.deploy.utils import nprocesses_nthreads
+
+    number, cores = (cluster.kwargs.get(name) for name in ("processes", "cores"))
+    if number is None and isinstance(cores, int):
+        return int(nprocesses_nthreads(cores)[0])  # as dask-jobqueue has it
     return number if isinstance(number, int) and number > 0 else 1
 
 

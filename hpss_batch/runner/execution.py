@@ -5,17 +5,15 @@ Tasks that killed their workers are narrowed down, alone on the cluster, until t
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from hpss_batch.cluster.submission import Call, Submissions, result_alone
+from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
 from hpss_batch.runner.work import Work
 from hpss_batch.store.directory import Steps
 from hpss_batch.text import listed
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 ATTEMPTS = 3
 """How often a task is tried that raised, as it does when a disk is full or a file system is away."""
@@ -54,7 +52,7 @@ class Silent:
 
 
 class Execution:
-    """A plan's tasks on a cluster.
+    """A plan's tasks on a cluster's workers.
 
     Attributes
     ----------
@@ -64,8 +62,8 @@ class Execution:
         Tasks that could not be done, and why.
     """
 
-    def __init__(self, client: "Client", reporter: Reporter, stalled_after: int | None = None) -> None:
-        self.client, self.reporter, self.stalled_after = client, reporter, stalled_after
+    def __init__(self, workforce: Workforce, reporter: Reporter, stalled_after: int | None = None) -> None:
+        self.workforce, self.reporter, self.stalled_after = workforce, reporter, stalled_after
         self.attempts = Counter[str]()
         self.out_of_reach = defaultdict[str, set[str]](set)
         self.suspects = list[Work]()
@@ -75,7 +73,7 @@ class Execution:
     def run(self, work: Iterable[Work]) -> None:
         """Do everything."""
         self.submissions = Submissions(
-            self.client,
+            self.workforce,
             work,
             self._call,
             key=lambda task: task.key,
@@ -130,12 +128,12 @@ class Execution:
 
     def _clear(self, task: Work) -> None:
         """Find out what it is in a task that kills workers, one call on the cluster at a time; do the rest of it."""
-        result = task.clear(self.client, self.reporter.message, self._limit(task))
+        result = task.clear(self.workforce, self.reporter.message, self._limit(task))
         if result is not None:
             self._finish(task, result)
             return
         try:
-            self._finish(task, result_alone(self.client, *task.call(), self._limit(task)))
+            self._finish(task, result_alone(self.workforce, *task.call(), self._limit(task)))
         except ClusterError:
             raise
         except Exception as error:

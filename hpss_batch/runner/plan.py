@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.cluster.client import INTERPRETER_BYTES, check_cluster
+from hpss_batch.cluster.client import request
+from hpss_batch.cluster.requests.request import INTERPRETER_BYTES, Request
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import StoreError
@@ -41,13 +42,15 @@ class Plan(Survey):
         See `Survey`.
     retry_failed : bool
         Whether stems that could not be made are tried again.
+    allow_cluster_class : bool
+        Whether the cluster's class may be of any package.
     """
 
     retry_failed: bool = False
+    allow_cluster_class: bool = False
 
     def __repr__(self) -> str:
-        tasks = len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
-        return f"<Plan {self.job.output.path}: {self.catalog.summary()}; {tasks:,} tasks to do>"
+        return f"<Plan {self.job.output.path}: {self.catalog.summary()}; {self.n_tasks:,} tasks to do>"
 
     @cached_property
     def directory(self) -> RunDirectory:
@@ -60,9 +63,14 @@ class Plan(Survey):
         return stem_plan(self.job, self.catalog, self.retry_failed)
 
     @property
+    def n_tasks(self) -> int:
+        """How many units and tracks' stems there are to do."""
+        return len(self.pending) + (len(self.stems.tasks) if self.stems else 0)
+
+    @property
     def is_done(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.pending and not (self.stems and self.stems.tasks)
+        return self.n_tasks == 0
 
     @cached_property
     def stft(self) -> StftParams:
@@ -183,6 +191,20 @@ class Plan(Survey):
         ffmpeg = FFMPEG_BYTES if any(row.decoder == "ffmpeg" for row in self.tracks) else 0
         return max(arrays, INTERPRETER_BYTES + DECODER_BYTES) + stems + ffmpeg
 
+    @cached_property
+    def request(self) -> Request | None:
+        """What the cluster would be asked for; None where one is there already, or there is nothing to do.
+
+        Raises
+        ------
+        ClusterError
+            If it would not be had: the class is not there or not allowed, or workers have too little memory.
+        """
+        if self.is_done:
+            return None
+        job, logs = self.job, self.directory.logs
+        return request(job.cluster, job.dask, self.allow_cluster_class, self.task_bytes, logs)
+
 
 def check_features(planned: Plan) -> None:
     """Refuse features that workers could not compute, before anything is written; warn of those that are empty."""
@@ -254,16 +276,17 @@ def plan(
     ClusterError
         If the cluster's class is not there, not allowed or no cluster, or its workers have too little memory.
     """
-    planned = plan_work(job, retry_failed, progress)
-    if not planned.is_done:
-        check_cluster(planned.job.cluster, allow_cluster_class, planned.task_bytes)
+    planned = plan_work(job, retry_failed, progress, allow_cluster_class)
+    _ = planned.request  # raises what a run would
     return planned
 
 
-def plan_work(job: Job, retry_failed: bool, progress: Progress | None) -> Plan:
+def plan_work(
+    job: Job, retry_failed: bool, progress: Progress | None, allow_cluster_class: bool = False
+) -> Plan:
     """The plan, of whose cluster nothing is known; whoever opens that will see."""
     found = survey(job, retry_failed=retry_failed, progress=progress)
-    planned = Plan(**vars(found), retry_failed=retry_failed)
+    planned = Plan(**vars(found), retry_failed=retry_failed, allow_cluster_class=allow_cluster_class)
     check_names(planned.job, planned.directory)
     check_features(planned)
     return planned

@@ -12,29 +12,27 @@ kill a worker with nobody else around:
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpss_batch.cluster.client import DEATHS
 from hpss_batch.cluster.submission import result_alone
+from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.errors import ClusterError
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Outcome
 from hpss_batch.tasks.spec import Recipe
 from hpss_batch.text import duration
 
-if TYPE_CHECKING:
-    from distributed import Client
-
 
 def narrow(
-    client: "Client", recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], limit: float | None
+    workforce: Workforce, recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], limit: float | None
 ) -> dict[int, str]:
     """Tracks of a unit that kill workers when they are tried alone.
 
     Parameters
     ----------
-    client : Client
-        A cluster with nothing else to do.
+    workforce : Workforce
+        Workers with nothing else to do.
     recipe, unit, excluded
         As in `hpss_batch.tasks.unit.run_unit`.
     limit : float or None
@@ -53,22 +51,22 @@ def narrow(
         group = groups.pop()
         arguments: tuple[Any, ...] = (recipe, Unit(unit.number, group), {})
         if len(group) == 1:
-            error = fate_alone(client, probe_pieces, arguments, limit)
+            error = fate_alone(workforce, probe_pieces, arguments, limit)
             if error is not None:
                 guilty[group[0].index] = error
-        elif group and not _lives(client, probe_pieces, arguments, 1, limit):
+        elif group and not _lives(workforce, probe_pieces, arguments, 1, limit):
             middle = len(group) // 2
             groups += [group[middle:], group[:middle]]
     return guilty
 
 
 def fate_alone(
-    client: "Client", function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None
+    workforce: Workforce, function: Callable[..., Any], arguments: tuple[Any, ...], limit: float | None
 ) -> str | None:
     """What to say of a call that kills every worker with nothing else on the cluster; None if one lives through it."""
-    deaths, rounds = _rounds(client)
+    deaths, rounds = _rounds(workforce)
     started = time.monotonic()
-    if _lives(client, function, arguments, rounds, limit):
+    if _lives(workforce, function, arguments, rounds, limit):
         return None
     times = deaths * rounds
     if limit is not None and time.monotonic() - started >= times * limit:
@@ -76,9 +74,9 @@ def fate_alone(
     return f"killed its worker {times} times, alone: a decoder crashed, or it needs more memory than a worker has"
 
 
-def _rounds(client: "Client") -> tuple[int, int]:
+def _rounds(workforce: Workforce) -> tuple[int, int]:
     """After how many deaths the scheduler gives up on a task, and how often that makes enough of them."""
-    deaths = 1 + int(client.run_on_scheduler(_allowed_failures))
+    deaths = 1 + int(workforce.client.run_on_scheduler(_allowed_failures))
     return deaths, math.ceil(DEATHS / deaths)
 
 
@@ -87,7 +85,7 @@ def _allowed_failures(dask_scheduler: object) -> int:
 
 
 def _lives(
-    client: "Client",
+    workforce: Workforce,
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     rounds: int,
@@ -98,7 +96,7 @@ def _lives(
 
     for _ in range(rounds):
         try:
-            result_alone(client, function, arguments, limit)
+            result_alone(workforce, function, arguments, limit)
         except KilledWorker:
             continue
         except ClusterError:

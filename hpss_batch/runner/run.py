@@ -10,12 +10,17 @@ Killing the driver or a worker at any moment loses the tasks under way and nothi
 done, and the next run does the rest.
 """
 
-from contextlib import ExitStack, nullcontext
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from hpss_batch.cluster.admission import Question, needed
 from hpss_batch.cluster.client import dashboard, open_client
+from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job
+from hpss_batch.errors import ClusterError
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan_work
@@ -23,9 +28,10 @@ from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.presence import at_work
+from hpss_batch.text import file_name
 
-if TYPE_CHECKING:
-    pass
+SAMPLE = 10
+"""Of how many units and stems tracks are looked at for one that can be read."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,22 +114,47 @@ def run(
     reporter = reporter or Silent()
     while True:
         planned = plan_work(job, retry_failed, reporter.placing)
-        cluster, dask, needed = planned.job.cluster, planned.job.dask, planned.task_bytes
         # before anything is written, so that a cluster that cannot be had leaves no trace
-        opened = nullcontext() if planned.is_done else open_client(cluster, dask, allow_cluster_class, needed)
-        with opened as client, ExitStack() as stack:
-            if client is not None:
-                stack.enter_context(at_work(planned.directory.folder))
+        opened = nullcontext() if planned.is_done else _workforce(planned, reporter, allow_cluster_class)
+        with opened as workforce:
             if not place(planned):
                 continue
             if planned.new or is_behind(planned):
                 prepare(planned)
             note_skipped(planned)
-            if client is None:
+            if workforce is None:
                 return Result(planned, planned.catalog)
             work = all_work(planned)
-            reporter.started(planned, work, dashboard(client))
-            execution = Execution(client, reporter, planned.job.cluster.stalled_after)
-            stack.callback(planned.directory.note_timings, execution.records)
-            execution.run(work)
+            reporter.started(planned, work, dashboard(workforce.client))
+            execution = Execution(workforce, reporter, planned.job.cluster.stalled_after)
+            try:
+                execution.run(work)
+            finally:
+                planned.directory.note_timings(execution.records)
         return Result(planned, refresh(planned, execution.records), execution.broken)
+
+
+@contextmanager
+def _workforce(planned: Plan, reporter: Reporter, allow_cluster_class: bool) -> Iterator[Workforce]:
+    """The workers for a plan: the first are asked for, and each will be asked whether it sees what it needs."""
+    job, directory = planned.job, planned.directory
+    opened = open_client(job.cluster, job.dask, allow_cluster_class, planned.task_bytes, directory.logs)
+    with directory.untouched_by(ClusterError), opened as client:
+        workforce = Workforce(client, job.cluster, reporter.message)
+        workforce.begin(planned.n_tasks)
+        with at_work(directory.folder) as token:
+            workforce.gate.question = Question(
+                f"hpss_batch-{uuid.uuid4().hex}", needed(), directory.url, token, _recording(planned)
+            )
+            yield workforce
+
+
+def _recording(planned: Plan) -> str | None:
+    """A file that can be read here, and that workers have to read: of audio, or of the run directory before."""
+    if planned.recipe.source is not None:
+        paths = [os.path.join(planned.recipe.source, "job.yaml")]
+    else:
+        tracks = [piece.track for unit in planned.pending[:SAMPLE] for piece in unit.pieces]
+        tracks += [task.track for task in planned.stems.tasks[:SAMPLE]] if planned.stems else []
+        paths = [track.path for track in tracks]
+    return next((path for path in paths if os.access(file_name(path), os.R_OK)), None)

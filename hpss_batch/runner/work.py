@@ -4,18 +4,16 @@ To the run both are the same: something to call with arguments, that commits its
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from hpss_batch.cluster.submission import Call
+from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import seconds_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome
 from hpss_batch.store.stem_records import StemRecord
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 Say = Callable[[str], None]
 
@@ -52,7 +50,7 @@ class Work(Protocol):
     def record(self, result: Any) -> str:
         """The name of the record that the function says it created."""
 
-    def clear(self, client: "Client", say: Say, limit: float | None) -> Any | None:
+    def clear(self, workforce: Workforce, say: Say, limit: float | None) -> Any | None:
         """Find out what kills workers, with nothing else on the cluster; a result, or None to call once more.
 
         A call that takes longer than `limit` seconds is stalled, and ends its worker.
@@ -83,12 +81,12 @@ class UnitWork:
         """The unit's commit."""
         return result.name
 
-    def clear(self, client: "Client", say: Say, limit: float | None) -> Commit | None:
+    def clear(self, workforce: Workforce, say: Say, limit: float | None) -> Commit | None:
         """Narrow down which of the unit's tracks kills workers, and leave it out."""
         from hpss_batch.runner.quarantine import narrow
 
         say(f"{self.name} killed its workers; looking for the track that does")
-        guilty = narrow(client, self.recipe, self.unit, self.excluded, limit)
+        guilty = narrow(workforce, self.recipe, self.unit, self.excluded, limit)
         for piece in self.unit.pieces:
             if piece.index in guilty:
                 say(f"{piece.track.id}: {guilty[piece.index]}")
@@ -120,13 +118,13 @@ class StemWork:
         """The track's record."""
         return result.name(self.recipe.key)
 
-    def clear(self, client: "Client", say: Say, limit: float | None) -> StemRecord | None:
+    def clear(self, workforce: Workforce, say: Say, limit: float | None) -> StemRecord | None:
         """Try the track alone; if it kills workers then too, it is quarantined."""
         from hpss_batch.runner.quarantine import fate_alone
         from hpss_batch.stems.task import commit
 
         say(f"{self.name} killed its workers; trying it alone")
-        error = fate_alone(client, *self.call(), limit)
+        error = fate_alone(workforce, *self.call(), limit)
         if error is None:
             return None  # it lived, and is done: calling once more finds its record
         say(f"{self.tracks[0]}: {error}")

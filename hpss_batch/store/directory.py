@@ -9,6 +9,7 @@
       commits/stems/      what became of the stems of each track         `stem_records`
       timings/            what the steps of tasks took, a file a run     `timings`, `note_timings`
       running/            which runs are at work                         see `presence`
+      logs/               what the jobs of a queueing system wrote       `logs`
       stems/  report.html
 
 A `RunDirectory` is this place and nothing more: it is passed along instead of paths, and every call reads what is there
@@ -75,6 +76,24 @@ class RunDirectory:
 
     def __repr__(self) -> str:
         return f"<RunDirectory {self.url}>"
+
+    @property
+    def logs(self) -> str | None:
+        """A folder for what others write about a run; None on an object store."""
+        return None if is_url(self.url) else os.path.join(self.url, "logs")
+
+    @contextmanager
+    def untouched_by(self, kind: type[Exception]) -> Iterator[None]:
+        """Leave no folder behind, of those that a cluster makes for logs, where such an error ends what is tried."""
+        made = [] if self.logs is None else [self.logs, self.url]
+        made = [path for path in made if not os.path.exists(path)]
+        try:
+            yield
+        except kind:
+            for path in made:
+                with suppress(OSError):  # it was not made, or something is in it
+                    os.rmdir(path)
+            raise
 
     @property
     def exists(self) -> bool:

@@ -24,8 +24,11 @@ BEAT_SECONDS = 15
 
 
 @contextmanager
-def at_work(folder: Folder) -> Iterator[None]:
-    """Say, for as long as this lasts, that a run works in a run directory: what it places is not to be cleared."""
+def at_work(folder: Folder) -> Iterator[str]:
+    """Say, for as long as this lasts, that a run works in a run directory: what it places is not to be cleared.
+
+    Yields the name of the file that says so.
+    """
     name, ended = f"{RUNNING}/{_process()}.json", Event()
 
     def beat() -> None:
@@ -42,7 +45,7 @@ def at_work(folder: Folder) -> Iterator[None]:
     thread = Thread(target=go_on, daemon=True)
     thread.start()
     try:
-        yield
+        yield name
     finally:
         ended.set()
         thread.join()

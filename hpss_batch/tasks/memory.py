@@ -1,6 +1,6 @@
 """How much memory does a task take, however long units and tracks are?"""
 
-from hpss_batch.cluster.client import INTERPRETER_BYTES
+from hpss_batch.cluster.requests.request import INTERPRETER_BYTES
 from hpss_batch.store.layout import CHUNK_FRAMES
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 

@@ -15,10 +15,10 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from hpss_batch.cluster.client import open_client
 from hpss_batch.cluster.submission import Submissions
+from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job, differences
 from hpss_batch.config.sections import Cluster
 from hpss_batch.corpus.tracks import find
@@ -37,9 +37,6 @@ from hpss_batch.verification.metadata import Shards, check_metadata, check_track
 from hpss_batch.verification.prune import needed_units
 from hpss_batch.verification.stems import check_stems
 from hpss_batch.verification.units import UnitTask, check_unit
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 SAMPLE = 4
 """Units that are computed again unless a number is given."""
@@ -99,7 +96,7 @@ def verify(
         local = Cluster(kwargs={"n_workers": min(n_cores(), len(units))})
         healing = at_work(directory.folder) if heal else nullcontext()
         with open_client(local, {}) as client, healing:
-            for check in _gather(client, tasks):
+            for check in _gather(Workforce(client), tasks):
                 checks.append(check)
                 if progress is not None:
                     progress(len(checks), len(units))
@@ -121,11 +118,11 @@ def verify(
     )
 
 
-def _gather(client: "Client", tasks: Iterable[UnitTask]) -> Iterator[UnitCheck]:
+def _gather(workforce: Workforce, tasks: Iterable[UnitTask]) -> Iterator[UnitCheck]:
     """Check units on a cluster."""
     from distributed import KilledWorker
 
-    for task, future in Submissions(client, tasks, lambda task: (check_unit, (task,)), lambda _: "check"):
+    for task, future in Submissions(workforce, tasks, lambda task: (check_unit, (task,)), lambda _: "check"):
         number = task.unit.number
         try:
             yield future.result()

@@ -35,7 +35,7 @@ def test_a_program_that_workers_cannot_import_is_told_so_in_a_sentence(
     *trace, last = done.stderr.splitlines()
     assert said in last
     assert 'if __name__ == "__main__":' in last
-    assert len(trace) < 20
+    assert len(trace) < 25
     assert "During handling" not in done.stderr
     assert done.returncode == 1
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 from helpers import THREADS, music, settings
 
-from hpss_batch.cluster import submission
+from hpss_batch.cluster import submission, workforce
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
 from hpss_batch.runner.run import run
@@ -18,8 +18,8 @@ from hpss_batch.runner.run import run
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission, "PATIENCE_SECONDS", 3)
-    monkeypatch.setattr(submission, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(workforce, "PATIENCE_SECONDS", 3)
+    monkeypatch.setattr(workforce, "LOOK_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -50,19 +50,31 @@ def test_a_cluster_without_workers(song: Path, tmp_path: Path, impatient: None) 
 class _Client:
     """A client of two threads, whose futures are done at once."""
 
+    status, cluster = "running", None
+
     def nthreads(self) -> dict[str, int]:
         return {"a": 1, "b": 1}
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, key: str, pure: bool) -> "_Future":
+    def submit(self, function: Callable[..., Any], *arguments: Any, key: str, **options: Any) -> "_Future":
         return _Future(key, function(*arguments))
 
 
 class _Future:
-    def __init__(self, key: str, value: Any) -> None:
-        self.key, self.value = key, value
+    """A future; every second one is lost with its worker, once."""
 
-    def result(self) -> Any:
+    status = "finished"
+
+    def __init__(self, key: str, value: Any) -> None:
+        self.key, self.value, self.lost = key, value, value % 2
+
+    def result(self, timeout: float) -> Any:
+        if self.lost:
+            self.lost = False
+            raise TimeoutError
         return self.value
+
+    def done(self) -> bool:
+        return True
 
     def add_done_callback(self, done: Callable[[Any], None]) -> None:
         done(self)
@@ -77,11 +89,11 @@ def test_a_few_tasks_a_thread_are_under_way_and_each_comes_back_until_it_is_done
             yield task
 
     client: Any = _Client()
-    submissions = submission.Submissions(client, tasks(), lambda task: (abs, (-task,)), "task-{}".format)
-    for task, future in submissions:
-        assert future.result() == task
-        assert future.key.startswith(f"task-{task}-")
-        assert len(taken) <= sum(tries.values()) + 6 + 1  # nothing is made before there is room for it
+    workers = workforce.Workforce(client)
+    submissions = submission.Submissions(workers, tasks(), lambda task: (abs, (-task,)), "task-{}".format)
+    for task, result in submissions:
+        assert result.result() == task
+        assert len(taken) <= sum(tries.values()) + 4 + 1  # nothing is made before there is room for it
         tries[task] += 1
         if task % 7 == 3 and tries[task] < 3:
             submissions.again(task)

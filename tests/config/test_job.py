@@ -242,6 +242,7 @@ def test_yaml_keeps_every_default():
         "adapt": None,
         "connect": None,
         "stalled_after": 600,
+        "give_up_after": 172800,
     }
 
 
@@ -259,7 +260,7 @@ def test_configs_load_and_survive(path):
 
 
 def test_configs_are_what_their_names_say():
-    names = ["laptop", "local_cluster", "slurm", "existing_scheduler"]
+    names = ["laptop", "local_cluster", "slurm", "kubernetes", "existing_scheduler"]
     names += ["masks_uint8", "spectrograms", "masks_from_spectrograms"]
     made = {name: Job.load(CONFIGS / f"{name}.yaml") for name in names}
     assert made["laptop"].corpus.limit == 10

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,13 @@ from click.testing import CliRunner
 from helpers import music, settings
 
 from hpss_batch.cli import main
-from hpss_batch.cluster.client import INTERPRETER_BYTES
+from hpss_batch.cluster.requests.request import INTERPRETER_BYTES
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
 from hpss_batch.runner.estimate import START, estimate, n_cores, n_threads, n_workers, plan_figures
 from hpss_batch.runner.plan import plan
-from hpss_batch.runner.run import run
+from hpss_batch.runner.run import Result, run
 from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.text import size
 
@@ -163,6 +164,7 @@ def test_more_work_is_expected_to_take_longer(
 
 
 BATCH = {"cores": 4, "processes": 2, "memory": "8GB"}
+WHOLE = {"cores": 16, "memory": "64GB"}
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,7 @@ BATCH = {"cores": 4, "processes": 2, "memory": "8GB"}
         ({"class": "dask_jobqueue.SLURMCluster", "kwargs": BATCH, "scale": 6}, 6, 2),
         ({"class": "dask_jobqueue.SLURMCluster", "kwargs": BATCH, "scale": {"jobs": 10}}, 20, 2),
         ({"class": "dask_jobqueue.SLURMCluster", "kwargs": BATCH, "adapt": {"maximum_jobs": 3}}, 6, 2),
+        ({"class": "dask_jobqueue.SLURMCluster", "kwargs": WHOLE, "scale": {"jobs": 3}}, 12, 4),
         ({"class": "dask_ssh.SSHCluster", "scale": {"cores": 6}}, None, None),
     ],
     ids=str,
@@ -210,6 +213,26 @@ def test_a_plan_for_a_cluster_elsewhere_tells_no_time(corpus_folder: Path, tmp_p
     said = CliRunner().invoke(main, ["plan", str(tmp_path / "job.yaml")])
     assert said.exit_code == 0
     assert "not known: it depends on the cluster's machines" in said.output
+
+
+def test_a_plan_tells_the_hours_of_a_cluster_once_it_has_done_something(
+    corpus_folder: Path, tmp_path: Path, run_job: Callable[..., Result]
+) -> None:
+    short = {"corpus__include": ["*.mp3"]}
+    commits = run_job(corpus_folder, tmp_path / "out", **short).catalog.commits.values()
+    assert commits
+    cluster = {"class": "distributed.SpecCluster", "scale": 3}
+    job = settings(corpus_folder, tmp_path / "out") | {"cluster": cluster}
+    planned = plan(Job.parse(job))
+    here = plan(Job.parse(settings(corpus_folder, tmp_path / "out")))
+    alone, both = estimate(here), estimate(planned)
+    assert alone is not None
+    assert both is not None
+    assert both.basis == "earlier"
+    assert both.seconds == pytest.approx((alone.seconds - START) / 3)
+    (tmp_path / "job.yaml").write_text(Job.parse(job).to_yaml())
+    said = CliRunner().invoke(main, ["plan", str(tmp_path / "job.yaml")]).output
+    assert "once all workers are there, from what earlier units took" in said
 
 
 @pytest.mark.parametrize(
