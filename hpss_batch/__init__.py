@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hpss_batch.cluster.driver import submit
     from hpss_batch.config.job import Job
     from hpss_batch.console.terminal import ProgressBar
+    from hpss_batch.dsp.methods import methods
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.labelled import separate
@@ -40,6 +41,7 @@ _HOME = {
     "example_corpus": "products.demonstration.demo",
     "hpss": "chunked",
     "istft": "dsp.stft",
+    "methods": "dsp.methods",
     "open_corpus": "store.reading.corpus",
     "plan": "runner.plan",
     "plot": "products.plots.plot",
@@ -67,6 +69,7 @@ __all__ = [
     "example_corpus",
     "hpss",
     "istft",
+    "methods",
     "open_corpus",
     "plan",
     "plot",

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp import hpss as dsp
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.separation import separation
 from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]
@@ -70,7 +72,7 @@ def hpss(
     """
     if not is_dask(S):
         return dsp.hpss(S, kernel_size=kernel_size, power=power, mask=mask, margin=margin)
-    params = dsp.HpssParams(kernel_size, power, margin)
+    params = HpssParams(kernel_size, power, margin)
     if S.ndim < 2:
         raise ParameterError(f"S has shape {S.shape}; it needs bins and frames as its last two dimensions")
 
@@ -80,7 +82,8 @@ def hpss(
         both = dsp.hpss(block, kernel_size=kernel_size, power=power, mask=mask, margin=margin)
         return np.stack([part[..., bins, frames] for part in both])
 
-    halo = (params.kernel_size[1] // 2, params.kernel_size[0] // 2)
+    how = separation(params)
+    halo = (how.bin_halo(S.shape[-2]), how.halo)
     dtype = kernel(np.ones((1, 1), S.dtype), slice(None), slice(None)).dtype
     harmonic, percussive = overlapped(S, halo, kernel, 2, dtype)
     return harmonic, percussive

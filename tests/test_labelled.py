@@ -7,7 +7,9 @@ import xarray as xr
 from hypothesis import given, settings
 from test_chunked import chunked, kernels, margins, powers
 
-from hpss_batch.dsp.hpss import HpssParams, hpss, masks
+from hpss_batch.dsp.hpss import hpss, masks
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.separation import separation
 from hpss_batch.errors import ParameterError
 from hpss_batch.labelled import separate
 
@@ -107,7 +109,7 @@ def test_dims_are_found_in_any_order(dims):
     frames = next(i for i, dim in enumerate(dims) if dim.lower()[0] == "t" or dim == "frames")
     assert parts["harmonic_mask"].dims == dims
     magnitude = np.abs(whole.to_numpy() if frames == 0 else whole.to_numpy().T)
-    expected = masks(np.ascontiguousarray(magnitude), HpssParams((9, 5)))[0]
+    expected = masks(np.ascontiguousarray(magnitude), separation(HpssParams((9, 5))))[0]
     found = parts["harmonic_mask"].to_numpy()
     np.testing.assert_array_equal(found if frames == 0 else found.T, expected)
 

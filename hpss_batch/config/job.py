@@ -25,7 +25,8 @@ from hpss_batch.config.sections import Cluster, CorpusSection, Hpss, Stft
 from hpss_batch.config.types import Section, Settings
 from hpss_batch.config.yaml_reader import dump, inline, show
 from hpss_batch.dsp.checks import Parameters
-from hpss_batch.dsp.params import HpssParams, StftParams
+from hpss_batch.dsp.methods import PRESETS, HpssParams
+from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
 from hpss_batch.paths import Places, absolute
 from hpss_batch.store.stem_records import settings_key
@@ -57,7 +58,7 @@ class Job(Section):
 
     corpus: CorpusSection = Field(description="The recordings.")
     stft: Stft = Field(StftParams(), description="How they are cut into frames: librosa's parameters.")
-    hpss: Hpss = Field(HpssParams(), description="How each frame is separated: librosa's parameters.")
+    hpss: Hpss = Field(HpssParams(), description="How each frame is separated.")
     output: Output = Field(description="What is written, and where.")
     cluster: Cluster = Field(
         Cluster(), description="Where the work is done: any Dask cluster class, by name."
@@ -144,8 +145,16 @@ class Job(Section):
     @model_validator(mode="before")
     @classmethod
     def _unpacked(cls, keywords: Any) -> Any:
-        """What `_fill` passed; with the two blocks that have needed keys, so that errors name these."""
-        return {"corpus": {}, "output": {}} | keywords["given"]
+        """What `_fill` passed; with the two blocks that have needed keys, so that errors name these.
+
+        What is not given of `stft` is that of the method.
+        """
+        given = {"corpus": {}, "output": {}} | keywords["given"]
+        hpss, stft = given.get("hpss", {}), given.get("stft", {})
+        name = hpss.get("method", "librosa") if isinstance(hpss, Mapping) else getattr(hpss, "method", None)
+        if isinstance(name, str) and name in PRESETS and isinstance(stft, Mapping):
+            given["stft"] = PRESETS[name]["stft"] | stft
+        return given
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -229,10 +238,11 @@ class Job(Section):
             "output": {"arrays", "mask_dtype", "unit_frames", "features"},
         }
         chosen: dict[str, Any] = _plain(self.model_dump(include=numeric))
+        del chosen["hpss"]["method"]  # which has other numbers if any of the rest has
         if self.corpus.decoder == "ffmpeg":  # else libsndfile reads what it knows, as it always did
             chosen["corpus"]["decoder"] = "ffmpeg"
         chosen["stft"]["win_length"] = self.stft.win_length or self.stft.n_fft
-        if math.isinf(self.hpss.power):
+        if self.hpss.power == math.inf:
             chosen["hpss"]["power"] = "inf"
         return {**chosen, "numerics_version": NUMERICS_VERSION}
 
@@ -308,6 +318,7 @@ def template(corpus: str = "music/", output: str = "out/") -> str:
     lines = [
         "# A job of hpss-batch: `hpss-batch plan job.yaml` says what it will do, `hpss-batch run job.yaml` does it.",
         "# Every key but the two paths may be left out; `--set hpss.margin=3` changes one for a run.",
+        "# Keys of stft and hpss that are commented out follow hpss.method.",
         "# Paths are relative to the folder in which you run it; ~ and $VARIABLES are replaced.",
     ]
     for name, info in keys(Job).items():
@@ -317,7 +328,8 @@ def template(corpus: str = "music/", output: str = "out/") -> str:
             continue
         lines += ["", f"{name}:    # {info.description}"]
         for inner, declared in keys(block).items():
-            lines += [f"  # {declared.description}", f"  {inner}: {inline(values[name][inner])}"]
+            follows = "# " if name in ("stft", "hpss") and inner != "method" else ""
+            lines += [f"  # {declared.description}", f"  {follows}{inner}: {inline(values[name][inner])}"]
     return "\n".join(lines) + "\n"
 
 

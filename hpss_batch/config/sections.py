@@ -1,7 +1,7 @@
 """Where does a job's input come from, how is it transformed and separated, and on what does it run?
 
 The blocks `corpus`, `stft`, `hpss` and `cluster`. What a key is (the comment in the YAML of `hpss-batch init`) and
-what is allowed (the errors) stand where the key is declared: for `stft` and `hpss`, in `dsp/params.py`.
+what is allowed (the errors) stand where the key is declared: for `stft` and `hpss` in `dsp/`.
 """
 
 import re
@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.config.messages import Complaints, key
 from hpss_batch.config.types import Declared, Listed, Location, Locations, Mapped, Positive, Section, Text
-from hpss_batch.dsp.params import HpssParams, StftParams
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.params import StftParams
 from hpss_batch.text import listed
 
 

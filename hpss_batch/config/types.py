@@ -111,7 +111,9 @@ class Declared:
         keys = [
             core_schema.dataclass_field(
                 field.name,
-                core_schema.with_default_schema(_checked(field.metadata["check"]), default=field.default),
+                core_schema.with_default_schema(
+                    _checked(field.metadata["check"]), default=field.default, validate_default=True
+                ),
             )
             for field in fields(source)
         ]

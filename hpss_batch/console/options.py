@@ -21,6 +21,11 @@ _OPTIONS = (
         metavar="KEY=VALUE",
         help="Set any key of the job, such as --set hpss.margin=3. May be repeated.",
     ),
+    click.option(
+        "--method",
+        metavar="NAME",
+        help="Separate by librosa, tuned or banded, in place of the job's hpss; stft follows unless given.",
+    ),
     click.option("--stems", is_flag=True, help="Render harmonic and percussive audio files (output.stems)."),
     click.option("--features", is_flag=True, help="Compute mel bands and more (output.features)."),
     click.option(
@@ -40,6 +45,7 @@ def job_of(
     sources: Sequence[str],
     output: str | None,
     overrides: Sequence[str],
+    method: str | None = None,
     stems: bool = False,
     features: bool = False,
     workers: int | None = None,
@@ -56,7 +62,8 @@ def job_of(
     from hpss_batch.cluster.client import with_workers
     from hpss_batch.stems.plan import with_results
 
-    job = _job_as_given(sources, output, overrides)
+    chosen = [f"hpss={{method: {method}}}"] if method else []
+    job = _job_as_given(sources, output, [*chosen, *overrides])
     wanted = [name for name, asked in (("stems", stems), ("features", features)) if asked]
     job = with_results(job, wanted) if wanted else job
     return with_workers(job, workers) if workers else job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -99,6 +99,7 @@ def print_plan(plan: Plan) -> None:
         "run directory": plan.job.output.path + removed,
         "tracks": words,
     }
+    rows |= _separation_rows(figures["separation"])
     if plan.listing is not None and len(plan.catalog.generations) > len(plan.new):
         rows["files"] = _changes(plan.files)
     if plan.n_relabelled:
@@ -139,6 +140,22 @@ def print_plan(plan: Plan) -> None:
     print_reasons("cannot be read", figures["unreadable"])
     if plan.stems is not None:
         print_reasons("cannot have such stems", plan.stems.refused)
+
+
+def _separation_rows(figures: Mapping[str, Any]) -> dict[str, str]:
+    """The method and its transform; its kernels in frames and bins."""
+    words = f"n_fft {figures['n_fft']}, hop_length {figures['hop_length']}"
+    kernels = []
+    for band in figures["bands"]:
+        widened = f" (highest of {band['widening']})" if band["widening"] > 1 else ""
+        begins = f" from bin {band['start']}" if len(figures["bands"]) > 1 else ""
+        kernels.append(
+            f"{counted(band['frames'], 'frame')}{widened} × {counted(band['bins'], 'bin')}{begins}"
+        )
+    return {
+        "method": f"{figures['method']}; {words}, {'as given' if figures['stft_given'] else 'which follow it'}",
+        "kernels": "; ".join(kernels),
+    }
 
 
 def _changes(files: Mapping[str, int]) -> str:

@@ -1,6 +1,7 @@
 """How does an evaluation look in a terminal? Medians of all ratios first, then each recording's SI-SDR."""
 
 import math
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -25,8 +26,9 @@ def print_scores(found: Evaluation, console: Console | None = None) -> None:
     minutes, seconds = divmod(round(sum(score.seconds for score in scores)), 60)
     out.print(
         f"{len(scores)} recording{'s' * (len(scores) != 1)}, {minutes}:{seconds:02} of audio; n_fft {stft.n_fft}, "
-        f"hop_length {stft.hop_length}, kernel_size {_pair(hpss.kernel_size)}, power {hpss.power:g}, "
-        f"margin {_pair(hpss.margin)}\n"
+        f"hop_length {stft.hop_length}, "
+        + ", ".join(f"{key} {_said(of)}" for key, of in hpss.words.items())
+        + "\n"
     )
     out.print("Median over recordings in dB, larger is better; behind it the gain over the mixture:")
     out.print(_medians(found))
@@ -73,8 +75,10 @@ def _table(*headings: str, text: int = 2) -> Table:
     return table
 
 
-def _pair(values: tuple[float, float]) -> str:
-    return f"{values[0]:g}" if values[0] == values[1] else f"({values[0]:g}, {values[1]:g})"
+def _said(value: Any) -> str:
+    if isinstance(value, tuple):
+        return _said(value[0]) if value[0] == value[1] else f"({', '.join(map(_said, value))})"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _decibel(value: float) -> str:

@@ -7,7 +7,8 @@
 3. A component is mask × spectrogram.
 
 `hpss` has librosa's signature and axes (..., bin, frame). `masks` works on blocks of (frame, frequency) with a
-halo of context, as the rest of this package keeps them; however cut into blocks, its bits are those of `hpss`.
+halo of context, as the rest of this package keeps them; however cut into blocks, its bits are those of `hpss`. It takes
+any `Separation`: kernels may differ from band to band, and masks be logistics of the logarithm of the medians' ratio.
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpss_batch.dsp.masks import Array, Pair, integer_margins, numpy_masks
-from hpss_batch.dsp.params import HpssParams
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.separation import Separation, separation
 from hpss_batch.errors import ParameterError
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.kernels.masks import Result
-
-__all__ = ["HpssParams", "hpss", "masks"]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 COMPLEX = (np.dtype(np.complex64), np.dtype(np.complex128))
@@ -55,7 +55,9 @@ def hpss(
     ParameterError
         If a parameter is not allowed, or S holds NaN, infinity or, if real, a negative value.
     """
-    params = HpssParams(kernel_size, power, margin)
+    how = separation(HpssParams(kernel_size, power, margin))
+    if not how.is_plain:
+        raise ParameterError("kernel_size has bands, which hpss() does not know: see hpss_batch.separate")
     S = np.asarray(S)
     if S.ndim < 2:
         raise ParameterError(f"S has shape {S.shape}; it needs bins and frames as its last two dimensions")
@@ -64,23 +66,26 @@ def hpss(
         raise ParameterError(
             f"S holds {S.dtype}; allowed are float32, float64, complex64, complex128 and integers"
         )
-    if S.dtype.kind in "iu" or not _is_fused(params):
-        return _by_numpy(S, params, mask, margin)
-    return _fused(S, params, mask)
+    if S.dtype.kind in "iu" or not _is_fused(how):
+        return _by_numpy(S, how, mask, margin)
+    return _fused(S, how, mask)
 
 
 def masks(
-    magnitude: Array, params: HpssParams, *, start: int = 0, stop: int | None = None, out: Pair | None = None
+    magnitude: Array, how: Separation, *, start: int = 0, stop: int | None = None, out: Pair | None = None
 ) -> Pair:
     """Harmonic and percussive masks of the frames from start to stop of a magnitude spectrogram.
 
-    Frames outside of them are context only: with `params.halo` of it on each side (less where the recording
+    Frames outside of them are context only: with `how.halo` of it on each side (less where the recording
     begins or ends), any cutting of a recording gives the same bits.
 
     Parameters
     ----------
     magnitude : array (frame, frequency)
         float32 or float64, finite, not negative. The medians reflect at its ends. Rows may have any strides.
+        Logistics are computed in float32 in any case.
+    how
+        The separation.
     start, stop
         The frames wanted; all by default.
     out : pair of arrays (stop - start, frequency), optional
@@ -100,6 +105,8 @@ def masks(
         raise ParameterError(
             f"magnitude is {magnitude.dtype} of shape {magnitude.shape}; allowed are 2-D float32 and float64"
         )
+    if how.n_bins not in (None, magnitude.shape[1]):
+        raise ParameterError(f"magnitude has {magnitude.shape[1]} bins; the separation is for {how.n_bins}")
     stop = len(magnitude) if stop is None else stop
     if not 0 <= start <= stop <= len(magnitude):
         raise ParameterError(f"frames {start} to {stop} are not within the {len(magnitude)} of magnitude")
@@ -107,30 +114,34 @@ def masks(
     out = (np.empty(shape, magnitude.dtype), np.empty(shape, magnitude.dtype)) if out is None else out
     if out[0].shape != shape or out[1].shape != shape:
         raise ParameterError(f"out has arrays of shapes {out[0].shape} and {out[1].shape}; needed is {shape}")
-    if not _is_fused(params):
-        whole = numpy_masks(magnitude, params, params.margin, frame_axis=0)
+    if how.curves is not None:
+        with np.errstate(over="ignore"):  # what is not finite is refused later, with reasons
+            magnitude = magnitude.astype(np.float32, copy=False)
+    if not _is_fused(how):
+        whole = numpy_masks(magnitude, how, how.margin, frame_axis=0)
         out[0][...], out[1][...] = whole[0][start:stop], whole[1][start:stop]
         return out
     source = _with_unit_stride(magnitude)
     targets = tuple(_target(array, source.dtype) for array in out)
-    _cross(source, targets, params, "mask", start=start)
+    _cross(source, targets, how, "mask", start=start)
     for array, target in zip(out, targets, strict=True):
         if target is not array:
             array[...] = target
     return out
 
 
-def _is_fused(params: HpssParams) -> bool:
+def _is_fused(how: Separation) -> bool:
     """Whether medians and masks are made in one crossing."""
-    from hpss_batch.dsp.median import LONGEST_NETWORK
+    from hpss_batch.dsp.kernels.median import LONGEST_NETWORK
 
-    return params.power in (1.0, 2.0, math.inf) and max(params.kernel_size) <= LONGEST_NETWORK
+    longest = max(max(band.frames, band.bins) for band in how.bands)
+    return how.power in (None, 1.0, 2.0, math.inf) and longest <= LONGEST_NETWORK
 
 
 def _cross(
     source: Array,
     outs: Sequence[Array],
-    params: HpssParams,
+    how: Separation,
     result: Result,
     *,
     frames_down: bool = True,
@@ -139,26 +150,33 @@ def _cross(
 ) -> None:
     """Cross a source whose rows are frames, or else bins; `outs` are harmonic and percussive."""
     # LLVM takes a tenth of a second to import: whoever wants parameters only does not pay for it.
-    from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
+    from hpss_batch.dsp.kernels.fused import Operands, cross
     from hpss_batch.dsp.kernels.masks import Finish
-    from hpss_batch.dsp.kernels.tiles import RankKernel
+    from hpss_batch.dsp.kernels.passes import Crossing
+    from hpss_batch.dsp.kernels.tiles import Band, RankKernel
 
-    sizes, margins, targets = params.kernel_size, params.margin, (outs[0], outs[1])
+    margins, targets, curves = how.margin, (outs[0], outs[1]), how.curves
     if not frames_down:  # harmonic medians run along frames
-        sizes, margins, targets = sizes[::-1], margins[::-1], targets[::-1]
-    finish = Finish(params.power, margins != (1.0, 1.0), result)
-    down, along = (RankKernel(size, size // 2) for size in sizes)
-    what = Crossing(source.dtype.itemsize, down, along, finish, nonnegative=True)
-    cross(what, Operands(source, targets, start, spectrum, margins))
+        margins, targets = margins[::-1], targets[::-1]
+    bands = []
+    for band in how.bands:
+        down, along = (
+            RankKernel(size, size // 2) for size in (band.frames, band.bins)[:: 1 if frames_down else -1]
+        )
+        bands.append(Band(down, along, band.start, band.widening))
+    finish = Finish(how.power, margins != (1.0, 1.0), result, curves.smoothing if curves else 0)
+    what = Crossing(source.dtype.itemsize, tuple(bands), finish, nonnegative=True)
+    curve = (curves.values, curves.floor) if curves else (None, 0.0)
+    cross(what, Operands(source, targets, start, spectrum, margins, *curve))
 
 
-def _fused(S: Array, params: HpssParams, mask: bool) -> Pair:
+def _fused(S: Array, how: Separation, mask: bool) -> Pair:
     """Masks or components, slice by slice of the last two dimensions, whose rows are those of memory."""
     magnitude = _magnitude(S)
     result: Result = "component" if S.dtype.kind == "c" else "product"
     dtype = S.dtype
     if mask:
-        result, dtype = ("bool", np.dtype(bool)) if math.isinf(params.power) else ("mask", magnitude.dtype)
+        result, dtype = ("bool", np.dtype(bool)) if how.power == math.inf else ("mask", magnitude.dtype)
     both = np.empty_like(S, dtype), np.empty_like(S, dtype)
     frames_down = abs(both[0].strides[-2]) < abs(both[0].strides[-1])
     whole: tuple[Array, ...] = (S, magnitude, *both)
@@ -170,7 +188,7 @@ def _fused(S: Array, params: HpssParams, mask: bool) -> Pair:
         _cross(
             _with_unit_stride(source),
             targets,
-            params,
+            how,
             result,
             frames_down=frames_down,
             spectrum=_with_unit_stride(spectrum) if result == "component" else None,
@@ -200,11 +218,11 @@ def _target(rows: Array, dtype: np.dtype[Any]) -> Array:
     return np.empty(rows.shape, dtype)
 
 
-def _by_numpy(S: Array, params: HpssParams, mask: bool, margin: Any) -> Pair:
+def _by_numpy(S: Array, how: Separation, mask: bool, margin: Any) -> Pair:
     """For any power, kernels of any length, and integers: medians first, then librosa's formulas in NumPy."""
     magnitude = _magnitude(S)
-    margins = integer_margins(magnitude, margin) if S.dtype.kind in "iu" else params.margin
-    weights = numpy_masks(magnitude, params, margins, frame_axis=-1)
+    margins = integer_margins(magnitude, margin) if S.dtype.kind in "iu" else how.margin
+    weights = numpy_masks(magnitude, how, margins, frame_axis=-1)
     if mask:
         return weights
     if S.dtype.kind != "c":

@@ -1,8 +1,8 @@
-"""With which parameters is a track cut into frames, separated and described, and are they allowed?
+"""With which parameters is a track cut into frames and described, and are they allowed?
 
 A parameter is declared once, here: its name, type and default, the check of its value, and the words that a job's
 YAML (a comment) and errors (what is allowed) have for it. A job's blocks are these dataclasses. Nothing heavy is
-imported, so that a job is read quickly.
+imported, so that a job is read quickly. Those of a separation are in `hpss_batch.dsp.methods`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from hpss_batch.dsp.checks import (
     number,
     one_of,
     or_none,
-    pair,
     parameter,
     some_of,
     whole,
@@ -154,39 +153,6 @@ class StftParams(Parameters):
         import numpy as np
 
         return np.arange(first_frame, stop_frame) * self.hop_length / float(sample_rate)
-
-
-@dataclass(frozen=True)
-class HpssParams(Parameters):
-    """How a spectrogram is separated: librosa's parameters. Numbers stand for pairs (harmonic, percussive).
-
-    The harmonic median runs over `kernel_size[0]` frames, the percussive one over `kernel_size[1]` bins; each must
-    exceed the other by its `margin`. Where masks are hard (infinite `power`), ties belong to neither.
-    """
-
-    kernel_size: tuple[int, int] = parameter(
-        (31, 31),
-        pair(whole(1)),
-        "length of the medians: a number, or [frames of the harmonic, bins of the percussive one]",
-        "a whole number from 1 on, or a pair [harmonic, percussive] of them",
-    )
-    power: float = parameter(
-        2.0,
-        number(lambda power: power > 0),
-        "exponent of the soft masks; .inf makes them hard",
-        "a number above 0, or .inf for hard masks",
-    )
-    margin: tuple[float, float] = parameter(
-        (1.0, 1.0),
-        pair(number(lambda margin: 1 <= margin < math.inf)),
-        "how much one part must exceed the other: a number, or [harmonic, percussive]; above 1 leaves a residual",
-        "a number from 1 on, or a pair [harmonic, percussive] of them; finite, and often from 1 to 10",
-    )
-
-    @property
-    def halo(self) -> int:
-        """Frames of context that a region needs on each side, for its masks to be those of the whole."""
-        return self.kernel_size[0] // 2
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from hpss_batch.cluster.client import describe
 from hpss_batch.cluster.requests.request import worker_bytes
 from hpss_batch.config.sections import Cluster
+from hpss_batch.dsp.separation import Separation
 from hpss_batch.runner.plan import Plan
 from hpss_batch.stems.plan import StemPlan
 from hpss_batch.stems.spec import StemRecipe
@@ -179,7 +180,7 @@ def typical_of_units(plan: Plan, pieces: Iterable[Piece]) -> Steps:
     return {
         "read": LOADED * bins if stored else stft.hop_length * (DECODED * decoded + RESAMPLED * resampled),
         "stft": 0.0 if stored else TRANSFORMED * bins,
-        "hpss": FILLED * n_bytes + (_masking(plan.recipe.hpss.kernel_size) * bins if separated else 0.0),
+        "hpss": FILLED * n_bytes + (_masking(plan.recipe.separation) * bins if separated else 0.0),
         "features": DESCRIBED * bins * described,
         "write": WRITTEN * n_bytes,
     }
@@ -187,7 +188,7 @@ def typical_of_units(plan: Plan, pieces: Iterable[Piece]) -> Steps:
 
 def typical_of_stems(recipe: StemRecipe, tracks: Iterable[Placed]) -> Steps:
     """What the stems of tracks typically take."""
-    decoded, rendered, resampled = 0, 0.0, 0.0
+    tracks, decoded, rendered, resampled = list(tracks), 0, 0.0, 0.0
     for track in tracks:
         rate = recipe.sample_rate or track.source_rate
         samples = track.source_samples * rate / max(track.source_rate, 1)
@@ -197,16 +198,22 @@ def typical_of_stems(recipe: StemRecipe, tracks: Iterable[Placed]) -> Steps:
         resampled += samples * (rate != track.source_rate)
     bins, files = rendered / recipe.stft.hop_length * recipe.stft.n_bins, len(recipe.components)
     # the last file is what the others leave of the input
-    each = TRANSFORMED + _masking(recipe.hpss.kernel_size) + RENDERED * (files - 1)
+    rate = recipe.highest_rate(tracks)
+    each = TRANSFORMED + _masking(recipe.separation(rate)) + RENDERED * (files - 1)
     return {
         "read and separate": DECODED * decoded + RESAMPLED * resampled + each * bins,
         "write": ENCODED * rendered * files,
     }
 
 
-def _masking(kernels: Iterable[int]) -> float:
+def _masking(how: Separation) -> float:
     """Seconds a bin that masks typically take."""
-    return MASKED + sum(RANKED * size if size <= 400 else RANKED_LONG for size in kernels)
+    n_bins, seconds = how.n_bins or 1, MASKED
+    stops = [*(band.start for band in how.bands[1:]), n_bins]
+    for band, stop in zip(how.bands, stops, strict=True):
+        kernels = sum(RANKED * k if k <= 400 else RANKED_LONG for k in (band.frames, band.bins))
+        seconds += kernels * (stop - band.start) / n_bins
+    return seconds
 
 
 def plan_figures(plan: Plan) -> dict[str, Any]:
@@ -228,6 +235,7 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
             "pending": len(plan.pending),
             "waiting": plan.waiting,
         },
+        "separation": separation_figures(plan),
         "stems": stem_figures(plan.stems),
         "array_bytes": plan.array_bytes,
         "task_bytes": plan.task_bytes,
@@ -237,6 +245,20 @@ def plan_figures(plan: Plan) -> dict[str, Any]:
         "seconds": expected.seconds if expected else 0.0 if plan.is_done else None,
         "seconds_basis": expected.basis if expected else None,
         "unreadable": {row.id: row.error for row in plan.tracks if row.error},
+    }
+
+
+def separation_figures(plan: Plan) -> dict[str, Any]:
+    """How a plan separates: by which method, and what that is in frames and bins."""
+    job, how = plan.job, plan.recipe.separation
+    return {
+        "method": job.hpss.title,
+        "n_fft": plan.stft.n_fft,
+        "hop_length": plan.stft.hop_length,
+        "stft_given": job.given("stft.n_fft") or job.given("stft.hop_length"),
+        "bands": [band._asdict() for band in how.bands],
+        "smoothing": how.curves.smoothing if how.curves else None,
+        "halo": how.halo,
     }
 
 

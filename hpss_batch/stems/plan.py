@@ -56,7 +56,8 @@ class StemPlan:
 
         channels = max((task.track.n_channels(self.recipe.channels) for task in self.tasks), default=1)
         resampled = _RESAMPLER_BYTES * channels if self.recipe.sample_rate else 0
-        return stream_bytes(self.recipe.stft, self.recipe.hpss, channels) + resampled
+        how = self.recipe.separation(self.recipe.highest_rate(task.track for task in self.tasks))
+        return stream_bytes(self.recipe.stft, how, channels) + resampled
 
 
 def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None:

@@ -1,10 +1,13 @@
 """What does a task of stems need to know besides its track?"""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.dsp.params import HpssParams, StftParams
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.params import StftParams
+from hpss_batch.dsp.separation import Grid, Separation, separation
 from hpss_batch.stems.names import Pattern
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.stem_records import StemRecord
@@ -43,6 +46,14 @@ class StemRecipe:
     pattern: Pattern
     sample_rate: int | None
     channels: Literal["mono", "all"]
+
+    def separation(self, sample_rate: int) -> Separation:
+        """How to separate at a rate, in frames and bins."""
+        return separation(self.hpss, Grid.of(self.stft, sample_rate))
+
+    def highest_rate(self, tracks: Iterable[Placed]) -> int:
+        """Of the stems of some tracks, in Hz."""
+        return max((self.sample_rate or max(track.source_rate, 1) for track in tracks), default=1)
 
     def refusal(self, track: Placed) -> str | None:
         """Why a track, as it was announced, cannot have such stems; None where it can."""

@@ -24,7 +24,6 @@ What is clipped of one stem, others get, as far as they have room: the sum stays
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isinf
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,8 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
-from hpss_batch.dsp.hpss import HpssParams, masks
+from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.separation import Separation
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
 from hpss_batch.tasks.frames import Samples, Window, window_memory
 
@@ -110,8 +110,10 @@ class Stream:
     ----------
     recording : Recording
         Any rate, any channels.
-    stft, hpss : StftParams, HpssParams
-        How to transform (so that it can be undone: `check_nola`) and to separate.
+    stft : StftParams
+        How to transform, so that it can be undone: `check_nola`.
+    how : Separation
+        How to separate, at the recording's rate.
     components : sequence of str
         Which of harmonic, percussive, residual are wanted.
     encoding : Encoding
@@ -127,17 +129,17 @@ class Stream:
         self,
         recording: Recording,
         stft: StftParams,
-        hpss: HpssParams,
+        how: Separation,
         components: Sequence[str],
         encoding: Encoding,
     ) -> None:
-        self.stft, self.hpss, self.components, self.encoding = stft, hpss, components, encoding
+        self.stft, self.how, self.components, self.encoding = stft, how, components, encoding
         self.samples = Samples(recording, stft)
         rows = block_frames(stft)
         # frames that touch a block: one a hop, and those that reach in from before
         most = rows + -(-stft.n_fft // stft.hop_length) + 1
         self.windows = [
-            Window(window_memory(most + 2 * hpss.halo, stft.n_bins), partial(self.samples.frames, channel))
+            Window(window_memory(most + 2 * how.halo, stft.n_bins), partial(self.samples.frames, channel))
             for channel in range(recording.channels)
         ]
         self.masks = (np.empty((most, stft.n_bins), np.float32), np.empty((most, stft.n_bins), np.float32))
@@ -148,7 +150,7 @@ class Stream:
         self.coded = {
             name: np.empty((self.size, recording.channels), encoding.file_dtype) for name in components
         }
-        self.adds_up = hpss.margin == (1.0, 1.0) and not isinf(hpss.power)
+        self.adds_up = how.complementary
 
     @property
     def n_samples(self) -> int | None:
@@ -168,7 +170,7 @@ class Stream:
         """Hold the samples that the block from `start` on depends on; returns where it lies."""
         stft, stop = self.stft, start + self.size
         first, end = stft.frame_span(start, stop, _NO_END)
-        halo, beyond = self.hpss.halo, context(stft)
+        halo, beyond = self.how.halo, context(stft)
         begin, needed = stft.sample_span(max(first - halo, 0), end + halo)
         self.samples.hold(min(begin - beyond, start), needed + beyond)
         if self.n_samples is None:
@@ -224,12 +226,12 @@ class Stream:
 
     def _separate(self, channel: int, span: Span) -> None:
         """Masks of a channel's frames that touch a block, and its input in steps."""
-        halo, n = self.hpss.halo, span.end - span.first
+        halo, n = self.how.halo, span.end - span.first
         begin = max(span.first - halo, 0)
         spectrogram, magnitude = self.windows[channel].move(begin, min(span.end + halo, span.n_frames))
         at = span.first - begin
         self.spectrogram = spectrogram[at : at + n]
-        masks(magnitude, self.hpss, start=at, stop=at + n, out=(self.masks[0][:n], self.masks[1][:n]))
+        masks(magnitude, self.how, start=at, stop=at + n, out=(self.masks[0][:n], self.masks[1][:n]))
         self.encoding.steps(
             self.samples.of(channel, span.start, span.stop), self.steps["input"][: span.n_samples]
         )
@@ -252,14 +254,14 @@ class Stream:
 _ORDER = ("harmonic", "percussive", "residual")
 
 
-def stream_bytes(stft: StftParams, hpss: HpssParams, channels: int) -> int:
+def stream_bytes(stft: StftParams, how: Separation, channels: int) -> int:
     """Upper bound on the memory of a `Stream`, in bytes, whatever the length of the recording.
 
     It is the sum, for each channel, of a window of spectrogram and magnitude, the samples that it was made of (held
     twice while they grow), and the coded blocks; and once, of masks, a component, transforms and steps of a block.
     """
     most = block_frames(stft) + -(-stft.n_fft // stft.hop_length) + 1
-    size, frames = block_frames(stft) * stft.hop_length, most + 2 * hpss.halo
+    size, frames = block_frames(stft) * stft.hop_length, most + 2 * how.halo
     begin, end = stft.sample_span(0, frames)
     channel = frames * stft.n_bins * (8 + 4) + 2 * 4 * (end - begin + 2 * context(stft)) + 3 * 4 * size
     # the separation itself works on arrays of the window's size

@@ -63,7 +63,8 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
     except Exception as error:
         raise _TrackFailed(error) from error
     with recording:
-        stream = Stream(recording, recipe.stft, recipe.hpss, recipe.components, recipe.encoding)
+        how = recipe.separation(recording.sample_rate)
+        stream = Stream(recording, recipe.stft, how, recipe.components, recipe.encoding)
         blocks = _blamed(stream, task.track)
         record = write_stems(recipe, task, recording.sample_rate, recording.channels, blocks)
         return replace(record, cancels=cancel(recording.energies))

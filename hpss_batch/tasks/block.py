@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.hpss import masks
-from hpss_batch.dsp.magnitude import magnitude as magnitude_of
+from hpss_batch.dsp.kernels.magnitude import magnitude as magnitude_of
 from hpss_batch.errors import AudioError
 from hpss_batch.store.schema import COMPONENTS, MASKS, Shape, fill_value
 from hpss_batch.store.shard import Array, ShardWriter
@@ -48,7 +48,9 @@ class Buffers:
 
     def __init__(self, recipe: Recipe) -> None:
         shape, channels, self.recipe = recipe.shape, range(recipe.n_channels), recipe
-        self.windows = [window_memory(BLOCK_FRAMES + 2 * recipe.hpss.halo, shape.n_bins) for _ in channels]
+        self.windows = [
+            window_memory(BLOCK_FRAMES + 2 * recipe.separation.halo, shape.n_bins) for _ in channels
+        ]
         dtypes = {name: shape.dtype(name) for name in shape.names}
         self.shards = [
             {
@@ -122,7 +124,7 @@ def _masks(magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, r
         own[:n] if row is None or row.dtype != np.float32 else row
         for row, own in zip(stored, buffers.masks, strict=True)
     )
-    weights = masks(magnitude, recipe.hpss, start=block.start, stop=block.stop, out=(first, second))
+    weights = masks(magnitude, recipe.separation, start=block.start, stop=block.stop, out=(first, second))
     for name, row, weight in zip(MASKS, stored, weights, strict=True):
         if row is not weight:
             _put(name, weight, rows, recipe.shape, buffers.scratch[:n])

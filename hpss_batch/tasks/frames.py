@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.mixdown import cancel
 from hpss_batch.audio.recording import Recording
-from hpss_batch.dsp.magnitude import magnitude
+from hpss_batch.dsp.kernels.magnitude import magnitude
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.files import hold

@@ -37,7 +37,7 @@ def task_bytes(recipe: Recipe) -> int:
     - the masks and components of a block, and with features, librosa, the components' magnitudes and their power.
     """
     shape, stft, bins = recipe.shape, recipe.stft, recipe.shape.n_bins
-    window = BLOCK_FRAMES + 2 * recipe.hpss.halo
+    window = BLOCK_FRAMES + 2 * recipe.separation.halo
     if recipe.source is not None:
         held = 4 * CHUNK_FRAMES * bins * 8
     else:

@@ -6,7 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.params import FeatureParams, HpssParams, StftParams
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.params import FeatureParams, StftParams
+from hpss_batch.dsp.separation import Grid, Separation, separation
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, Shape
 
@@ -47,6 +49,11 @@ class Recipe:
     n_channels: int
     generation: int
     features: FeatureParams | None = None
+
+    @property
+    def separation(self) -> Separation:
+        """How to separate, in frames and bins."""
+        return separation(self.hpss, Grid.of(self.stft, self.shape.sample_rate))
 
     @property
     def separates(self) -> bool:

@@ -158,7 +158,7 @@ def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock, last_
 def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
     """Take a piece's frames from its source into the shards, block by block; see the module."""
     clock.step("read")
-    source, halo = _open(recipe, piece), recipe.hpss.halo
+    source, halo = _open(recipe, piece), recipe.separation.halo
     channels = range(source.n_channels)
     windows = [Window(buffers.windows[channel], partial(source.frames, channel)) for channel in channels]
     features = _features(recipe, source.n_channels, clock)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hpss_batch.config.job import Job, differences, template
 from hpss_batch.config.outputs import STEM_FORMATS, STEM_RATES
-from hpss_batch.dsp.hpss import HpssParams
+from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ConfigError
 
@@ -187,7 +187,10 @@ def test_replace_checks_again_and_keeps_the_rest():
 def test_template_holds_the_defaults_and_explains_each_key():
     text = template()
     assert Job.parse(text) == job()
-    for name in yaml.safe_load(text)["stft"]:
+    assert job().to_yaml() == Job.parse(re.sub("\n  # (?=[a-z_]+: [^ ]+$)", "\n  ", text)).to_yaml()
+    for name in ("n_fft", "pad_mode", "kernel_size", "margin"):
+        assert re.search(rf"\n  # .+\n  # {name}: ", text), "follows the method"
+    for name in yaml.safe_load(text)["output"]:
         assert re.search(rf"\n  # .+\n  {name}: ", text)
     assert Job.parse(template("a: b", "~c")).corpus.path == "a: b"
     assert max(map(len, text.splitlines())) <= 110
@@ -231,7 +234,7 @@ def test_a_job_survives_its_yaml(kwargs, dask, margin, power, kernel_size, path)
 
 def test_yaml_keeps_every_default():
     values = yaml.safe_load(job().to_yaml())
-    assert values["hpss"] == {"kernel_size": 31, "power": 2.0, "margin": 1.0}
+    assert values["hpss"] == {"method": "librosa", "kernel_size": 31, "power": 2.0, "margin": 1.0}
     assert values["cluster"] == {
         "class": "distributed.LocalCluster",
         "kwargs": {},
@@ -445,7 +448,7 @@ def test_values_that_dsp_refuses_are_told_at_once():
         ("corpus: {path: a}", r"job.yaml: output\.path is missing; it is needed: the run directory"),
         (
             MINIMAL + "hpss: 3",
-            "job.yaml, line 3: hpss is 3; allowed: a block with the keys kernel_size, power, margin",
+            "job.yaml, line 3: hpss is 3; allowed: a block with the keys method, kernel_size, power, margin",
         ),
         (
             "corpus:\n  path: 3\noutput: {path: out}",

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.dsp.hpss import HpssParams, hpss, masks
-from hpss_batch.dsp.median import LONGEST_NETWORK
+from hpss_batch.dsp.hpss import hpss, masks
+from hpss_batch.dsp.kernels.median import LONGEST_NETWORK
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.separation import separation
 from hpss_batch.errors import ParameterError
 
 SIZES = st.sampled_from([1, 2, 3, 8, 9, 16, 17, 30, 31, 64, LONGEST_NETWORK + 1])
@@ -110,7 +112,7 @@ def test_equals_librosa_on_something_like_music():
     dtype=st.sampled_from([np.float32, np.float64]),
 )
 def test_any_cutting_gives_the_same_bits(frames, bins, cuts, kernel_size, power, margin, dtype):
-    params = HpssParams(kernel_size, power, margin)
+    params = separation(HpssParams(kernel_size, power, margin))
     magnitude = np.random.default_rng(frames * bins).random((frames, bins + 2)).astype(dtype)[:, 1:-1]
     whole = hpss(magnitude.T, kernel_size=kernel_size, power=power, margin=margin, mask=True)
     edges = sorted({0, frames, *(cut for cut in cuts if cut < frames)})
@@ -127,7 +129,7 @@ def test_any_cutting_gives_the_same_bits(frames, bins, cuts, kernel_size, power,
 
 def test_masks_are_made_in_arrays_of_any_kind():
     magnitude = np.random.default_rng(0).random((60, 50))
-    params = HpssParams(9)
+    params = separation(HpssParams(9))
     right = masks(magnitude, params)
     for out in (
         tuple(np.zeros((50, 60)).T for _ in range(2)),
@@ -194,10 +196,10 @@ def test_what_is_no_spectrogram_is_refused(S, message):
 )
 def test_masks_that_cannot_be_made_are_refused(arguments, message):
     with pytest.raises(ParameterError, match=message):
-        masks(np.ones((9, 5)), HpssParams(), **arguments)
+        masks(np.ones((9, 5)), separation(HpssParams()), **arguments)
 
 
 @pytest.mark.parametrize("magnitude", [np.ones((2, 2, 2)), np.ones((2, 2), int), np.ones((2, 2), complex)])
 def test_masks_need_a_magnitude(magnitude):
     with pytest.raises(ParameterError, match="allowed are 2-D"):
-        masks(magnitude, HpssParams())
+        masks(magnitude, separation(HpssParams()))

@@ -6,9 +6,10 @@ import librosa
 import numpy as np
 import pytest
 
-from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
+from hpss_batch.dsp.kernels.fused import Operands, cross
 from hpss_batch.dsp.kernels.masks import Finish
-from hpss_batch.dsp.kernels.tiles import RankKernel
+from hpss_batch.dsp.kernels.passes import Crossing
+from hpss_batch.dsp.kernels.tiles import Band, RankKernel
 from hpss_batch.dsp.masks import mask_pair, soft_mask
 
 MARGINS = [(1.0, 1.0), (1.0, 5.0), (3.0, 3.0), (2.5, 1.0)]
@@ -52,7 +53,7 @@ def test_vector_code_gives_the_masks_of_numpy(dtype, margins, power):
     stacked = np.stack([x, y, x], axis=1).reshape(-1, x.shape[1])
     out = np.empty_like(stacked), np.empty_like(stacked)
     finish = Finish(power, margins != (1.0, 1.0), "mask")
-    what = Crossing(x.dtype.itemsize, RankKernel(3, 1), RankKernel(1, 0), finish, nonnegative=True)
+    what = Crossing(x.dtype.itemsize, (Band(RankKernel(3, 1), RankKernel(1, 0)),), finish, nonnegative=True)
     cross(what, Operands(stacked, out, margins=margins))
     middle = slice(1, None, 3)
     for found, right in zip(out, mask_pair(x, y, power, margins), strict=True):

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from hpss_batch.dsp.params import FeatureParams, HpssParams, StftParams
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.params import FeatureParams, StftParams
+from hpss_batch.dsp.separation import separation
 from hpss_batch.errors import ParameterError
 
 
@@ -27,7 +29,7 @@ def test_types_are_plain():
 
 @pytest.mark.parametrize(("size", "halo"), [(1, 0), (2, 1), (30, 15), (31, 15), (32, 16)])
 def test_halo_is_half_the_harmonic_kernel(size, halo):
-    assert HpssParams((size, 99)).halo == halo
+    assert separation(HpssParams((size, 99))).halo == halo
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_halo_is_half_the_harmonic_kernel(size, halo):
         ({"margin": 0.99}, "margin is"),
         ({"margin": (1, math.inf)}, "margin is"),
         ({"margin": math.nan}, "margin is"),
-        ({"margin": None}, "margin is None"),
+        ({"margin": "wide"}, "margin is 'wide'"),
     ],
 )
 def test_what_is_not_possible_is_refused(arguments, message):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hpss_batch import hpss, istft, stft
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
-from hpss_batch.dsp.hpss import HpssParams
+from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation import evaluate as evaluation

@@ -22,7 +22,8 @@ from hpss_batch.audio.recording import Recording
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.config.outputs import STEM_FORMATS
-from hpss_batch.dsp.hpss import HpssParams
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.separation import separation
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ParameterError, StoreError, TrackError
 from hpss_batch.runner.plan import plan
@@ -171,7 +172,7 @@ def test_blocks_join_and_add_up_whatever_the_settings(
     sf.write(path, samples, 8000, subtype="FLOAT")
     encoding = Encoding("WAV", subtype)
     stft = StftParams(n_fft=n_fft, hop_length=max(n_fft // part, 1), pad_mode=pad_mode)
-    hpss = HpssParams(kernel, power, margin)
+    hpss = separation(HpssParams(kernel, power, margin))
     with Recording(str(path), channels="all") as recording:
         stream = Stream(recording, stft, hpss, ALL, encoding)
         blocks = [({k: v.copy() for k, v in block.samples.items()}, dict(block.clipped)) for block in stream]
@@ -199,7 +200,11 @@ def test_a_long_track_in_many_blocks_is_the_whole(tmp_path: Path) -> None:
     expected = librosa.effects.hpss(samples.T.copy(), kernel_size=9, margin=2.0, n_fft=64, hop_length=16)
     with Recording(str(tmp_path / "long.wav"), channels="all") as recording:
         stream = Stream(
-            recording, StftParams(64, 16), HpssParams(9, 2.0, 2.0), ALL[:2], Encoding("WAV", "FLOAT")
+            recording,
+            StftParams(64, 16),
+            separation(HpssParams(9, 2.0, 2.0)),
+            ALL[:2],
+            Encoding("WAV", "FLOAT"),
         )
         blocks = [{k: v.copy() for k, v in block.samples.items()} for block in stream]
     assert len(blocks) > 40

@@ -26,9 +26,11 @@ from collections.abc import Callable
 import librosa
 import numpy as np
 
-from hpss_batch.dsp.hpss import HpssParams, hpss, masks
+from hpss_batch.dsp.hpss import hpss, masks
 from hpss_batch.dsp.kernels import jit
-from hpss_batch.dsp.median import running_median
+from hpss_batch.dsp.kernels.median import running_median
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.separation import separation
 
 FRAMES, BINS = 4096, 1025
 SLOW_BINS = 250_000  # what librosa, scipy and bottleneck are timed on
@@ -85,7 +87,7 @@ def music(frames: int) -> np.ndarray:
     return S
 
 
-def separation(S: np.ndarray, kernels: list[int]) -> None:
+def hpss_masks(S: np.ndarray, kernels: list[int]) -> None:
     few = np.ascontiguousarray(S[: SLOW_BINS // BINS].T)
     outs = np.zeros_like(S), np.zeros_like(S)
 
@@ -98,7 +100,7 @@ def separation(S: np.ndarray, kernels: list[int]) -> None:
     cases += [("hard masks", {"power": math.inf})]
     rows = []
     for name, parameters in cases:
-        params = HpssParams(**parameters)
+        params = separation(HpssParams(**parameters))
         ours, floor, theirs = by_turns(
             lambda p=params: masks(S, p, out=outs),
             copy,
@@ -197,7 +199,7 @@ def main() -> None:
     )
     start_up()
     S = music(options.frames)
-    separation(S, options.kernels)
+    hpss_masks(S, options.kernels)
     calls(S)
     medians(S, options.kernels)
 

@@ -17,11 +17,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hpss_batch.dsp.kernels.jit import Machine
+
+Float = np.dtype[np.floating[Any]]
 
 
 def joined(functions: Sequence[str]) -> str:
@@ -57,7 +59,7 @@ class Writer:
     def __init__(
         self,
         machine: Machine,
-        dtype: np.dtype[np.floating],
+        dtype: Float,
         name: str,
         parameters: Sequence[str],
         result: str = "void",
@@ -94,10 +96,18 @@ class Writer:
         """An i64."""
         return Value("i64", str(number))
 
+    def scalar(self, number: float) -> Value:
+        """One float, exactly."""
+        bits = struct.unpack("<Q", struct.pack("<d", number))[0]
+        return Value(self.element, f"0x{bits:016X}")
+
     def splat(self, number: float) -> Value:
         """A vector of one number, exactly."""
-        bits = struct.unpack("<Q", struct.pack("<d", number))[0]
-        return self._repeated(f"{self.element} 0x{bits:016X}")
+        return self._repeated(self.vector, str(self.scalar(number)))
+
+    def repeated_integer(self, number: int) -> Value:
+        """A vector of one integer."""
+        return self._repeated(self.integers, f"{self.word} {number}")
 
     def spread(self, scalar: Value) -> Value:
         """A vector of one element."""
@@ -288,8 +298,8 @@ class Writer:
     def _whole(self, number: Value | int) -> Value:
         return self.whole(number) if isinstance(number, int) else number
 
-    def _repeated(self, element: str) -> Value:
-        return Value(self.vector, f"<{', '.join([element] * self.lanes)}>")
+    def _repeated(self, type: str, element: str) -> Value:
+        return Value(type, f"<{', '.join([element] * self.lanes)}>")
 
     def _indices(self, lanes: Sequence[int]) -> str:
         return f"<{len(lanes)} x i32> <{', '.join(f'i32 {lane}' for lane in lanes)}>"

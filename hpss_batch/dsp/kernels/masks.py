@@ -4,18 +4,32 @@ As `dsp/masks.py` says, for powers 1 and 2 and hard masks. There one of x / z an
 two divisions, and a pair without margins three:
 
     ratio = lower / z    part = ratio^power    total = 1 + part    masks: 1 / total and part / total
+
+A logistic is the same with another part. Of D, the mean over some neighbouring bins of log2((x + e) / (y + e)), and
+what `Curves` has for each bin,
+
+    u = slope · D + offset    part = 2^-|u|    masks: 1 / total and part / total, that of x the larger if u > 0
+
+A margin m takes log2 m off D in the mask of x, and adds it in that of y.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from hpss_batch.dsp.kernels.ir import Value, Writer
-from hpss_batch.dsp.kernels.jit import Machine
-from hpss_batch.dsp.kernels.passes import Float
+import numpy as np
+from numpy.typing import NDArray
 
+from hpss_batch.dsp.kernels import jit
+from hpss_batch.dsp.kernels.elementary import LOWEST_POWER, below_zero, exp2, log2
+from hpss_batch.dsp.kernels.ir import Float, Value, Writer
+from hpss_batch.dsp.kernels.jit import Machine, machine
+from hpss_batch.dsp.kernels.memory import address_of
+
+Array = NDArray[Any]
 Result = Literal["mask", "bool", "product", "component"]
 
 
@@ -26,36 +40,58 @@ class Finish:
     Attributes
     ----------
     power
-        1, 2, or infinity.
+        1, 2, or infinity; None of logistics.
     margins
         Whether any margin exceeds 1.
     result
         Masks as floats; hard masks as bytes; masks times the magnitude; or masks times the complex spectrum.
+    smoothing
+        Bins over which a logistic takes the mean, an odd number; 0 for ratios.
     """
 
-    power: float
+    power: float | None
     margins: bool
     result: Result
+    smoothing: int = 0
 
     @property
     def name(self) -> str:
         """Tells it from others, in the names of functions."""
-        return f"{self.result}_{'hard' if math.isinf(self.power) else int(self.power)}{'_margins' * self.margins}"
+        kind = f"logistic_{self.smoothing}"
+        if self.power is not None:
+            kind = "hard" if math.isinf(self.power) else f"{self.power:.0f}"
+        return f"{self.result}_{kind}{'_margins' * self.margins}"
+
+    @property
+    def reach(self) -> int:
+        """Bins on each side whose medians a mask depends on."""
+        return self.smoothing // 2
 
     def itemsize(self, itemsize: int) -> int:
         """Bytes of one result, for floats of some size."""
         return {"mask": itemsize, "bool": 1, "product": itemsize, "component": 2 * itemsize}[self.result]
 
 
-def finish_code(machine: Machine, dtype: Float, finish: Finish) -> str:
-    """Code for as many rows as there are lanes, from medians x and y in rows `stride` bytes apart."""
-    parameters = ["ptr x", "ptr y", "i64 stride", "i64 columns"]
-    parameters += ["ptr out_x", "i64 stride_x", "ptr out_y", "i64 stride_y"]
-    parameters += ["ptr magnitude", "i64 magnitude_stride", "ptr spectrum", "i64 spectrum_stride"]
-    w = Writer(machine, dtype, "finish", [*parameters, "{element} margin_x", "{element} margin_y"])
+MEDIANS = ["ptr x", "ptr y", "i64 stride", "i64 columns"]
+OUTS = ["ptr out_x", "i64 stride_x", "ptr out_y", "i64 stride_y"]
+SOURCES = ["ptr magnitude", "i64 magnitude_stride", "ptr spectrum", "i64 spectrum_stride"]
+LOGISTIC = ["ptr curves", "i64 curves_stride", "ptr logs", "i64 inset", "i64 known"]
+FACTORS = ["{element} margin_x", "{element} margin_y", "{element} floor"]
+
+
+def finish_code(machine: Machine, dtype: Float, finish: Finish, name: str = "finish") -> str:
+    """Code for some rows, from medians x and y in rows `stride` bytes apart.
+
+    A logistic's medians begin some bins before the `columns` that masks are wanted of, or where the array begins, and
+    there are `known` of them. Their logarithms are written to `logs`, `inset` bytes from its beginning; all around
+    are zeros.
+    """
+    w = Writer(machine, dtype, name, ["i64 rows", *MEDIANS, *OUTS, *SOURCES, *LOGISTIC, *FACTORS])
     margins = (w.spread(w["margin_x"]), w.spread(w["margin_y"])) if finish.margins else None
+    if margins and finish.power is None:
+        margins = log2(w, margins[0]), log2(w, margins[1])
     size = finish.itemsize(w.itemsize)
-    with w.loop(w.whole(w.lanes)) as i:
+    with w.loop(w["rows"]) as i:
 
         def row(base: str, stride: str, i: Value = i) -> Value:
             return w.place(w[base], w.multiply(i, w[stride]))
@@ -67,10 +103,16 @@ def finish_code(machine: Machine, dtype: Float, finish: Finish) -> str:
             row("out_y", "stride_y"),
         )
         magnitude, spectrum = row("magnitude", "magnitude_stride"), row("spectrum", "spectrum_stride")
+        if finish.power is None:
+            _logarithms(w, finish, x, y)
         with w.loop(w["columns"], w.lanes) as column:
             left = w.lower(column, w.add(w["columns"], -w.lanes))
             place = w.bytes(left)
-            masks = _masks(w, finish, w.load(w.place(x, place)), w.load(w.place(y, place)), margins)
+            if finish.power is None:
+                masks = _logistic(w, finish, place, margins)
+            else:
+                medians = w.load(w.place(x, place)), w.load(w.place(y, place))
+                masks = _masks(w, finish, finish.power, medians, margins)
             parts = _spectrum(w, finish, w.place(magnitude, place), w.place(spectrum, w.multiply(place, 2)))
             for mask, out in zip(masks, (out_x, out_y), strict=True):
                 for part, value in enumerate(_results(w, finish, mask, parts)):
@@ -78,23 +120,72 @@ def finish_code(machine: Machine, dtype: Float, finish: Finish) -> str:
     return w.finish()
 
 
-def _masks(
-    w: Writer, finish: Finish, x: Value, y: Value, margins: tuple[Value, Value] | None
+def _logarithms(w: Writer, finish: Finish, x: Value, y: Value) -> None:
+    """log2((x + e) / (y + e)) of one row into `logs`, between zeros."""
+    floor = w.spread(w["floor"])
+    logs, nothing = w.place(w["logs"], w["inset"]), w.splat(0.0)
+    with w.loop(w["inset"], w.vector_bytes) as place:
+        w.store(nothing, w.place(w["logs"], place))
+    with w.loop(w["known"], w.lanes) as column:
+        place = w.bytes(column)
+        above, below = (w.binary("fadd", w.load(w.place(of, place)), floor) for of in (x, y))
+        w.store(log2(w, w.binary("fdiv", above, below)), w.place(logs, place))
+    behind = w.place(logs, w.bytes(w["known"]))
+    with w.loop(w.whole(finish.reach), w.lanes) as column:
+        w.store(nothing, w.place(behind, w.bytes(column)))
+
+
+def _logistic(
+    w: Writer, finish: Finish, place: Value, margins: tuple[Value, Value] | None
 ) -> tuple[Value, Value]:
-    """Both masks, as floats, or as bits if bytes are wanted."""
+    """Both masks of the columns at a place, from the logarithms around them."""
+    weight, slope, offset = (
+        w.load(w.place(w.place(w["curves"], w.multiply(w["curves_stride"], i)), place)) for i in range(3)
+    )
+    first = w.place(w["logs"], place)
+    total = w.load(first)
+    for i in range(1, finish.smoothing):
+        total = w.binary("fadd", total, w.load(w.place(first, i * w.itemsize)))
+    mean = w.binary("fmul", total, weight)
+
+    def exponent(mean: Value) -> Value:
+        return w.binary("fadd", w.binary("fmul", slope, mean), offset)
+
+    if margins is None:
+        major, minor, positive = _weights(w, exponent(mean))
+        return w.select(positive, major, minor), w.select(positive, minor, major)
+    x = _weights(w, exponent(w.binary("fsub", mean, margins[0])))
+    y = _weights(w, exponent(w.binary("fadd", mean, margins[1])))
+    return w.select(x[2], x[0], x[1]), w.select(y[2], y[1], y[0])
+
+
+def _weights(w: Writer, exponent: Value) -> tuple[Value, Value, Value]:
+    """1 / (1 + 2^-|u|), what is left to 1, and whether u is positive."""
+    positive = w.compare("ogt", exponent, w.splat(0.0))
+    part = exp2(w, w.maximum(below_zero(w, exponent), w.splat(LOWEST_POWER)))
+    total = w.binary("fadd", w.splat(1.0), part)
+    major = w.binary("fdiv", w.splat(1.0), total)
+    return major, w.divided(part, total, major), positive
+
+
+def _masks(
+    w: Writer, finish: Finish, power: float, medians: tuple[Value, Value], margins: tuple[Value, Value] | None
+) -> tuple[Value, Value]:
+    """Both masks of a ratio, as floats, or as bits if bytes are wanted."""
+    x, y = medians
     if margins:
         reference_x, reference_y = w.binary("fmul", y, margins[0]), w.binary("fmul", x, margins[1])
     else:
         reference_x, reference_y = y, x
-    if math.isinf(finish.power):
+    if math.isinf(power):
         wins = w.compare("ogt", x, reference_x), w.compare("ogt", y, reference_y)
         if finish.result == "bool":
             return wins
         one, nothing = w.splat(1.0), w.splat(0.0)
         return w.select(wins[0], one, nothing), w.select(wins[1], one, nothing)
     if margins:
-        return _soft(w, finish.power, x, reference_x), _soft(w, finish.power, y, reference_y)
-    part, total, silent = _terms(w, finish.power, x, y, w.splat(1.0))
+        return _soft(w, power, x, reference_x), _soft(w, power, y, reference_y)
+    part, total, silent = _terms(w, power, x, y, w.splat(1.0))
     half, major = w.splat(0.5), w.binary("fdiv", w.splat(1.0), total)
     minor = w.select(silent, half, w.divided(part, total, major))
     major, first = w.select(silent, half, major), w.compare("ogt", x, y)
@@ -146,3 +237,33 @@ def _results(w: Writer, finish: Finish, mask: Value, parts: list[Value]) -> list
     real, imaginary = (w.binary("fmul", weighed, part) for part in parts[1:])
     lanes = [i + of for i in range(w.lanes) for of in (0, w.lanes)]
     return [w.shuffle(real, imaginary, lanes[: w.lanes]), w.shuffle(real, imaginary, lanes[w.lanes :])]
+
+
+def logistic_masks(
+    x: Array, y: Array, margins: tuple[float, float], curves: Array, smoothing: int, floor: float
+) -> tuple[Array, Array]:
+    """Masks of medians (rows, columns) of float32 by a logistic; see `Operands` for `curves` and `floor`."""
+    finish = Finish(None, margins != (1.0, 1.0), "mask", smoothing)
+    name, dtype = f"finish_{finish.name}", np.dtype(np.float32)
+
+    def build(machine: Machine) -> str:
+        return finish_code(machine, dtype, finish, name)
+
+    whole, factor = ctypes.c_int64, ctypes.c_float
+    arguments = [whole] * (1 + sum(map(len, (MEDIANS, OUTS, SOURCES, LOGISTIC)))) + [factor] * len(FACTORS)
+    lanes, (rows, columns) = machine().register_bytes // 4, x.shape
+    space = np.zeros((4, rows, columns + lanes), np.float32)  # vectors reach beyond the last column
+    space[0, :, :columns], space[1, :, :columns] = x, y
+    factors = np.zeros((3, columns + lanes), np.float32)
+    factors[:, :columns] = curves
+    logs = np.empty(columns + 4 * smoothing + 4 * lanes, np.float32)
+    stride = space.strides[1]
+    first, second, out_x, out_y = map(address_of, space)
+    jit.function(name, build, arguments)(
+        *(rows, first, second, stride, max(columns, lanes)),
+        *(out_x, stride, out_y, stride),
+        *(0, 0, 0, 0),
+        *(address_of(factors), factors.strides[0], address_of(logs), finish.reach * 4, columns),
+        *(*margins, floor),
+    )
+    return space[2, :, :columns], space[3, :, :columns]

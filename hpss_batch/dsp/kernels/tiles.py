@@ -34,6 +34,25 @@ class RankKernel(NamedTuple):
 NOTHING = RankKernel(1, 0)
 
 
+class Band(NamedTuple):
+    """What is ranked from a column on, up to the next band's first one.
+
+    Attributes
+    ----------
+    down, along
+        Windows down the rows, and along them; None where there are none.
+    start
+        Its first column.
+    widening
+        Columns, an odd number, of whose highest value windows down the rows take the rank.
+    """
+
+    down: RankKernel | None
+    along: RankKernel | None
+    start: int = 0
+    widening: int = 1
+
+
 class Grain(NamedTuple):
     """What native code takes at once.
 
@@ -43,12 +62,15 @@ class Grain(NamedTuple):
         Of the floats, and how many are in a vector.
     tile, length
         Windows down the rows, and along them.
+    reach
+        Columns on each side whose ranks are needed besides.
     """
 
     itemsize: int
     lanes: int
     tile: int
     length: int
+    reach: int
 
 
 class Extent(NamedTuple):
@@ -81,6 +103,8 @@ class Panel:
         Its first column of results, and the first that it reads.
     numbers
         What native code has to know, by name.
+    bands
+        Of each band that lies in it, its number, and what native code has to know of it, by name.
     parts, size
         Where in memory each part begins, and how much there must be, in bytes.
     tables
@@ -90,6 +114,7 @@ class Panel:
     left: int
     edge: int
     numbers: dict[str, int]
+    bands: list[tuple[int, dict[str, int]]]
     parts: dict[str, int]
     size: int
     tables: tuple[Array, Array]
@@ -102,62 +127,108 @@ def mirrored(n: int, start: int, stop: int) -> Array:
     return np.minimum(positions, 2 * n - 1 - positions)
 
 
+class Part(NamedTuple):
+    """The columns of a panel that lie in one band: its number, the first of them, and how many are ranked."""
+
+    number: int
+    start: int
+    columns: int
+
+
 @functools.lru_cache(maxsize=64)
-def panels(
-    grain: Grain, down: RankKernel | None, along: RankKernel | None, extent: Extent, tile_bytes: int
-) -> list[Panel]:
+def panels(grain: Grain, bands: tuple[Band, ...], extent: Extent, tile_bytes: int) -> list[Panel]:
     """As few panels as keep what a tile needs within some bytes, all of one width; the last may overlap another."""
-    slots = min(extent.n_source, grain.tile + (down or NOTHING).size - 1)
-    widest = tile_bytes // (grain.itemsize * (slots + grain.tile + 2 * grain.lanes))
+    slots = min(extent.n_source, grain.tile + sum(_context([band.down for band in bands])))
+    rings = 1 + any(band.widening > 1 for band in bands)
+    widest = tile_bytes // (grain.itemsize * (rings * slots + grain.tile + 2 * grain.lanes))
     count = -(-extent.columns // max(4 * grain.length, widest))
     width = -(-extent.columns // count)
     lefts = [min(i * width, extent.columns - width) for i in range(count)]
-    return [_panel(grain, down or NOTHING, along, extent, slots, left, width) for left in lefts]
+    return [_panel(grain, bands, extent, slots, left, width) for left in lefts]
+
+
+def _context(kernels: list[RankKernel | None]) -> tuple[int, int]:
+    """How far the windows of some kernels reach before a position and behind it."""
+    found = [kernel or NOTHING for kernel in kernels]
+    return max(kernel.half for kernel in found), max(kernel.size - 1 - kernel.half for kernel in found)
+
+
+def _parts(grain: Grain, bands: tuple[Band, ...], first: int, stop: int) -> list[Part]:
+    """Where bands lie within some columns. Narrow ones are ranked further than they go, and the next goes over it."""
+    stops = [*(band.start for band in bands[1:]), stop]
+    found = [
+        (number, max(band.start, first), min(end, stop))
+        for number, (band, end) in enumerate(zip(bands, stops, strict=True))
+    ]
+    return [Part(number, at, max(end - at, grain.length)) for number, at, end in found if at < end]
 
 
 def _panel(
-    grain: Grain,
-    down: RankKernel,
-    along: RankKernel | None,
-    extent: Extent,
-    slots: int,
-    left: int,
-    columns: int,
+    grain: Grain, bands: tuple[Band, ...], extent: Extent, slots: int, left: int, columns: int
 ) -> Panel:
-    first_row, first_column = extent.start - down.half, left - (along or NOTHING).half
-    rows = mirrored(extent.n_source, first_row, first_row + extent.n + down.size - 1)
-    stop = left + columns
-    within = mirrored(extent.n_columns, first_column, first_column + columns + (along or NOTHING).size - 1)
-    edge, stop = min(left, int(within.min())), max(stop, int(within.max()) + 1)
-    vector = grain.lanes * grain.itemsize
-    ring_stride, medians_stride = (
-        odd_lines((stop - edge) * grain.itemsize),
-        odd_lines(columns * grain.itemsize),
-    )
+    stop, itemsize = left + columns, grain.itemsize
+    first, last = max(0, left - grain.reach), min(stop + grain.reach, max(stop, extent.n_columns))
+    parts = _parts(grain, bands, first, last)
+    before, behind = _context([band.down for band in bands])
+    rows = mirrored(extent.n_source, extent.start - before, extent.start + extent.n + behind)
+    spans = [_span(part, bands[part.number]) for part in parts]
+    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+    within = mirrored(extent.n_columns, low, high)
+    widening = max(band.widening for band in bands) // 2
+    edge = min(max(0, first - widening), int(within.min()))
+    stop = max(min(last + widening, max(last, extent.n_columns)), int(within.max()) + 1)
+    end, vector = max(part.start + part.columns for part in parts), grain.lanes * itemsize
+    lead, tail = (lines(widening * itemsize), widening * itemsize + vector) if widening else (0, 0)
+    ring_stride = odd_lines(lead + (max(stop, end) - edge) * itemsize + tail)
+    medians_stride = odd_lines((end - first) * itemsize)
     tables = rows % slots * ring_stride, (within - edge) * vector
     sizes = {
-        "ring": slots * ring_stride,
+        "ring": lead + slots * ring_stride,
+        "wide": slots * ring_stride * (widening > 0),
         "medians_down": grain.tile * medians_stride,
         "medians_along": grain.lanes * medians_stride,
         "turned": (stop - edge) * vector,
         "ranked": grain.length * vector,
+        "logs": (columns + 4 * grain.reach) * itemsize + 4 * vector,
     }
     begins = np.cumsum([0, *map(lines, sizes.values())]).tolist()
+    places = dict(zip(sizes, begins, strict=False))
     numbers = {
         "rows": address_of(tables[0]),
-        "offsets": address_of(tables[1]),
         "n_source": extent.n_source,
         "staged": int(rows.min()),
-        "reach": first_row + down.size - 1,
-        "half": down.half,
+        "reach": extent.start + behind,
+        "half": before,
         "n": extent.n,
         "slots": slots,
         "ring_stride": ring_stride,
         "width": stop - edge,
-        "inset": (left - edge) * grain.itemsize,
         "columns": columns,
         "tile": grain.tile,
         "length": grain.length,
         "medians_stride": medians_stride,
+        "logs_inset": (first - left + grain.reach) * itemsize,
+        "known": min(last, extent.n_columns) - first,
     }
-    return Panel(left, edge, numbers, dict(zip(sizes, begins, strict=False)), begins[-1], tables)
+    inner = [
+        (
+            part.number,
+            {
+                "rows": address_of(tables[0]) + 8 * (before - (bands[part.number].down or NOTHING).half),
+                "offsets": address_of(tables[1]) + 8 * (span[0] - low),
+                "inset": (part.start - edge) * itemsize,
+                "columns": part.columns,
+                "place": (part.start - first) * itemsize,
+                "widening": bands[part.number].widening // 2,
+            },
+        )
+        for part, span in zip(parts, spans, strict=True)
+    ]
+    places["ring"] += lead
+    return Panel(left, edge, numbers, inner, places, begins[-1], tables)
+
+
+def _span(part: Part, band: Band) -> tuple[int, int]:
+    """The columns, beyond the ends too, that windows along the rows see."""
+    kernel = band.along or NOTHING
+    return part.start - kernel.half, part.start + part.columns + kernel.size - 1 - kernel.half

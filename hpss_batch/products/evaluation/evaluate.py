@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hpss_batch.audio.recording import Recording
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.separation import Grid, separation
 from hpss_batch.dsp.stft import context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation.result import ESTIMATES, Evaluation, Score, Settings
@@ -165,14 +166,15 @@ def _blocks(stems: _Stems, settings: Settings, start: int, stop: int) -> Iterato
     stft, n_samples = settings.stft, stems.n_samples
     n_frames = stft.n_frames(n_samples)
     first, last = stft.frame_span(start, stop, n_frames)
-    begin, end = max(first - settings.hpss.halo, 0), min(last + settings.hpss.halo, n_frames)
+    how = separation(settings.hpss, Grid.of(stft, stems.sample_rate))
+    begin, end = max(first - how.halo, 0), min(last + how.halo, n_frames)
     low, high = stft.sample_span(begin, end)
     low, high = max(min(low, start) - context(stft), 0), min(max(high, stop) + context(stft), n_samples)
     samples = stems.read(low, high)
     for channel in range(stems.channels):
         held = np.ascontiguousarray(samples[:, channel])
         mixture = stft_frames(held[2], low, n_samples, begin, end, stft)
-        separating = masks(np.abs(mixture), settings.hpss, start=first - begin, stop=last - begin)
+        separating = masks(np.abs(mixture), how, start=first - begin, stop=last - begin)
         mixture = mixture[first - begin : last - begin]
         powers = [np.abs(stft_frames(stem, low, n_samples, first, last, stft)) ** 2 for stem in held[:2]]
         weights = (*separating, *_ideal(*powers))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpss_batch.config.job import Job
-from hpss_batch.dsp.hpss import HpssParams
+from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.stft import StftParams, check_nola
 from hpss_batch.errors import ParameterError
 from hpss_batch.products.evaluation.scores import NAMES, Ratios, median

@@ -6,7 +6,7 @@ nobody else: a notebook shows it, ``figure.savefig("song.png")`` writes it.
 """
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.errors import ParameterError
 from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.plots.canvas import Canvas
@@ -101,8 +102,8 @@ def plot_track(
     labelled = _Labelled(corpus[track], corpus.path)
     if labelled.full is None:
         labelled.full = _full(corpus.path, track)
-    settings = corpus.dataset.attrs["job"]["hpss"]
-    return _plot(labelled, start, duration, dynamic_range, None, _words(settings))
+    params = HpssParams(**corpus.dataset.attrs["job"]["hpss"])
+    return _plot(labelled, start, duration, dynamic_range, None, _words(params))
 
 
 def _full(url: str, track: str) -> Frames | None:
@@ -279,12 +280,17 @@ def _span(times: Float64, first: int, stop: int) -> tuple[float, float]:
     return float(times[first]), float(times[stop - 1]) + step
 
 
-def _words(hpss: Mapping[str, Any]) -> str:
+def _words(hpss: HpssParams) -> str:
     """The separation's parameters, for the line below the title."""
 
-    def pair(value: Any) -> str:
-        both = list(value) if isinstance(value, list | tuple) else [value, value]
-        return f"{both[0]:g}" if both[0] == both[1] else f"{both[0]:g} / {both[1]:g}"
+    def said(value: Any) -> str:
+        if isinstance(value, tuple):
+            return said(value[0]) if value[0] == value[1] else " / ".join(map(said, value))
+        return value if isinstance(value, str) else f"{value:g}"
 
-    power = hpss["power"] if isinstance(hpss["power"], str) else f"{hpss['power']:g}"
-    return f"kernel {pair(hpss['kernel_size'])}   power {power}   margin {pair(hpss['margin'])}"
+    words = hpss.words
+    method = "" if hpss.title.startswith("librosa") else f"{hpss.title}   "
+    return method + "   ".join(
+        f"{heading} {said(words[key])}"
+        for heading, key in (("kernel", "kernel_size"), ("power", "power"), ("margin", "margin"))
+    )

@@ -112,15 +112,15 @@ class Cutter:
 
     def _components(self, row: int, held: Mapping[str, Array], first: int, stop: int) -> dict[str, Array]:
         """Full, harmonic, percussive and residual frames, shape (channel, frame, frequency)."""
-        spectra, params = self.meter.spectra, self.plan.job.hpss
+        spectra, how = self.meter.spectra, self.plan.recipe.separation
         if set(MASKS) <= held.keys():
             whole = spectra.frames(row, first, stop)
             weights = [held[name] for name in MASKS]
         else:
-            begin, n_frames = max(first - params.halo, 0), self.plan.catalog.states[row].n_frames
-            wide = spectra.frames(row, begin, min(stop + params.halo, n_frames))
+            begin, n_frames = max(first - how.halo, 0), self.plan.catalog.states[row].n_frames
+            wide = spectra.frames(row, begin, min(stop + how.halo, n_frames))
             whole = wide[:, first - begin : stop - begin]
-            pairs = [masks(np.abs(one), params, start=first - begin, stop=stop - begin) for one in wide]
+            pairs = [masks(np.abs(one), how, start=first - begin, stop=stop - begin) for one in wide]
             weights = [np.stack([pair[i] for pair in pairs]) for i in range(2)]
         parts = {"full": whole, "harmonic": whole * weights[0], "percussive": whole * weights[1]}
         rest = whole - parts["harmonic"] - parts["percussive"]

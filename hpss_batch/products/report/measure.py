@@ -59,8 +59,7 @@ class Meter:
         with self.directory.reading():
             arrays = {name: group.get(name) for name in plan.shape.arrays} if group is not None else {}
         self.arrays = {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
-        hpss = plan.job.hpss
-        self.complementary = hpss.margin == (1.0, 1.0) and np.isfinite(hpss.power)
+        self.complementary = plan.recipe.separation.complementary
 
     def measure(self, row: int) -> Measured:
         """The figures of one track."""

@@ -53,7 +53,7 @@ def with_derived(view: xr.Dataset, job: Mapping[str, Any]) -> xr.Dataset:
                 view[missing] = 1 - view[other]
                 view[missing].attrs = view[other].attrs | {
                     "long_name": f"weight of the {missing.removesuffix('_mask')} component",
-                    "comment": f"1 - {other}: librosa's to rounding",
+                    "comment": f"1 - {other}, to rounding",
                 }
     for component, mask in zip(COMPONENTS, MASKS, strict=False):
         if component not in view and mask in view and "spectrogram" in view:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpss_batch.dsp.kernels import fused
-from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
+from hpss_batch.dsp.kernels.fused import Operands, cross
 from hpss_batch.dsp.kernels.masks import Finish
-from hpss_batch.dsp.kernels.tiles import RankKernel
+from hpss_batch.dsp.kernels.passes import Crossing
+from hpss_batch.dsp.kernels.tiles import Band, RankKernel
 from hpss_batch.errors import ParameterError
 
 WINDOWS = st.sampled_from([None, RankKernel(1, 0), RankKernel(8, 4), RankKernel(31, 15), RankKernel(64, 20)])
@@ -47,7 +48,7 @@ def test_ranks_of_some_rows_among_others(rows, columns, cut, windows, dtype, til
     try:
         for ways, out, axis in (((down, None), outs[0], 0), ((None, along), outs[1], 1)):
             if any(ways):
-                cross(Crossing(source.itemsize, *ways), Operands(source, (out,), start))
+                cross(Crossing(source.itemsize, (Band(*ways),)), Operands(source, (out,), start))
                 np.testing.assert_array_equal(out, ranks(source, ways[axis], axis)[start:stop])
     finally:
         fused.TILE_BYTES = original
@@ -58,7 +59,9 @@ def test_ranks_of_some_rows_among_others(rows, columns, cut, windows, dtype, til
 
 def test_panels_and_tiles_do_not_change_a_bit(monkeypatch):
     source = np.random.default_rng(0).random((300, 700), np.float32)
-    what = Crossing(4, RankKernel(17, 8), RankKernel(9, 4), Finish(2.0, False, "mask"), nonnegative=True)
+    what = Crossing(
+        4, (Band(RankKernel(17, 8), RankKernel(9, 4)),), Finish(2.0, False, "mask"), nonnegative=True
+    )
     found = []
     for size in (fused.TILE_BYTES, 100_000, 1):
         monkeypatch.setattr(fused, "TILE_BYTES", size)
@@ -71,7 +74,9 @@ def test_panels_and_tiles_do_not_change_a_bit(monkeypatch):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1e-45])
 def test_values_that_are_not_allowed_are_found_wherever_they_are(bad):
-    what = Crossing(4, RankKernel(3, 1), RankKernel(5, 2), Finish(2.0, False, "mask"), nonnegative=True)
+    what = Crossing(
+        4, (Band(RankKernel(3, 1), RankKernel(5, 2)),), Finish(2.0, False, "mask"), nonnegative=True
+    )
     out = np.zeros((70, 50), np.float32), np.zeros((70, 50), np.float32)
     for row, column in itertools.product((0, 31, 32, 69), (0, 15, 16, 49)):
         source = np.ones((70, 50), np.float32)
@@ -83,7 +88,7 @@ def test_values_that_are_not_allowed_are_found_wherever_they_are(bad):
 
 
 def test_context_is_looked_at_too():
-    what = Crossing(4, RankKernel(31, 15), None, nonnegative=True)
+    what = Crossing(4, (Band(RankKernel(31, 15), None),), nonnegative=True)
     source = np.ones((100, 40), np.float32)
     source[40] = np.nan
     out = np.zeros((10, 40), np.float32)
@@ -93,13 +98,15 @@ def test_context_is_looked_at_too():
 
 
 def test_nothing_to_do():
-    what = Crossing(4, RankKernel(31, 15), None)
+    what = Crossing(4, (Band(RankKernel(31, 15), None),))
     for shape in ((0, 5), (5, 0)):
         cross(what, Operands(np.ones((5, shape[1]), np.float32), (np.ones(shape, np.float32),)))
 
 
 def test_threads_have_memory_of_their_own():
-    what = Crossing(4, RankKernel(17, 8), RankKernel(17, 8), Finish(2.0, False, "mask"), nonnegative=True)
+    what = Crossing(
+        4, (Band(RankKernel(17, 8), RankKernel(17, 8)),), Finish(2.0, False, "mask"), nonnegative=True
+    )
     sources = [np.random.default_rng(seed).random((200 + seed, 300), np.float32) for seed in range(4)]
 
     def separate(source):

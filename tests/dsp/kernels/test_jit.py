@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -16,8 +17,10 @@ SEPARATE = """
 import hashlib, sys
 import numpy as np
 from hpss_batch.dsp.kernels import jit
-from hpss_batch.dsp.hpss import hpss
-from hpss_batch.dsp.median import running_rank
+from hpss_batch.dsp.hpss import hpss, masks
+from hpss_batch.dsp.kernels.median import running_rank
+from hpss_batch.dsp.methods import Band, HpssParams
+from hpss_batch.dsp.separation import Grid, separation
 
 assert "numba" not in sys.modules and "llvmlite" in sys.modules
 rng = np.random.default_rng(5)
@@ -32,6 +35,12 @@ D = (rng.standard_normal((40, 50)) + 1j * rng.standard_normal((40, 50))).astype(
 for component in hpss(D, kernel_size=8):
     digest.update(component.tobytes())
 digest.update(running_rank(rng.standard_normal((70, 90)).astype("f4"), 31, 3, axis=0).tobytes())
+S = (10.0 ** rng.uniform(-38, 38, (97, 83))).astype("f4")
+for kernels in (None, [Band(0, (5, 9), 3), Band(999, (401, 5))]):
+    for margin in (1.0, (1.5, 3.0)):
+        params = HpssParams(kernels, margin=margin, method="banded")
+        for mask in masks(S, separation(params, Grid(83, 60.0, 0.02))):
+            digest.update(mask.tobytes())
 print(digest.hexdigest(), jit.machine().register_bytes)
 """
 
@@ -98,7 +107,9 @@ def test_nothing_is_kept_where_nothing_can_be_written(twenty: set[str], tmp_path
 
 @pytest.mark.parametrize(
     ("cpu", "register"),
-    [("generic", 16)] + [("x86-64-v3", 32)] * (platform.machine() in ("x86_64", "AMD64")),
+    [("generic", 16)]
+    + [("x86-64-v2", 16), ("x86-64-v3", 32)] * (platform.machine() in ("x86_64", "AMD64"))
+    + [("x86-64-v4", 64)] * llvm.get_host_cpu_features().get("avx512vl", False),
 )
 def test_bits_are_the_same_on_lesser_processors(
     twenty: set[str], tmp_path: Path, cpu: str, register: int

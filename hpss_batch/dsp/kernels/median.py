@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.kernels.fused import Crossing, Operands, cross
-from hpss_batch.dsp.kernels.tiles import RankKernel, mirrored
+from hpss_batch.dsp.kernels.fused import Operands, cross
+from hpss_batch.dsp.kernels.passes import Crossing
+from hpss_batch.dsp.kernels.tiles import Band, RankKernel, mirrored
 from hpss_batch.errors import ParameterError
 
 Array = NDArray[Any]
@@ -100,10 +101,12 @@ def _rank_floats(x: Array, size: int, rank: int, axis: int) -> Array:
     inner = int(np.prod(dense.shape[at + 1 :]))
     window, itemsize, n = RankKernel(size, rank), x.dtype.itemsize, x.shape[axis]
     if inner == 1:
-        cross(Crossing(itemsize, None, window), Operands(dense.reshape(-1, n), (found.reshape(-1, n),)))
+        cross(
+            Crossing(itemsize, (Band(None, window),)), Operands(dense.reshape(-1, n), (found.reshape(-1, n),))
+        )
     else:
         for slab, ranked in zip(dense.reshape(-1, n, inner), found.reshape(-1, n, inner), strict=True):
-            cross(Crossing(itemsize, window, None), Operands(slab, (ranked,)))
+            cross(Crossing(itemsize, (Band(window, None),)), Operands(slab, (ranked,)))
     if found is not target:
         target[...] = found
     return out

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch.dsp.magnitude import magnitude, rounded_once
+from hpss_batch.dsp.kernels.magnitude import magnitude, rounded_once
 
 DIGEST = """
 import zlib, numpy as np
-from hpss_batch.dsp import magnitude
+from hpss_batch.dsp.kernels import magnitude
 rng = np.random.default_rng(1)
 z = (rng.standard_normal((1000, 129)) + 1j * rng.standard_normal((1000, 129))).astype(np.complex64)
 z[3] = 0

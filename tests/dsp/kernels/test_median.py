@@ -8,7 +8,7 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.dsp.median import LONGEST_NETWORK, running_median, running_rank
+from hpss_batch.dsp.kernels.median import LONGEST_NETWORK, running_median, running_rank
 from hpss_batch.errors import ParameterError
 
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 16, 17, 31, 48, LONGEST_NETWORK + 1])
@@ -67,7 +67,7 @@ def test_medians_are_scipys(size, axis):
 def test_the_switch_to_long_kernels_changes_nothing(monkeypatch):
     x = np.random.default_rng(0).standard_normal((50, 60))
     network = running_median(x, 21, axis=0), running_rank(x, 32, 4)
-    monkeypatch.setattr("hpss_batch.dsp.median.LONGEST_NETWORK", 0)
+    monkeypatch.setattr("hpss_batch.dsp.kernels.median.LONGEST_NETWORK", 0)
     np.testing.assert_array_equal(network, (running_median(x, 21, axis=0), running_rank(x, 32, 4)))
 
 
@@ -89,7 +89,7 @@ def test_ranks_of_long_windows_are_those_of_sorted_ones(length, size, dtype):
 def test_more_lines_than_are_ranked_at_once(monkeypatch):
     lines = np.random.default_rng(0).random((23, 40))
     whole = running_rank(lines, 407, 3)
-    monkeypatch.setattr("hpss_batch.dsp.median.BATCH", 1000)
+    monkeypatch.setattr("hpss_batch.dsp.kernels.median.BATCH", 1000)
     np.testing.assert_array_equal(running_rank(lines, 407, 3), whole)
 
 
