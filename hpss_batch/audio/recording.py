@@ -3,7 +3,7 @@
 `Recording` gives any span of a track's samples: decoded, mixed down, and at the rate wanted. A span has the same
 bits whatever was read before it, in whichever process, so that a track may be cut into units anywhere:
 
-    file -- decode.Decoder --> samples at the file's rate -- resample.Resampler --> samples at the rate wanted
+    file -- decoder.Decoder --> samples at the file's rate -- resampler.Resampler --> samples at the rate wanted
 
 The header's length is an upper bound (`bound`); the true one (`n_samples`) is known when the end has been met.
 """

@@ -60,7 +60,7 @@ class Found:
     Attributes
     ----------
     id : str
-        POSIX path relative to the corpus, in UTF-8; see `names`.
+        POSIX path relative to the corpus, in UTF-8; see `ids`.
     path : str
         Where it is: absolute, in UTF-8, with other bytes as lone surrogates; see `text.name_text`.
     size, mtime_ns : int

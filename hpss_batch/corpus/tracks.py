@@ -2,7 +2,7 @@
 
 Two steps, so that a second look at a large corpus costs a listing only:
 
-    find(path)            names, sizes and times, nothing opened      -> Listing of Found      (see `search`)
+    find(path)            names, sizes and times, nothing opened      -> Listing of Found      (see `listing`)
     probe_tracks(found)   what each header announces, in parallel     -> Tracks, in the same order
 
 A file that cannot be read becomes a Track whose `error` says why.

@@ -2,8 +2,8 @@
 
 1. Records: do generations, commits and job agree with one another?
 2. Metadata: is every array there, of the type and size that the layout needs, in the consolidated metadata too?
-3. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `checks`).
-4. Stems: are the files what their records say (see `stemcheck`)?
+3. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `units`).
+4. Stems: are the files what their records say (see `stems`)?
 5. Tracks: do the variables on `track` say what layouts and commits add up to?
 
 Healing goes through the same in the same order. It writes what follows from the records, and units whose source
