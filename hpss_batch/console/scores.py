@@ -10,7 +10,7 @@ from hpss_batch.console.streams import Terminal, shown
 from hpss_batch.console.terminal import print_reasons
 from hpss_batch.products.evaluation.result import ESTIMATES, Evaluation
 from hpss_batch.products.evaluation.scores import NAMES
-from hpss_batch.products.evaluation.truth import COMPONENTS
+from hpss_batch.products.evaluation.truth import SOURCES
 
 _WIDTH = 80
 """Columns that the tables need: in a narrower terminal lines are broken, and no digit is lost."""
@@ -42,7 +42,7 @@ def print_scores(found: Evaluation, console: Console | None = None) -> None:
 
 def _medians(found: Evaluation) -> Table:
     table = _table("component", "estimate", *HEADINGS.values())
-    for component in COMPONENTS:
+    for component in SOURCES:
         for estimate in ESTIMATES:
             ratios, gained = found.median(component, estimate), found.gain(component, estimate)
             cells = [
@@ -58,10 +58,10 @@ _ESTIMATES = {"mixture": "mixture", "separated": "separated", "ideal": "ideal ma
 
 
 def _pieces(found: Evaluation) -> Table:
-    table = _table("recording", *COMPONENTS, text=1)
+    table = _table("recording", *SOURCES, text=1)
     for score in found.scores:
         cells = []
-        for component in COMPONENTS:
+        for component in SOURCES:
             before, after, best = (score.ratios[component, e].si_sdr for e in ESTIMATES)
             cells.append(f"{_decibel(before)} → {_decibel(after)} [dim]of {_decibel(best)}[/]")
         table.add_row(shown(score.track), *cells)

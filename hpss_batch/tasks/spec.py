@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.methods import HpssParams
-from hpss_batch.dsp.params import FeatureParams, StftParams
+from hpss_batch.dsp.params import COMPONENTS, FeatureParams, StftParams
 from hpss_batch.dsp.separation import Grid, Separation, separation
 from hpss_batch.store.layout import Unit
-from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, Shape
+from hpss_batch.store.schema import AXES, MASKS, Shape
 
 BLOCK_FRAMES = 256
 """Frames that pass through the cache together."""

@@ -26,7 +26,7 @@ from hpss_batch.dsp.stft import context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation.result import ESTIMATES, Evaluation, Score, Settings
 from hpss_batch.products.evaluation.scores import Gram
-from hpss_batch.products.evaluation.truth import COMPONENTS, PATTERN, KnownStems, find_stems
+from hpss_batch.products.evaluation.truth import PATTERN, SOURCES, KnownStems, find_stems
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -115,7 +115,7 @@ def score(recording: KnownStems, settings: Settings) -> Score:
         seconds = stems.n_samples / stems.sample_rate
     ratios = {
         (component, estimate): gram.ratios(_SIGNALS[component, estimate], stem=i, other=1 - i)
-        for i, component in enumerate(COMPONENTS)
+        for i, component in enumerate(SOURCES)
         for estimate in ESTIMATES
     }
     return Score(recording.track, seconds, ratios)

@@ -14,7 +14,7 @@ from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.stft import StftParams, check_nola
 from hpss_batch.errors import ParameterError
 from hpss_batch.products.evaluation.scores import NAMES, Ratios, median
-from hpss_batch.products.evaluation.truth import COMPONENTS
+from hpss_batch.products.evaluation.truth import SOURCES
 
 ESTIMATES = ("mixture", "separated", "ideal")
 
@@ -61,7 +61,7 @@ class Score:
     seconds : float
         Its length.
     ratios : mapping of (component, estimate) to Ratios
-        For `COMPONENTS` and `ESTIMATES`.
+        For `SOURCES` and `ESTIMATES`.
     """
 
     track: str
@@ -88,11 +88,11 @@ class Evaluation:
     failed: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        gains = ", ".join(f"{c} {self.gain(c, 'separated').si_sdr:+.1f} dB" for c in COMPONENTS)
+        gains = ", ".join(f"{c} {self.gain(c, 'separated').si_sdr:+.1f} dB" for c in SOURCES)
         return f"<Evaluation of {len(self.scores)} recordings; median gain in SI-SDR: {gains}>"
 
     def median(self, component: str, estimate: str) -> Ratios:
-        """Median over recordings of the ratios of one of `COMPONENTS` and one of `ESTIMATES`."""
+        """Median over recordings of the ratios of one of `SOURCES` and one of `ESTIMATES`."""
         return median([score.ratios[component, estimate] for score in self.scores])
 
     def gain(self, component: str, estimate: str) -> Ratios:
@@ -124,7 +124,7 @@ class Evaluation:
             return
         medians = [
             {"component": component, "estimate": estimate, **asdict(self.median(component, estimate))}
-            for component in COMPONENTS
+            for component in SOURCES
             for estimate in ESTIMATES
         ]
         document = {"settings": asdict(self.settings), "median": medians, "pieces": self.table()}
