@@ -122,9 +122,9 @@ def with_results(job: Job, wanted: Iterable[str]) -> Job:
     """
     changes: dict[str, Any] = {f"output.{name}": True for name in wanted if not getattr(job.output, name)}
     if not job.given("output.arrays"):
-        existing = RunDirectory(job.output.path).catalog_or_none()
-        theirs = existing.settings["numerics"]["output"]["arrays"] if existing else []
-        changes["output.arrays"] = theirs
+        directory = RunDirectory(job.output.path)
+        numerics = directory.generations()[-1].settings["numerics"] if directory.exists else None
+        changes["output.arrays"] = numerics["output"]["arrays"] if numerics else []
     return job.replace(changes)
 
 
