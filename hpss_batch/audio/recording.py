@@ -9,13 +9,14 @@ The header's length is an upper bound (`bound`); the true one (`n_samples`) is k
 """
 
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpss_batch.audio.choices import Channels, Choice
 from hpss_batch.audio.decoder import Decoder
-from hpss_batch.audio.probe import AudioInfo, Choice, decode_count, probe
+from hpss_batch.audio.probe import AudioInfo, decode_count, probe
 from hpss_batch.audio.resampler import Resampler, resampled_length
 from hpss_batch.errors import AudioError, ParameterError
 
@@ -67,7 +68,7 @@ class Recording:
         path: str,
         *,
         sample_rate: int | None = None,
-        channels: Literal["mono", "all"] = "mono",
+        channels: Channels = "mono",
         decoder: Choice = "auto",
     ) -> None:
         if channels not in ("mono", "all"):

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import soundfile as sf
 
+from hpss_batch.audio.choices import Choice
 from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, unread, why_no_file
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.bucket import list_objects
@@ -101,7 +102,7 @@ def find(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     limit: int | None = None,
-    decoder: str = "auto",
+    decoder: Choice = "auto",
 ) -> Listing:
     """List the recordings of a corpus without opening one.
 

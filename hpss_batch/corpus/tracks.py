@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from hpss_batch.audio.probe import Choice, Decoding, probe
+from hpss_batch.audio.choices import Choice, Decoding
+from hpss_batch.audio.probe import probe
 from hpss_batch.corpus.listing import Found, Listing, Meta, find
 from hpss_batch.errors import AudioError
 from hpss_batch.text import file_name

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 
 import google_crc32c
 
+from hpss_batch.audio.choices import Channels
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.store.labels import as_text
-from hpss_batch.store.layout import Channels, Placed, Unit, cut
+from hpss_batch.store.layout import Placed, Unit, cut
 from hpss_batch.store.records import Commit, Generation, Outcome, Status
 from hpss_batch.store.stem_records import StemRecord
 

@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from hpss_batch.audio.choices import Channels
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.stft import StftParams, check_nola
@@ -38,7 +39,7 @@ class Settings:
     stft: StftParams = field(default_factory=StftParams)
     hpss: HpssParams = field(default_factory=HpssParams)
     sample_rate: int | None = None
-    channels: Literal["mono", "all"] = "mono"
+    channels: Channels = "mono"
 
     def __post_init__(self) -> None:
         check_nola(self.stft)
