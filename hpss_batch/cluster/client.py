@@ -116,9 +116,8 @@ def open_client(
     import distributed.utils  # which the fork server imports at the same time
     from distributed import Client
 
-    distributed.utils._forkserver_preload_set = (
-        True  # or Dask has it, and this process, import pandas as well
-    )
+    # or Dask has it, and this process, import pandas as well
+    distributed.utils._forkserver_preload_set = True
     with dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:

@@ -262,13 +262,9 @@ class Catalog:
         outcomes = (pair for number in sorted(self.commits) for pair in self.commits[number].tracks.items())
         found = {row: "corpus.channels=all" for row, outcome in outcomes if outcome.cancels}
         found |= {row: "output.stems.channels=null" for row, record in self.stems.items() if record.cancels}
-        return {
-            self.ids[
-                row
-            ]: f"its channels cancel each other, and next to nothing is left in mono; {key} keeps them"
-            for row, key in found.items()
-            if self.states[row].status == "done"
-        }
+        words = "its channels cancel each other, and next to nothing is left in mono; {} keeps them"
+        done = (row for row in found if self.states[row].status == "done")
+        return {self.ids[row]: words.format(found[row]) for row in done}
 
     def summary(self) -> str:
         """How many tracks have each status, in words."""
