@@ -116,9 +116,8 @@ def open_client(
     import distributed.utils  # which the fork server imports at the same time
     from distributed import Client
 
-    distributed.utils._forkserver_preload_set = (
-        True  # or Dask has it, and this process, import pandas as well
-    )
+    # or Dask has the server, and this process, import pandas as well
+    distributed.utils._forkserver_preload_set = True
     with dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:
@@ -159,6 +158,7 @@ def request(
         As `open_client`, of which these are the parameters, would raise before it starts anything.
     """
     import dask
+    import distributed  # noqa: F401 - whose defaults would go with what is set here, if it came later
 
     if cluster.connect is not None:
         return None

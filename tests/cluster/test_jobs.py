@@ -205,9 +205,7 @@ ELSEWHERE = 'if [ "$SLURM_JOB_ID" = 1 ]; then export PYTHONPATH={}; fi'
 def test_workers_without_the_package_get_no_work(
     slurm: Slurm, corpus: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    (tmp_path / "bare").mkdir()
-    missing = "raise ModuleNotFoundError('No module named hpss_batch', name='hpss_batch')"
-    (tmp_path / "bare" / "hpss_batch.py").write_text(missing)
+    (tmp_path / "bare" / "hpss_batch").mkdir(parents=True)
     (tmp_path / "bare" / "hpss_batch" / "__init__.py").write_text("raise ImportError('not installed here')")
     out, watching = tmp_path / "out", Watching()
     kwargs = {"job_script_prologue": [ELSEWHERE.format(tmp_path / "bare")]}
