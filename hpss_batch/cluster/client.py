@@ -159,6 +159,7 @@ def request(
         As `open_client`, of which these are the parameters, would raise before it starts anything.
     """
     import dask
+    import distributed  # noqa: F401  imported below, its defaults would be gone with what is set there
 
     if cluster.connect is not None:
         return None
