@@ -265,6 +265,8 @@ def test_methods_are_scored_as_each_alone(truth: Path) -> None:
     assert found["banded"].settings.stft.n_fft == 4096
     with pytest.raises(ParameterError, match="method is 'best'; allowed: librosa, tuned, banded"):
         compare(truth, ["best"])
+    with pytest.raises(ParameterError, match="no method to score"):
+        compare(truth, [])
 
 
 def test_truth_is_read_once_for_each_transform(truth: Path, monkeypatch: pytest.MonkeyPatch) -> None:

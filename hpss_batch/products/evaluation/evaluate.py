@@ -118,9 +118,13 @@ def compare(
     ------
     CorpusError, AudioError
         See `evaluate`.
+    ParameterError
+        If there is no method of a name, or none at all.
     """
     named = methods if isinstance(methods, Mapping) else {name: name for name in methods}
     chosen = {name: Settings.of(one) for name, one in named.items()}
+    if not chosen:
+        raise ParameterError("there is no method to score; give one or more")
     alike = defaultdict[Settings, list[Settings]](list)
     for one in dict.fromkeys(chosen.values()):
         alike[replace(one, hpss=HpssParams())].append(one)
