@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.labelled import separate
     from hpss_batch.products.demonstration.demo import example_corpus
-    from hpss_batch.products.evaluation.evaluate import evaluate
-    from hpss_batch.products.evaluation.result import Evaluation
+    from hpss_batch.products.evaluation.evaluate import compare, evaluate
+    from hpss_batch.products.evaluation.result import Comparison, Evaluation
     from hpss_batch.products.plots.plot import plot
     from hpss_batch.products.report.report import report
     from hpss_batch.products.training.windows import TrackWindows
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hpss_batch.verification.verify import verify
 
 _HOME = {
+    "Comparison": "products.evaluation.result",
     "Corpus": "store.reading.corpus",
     "Evaluation": "products.evaluation.result",
     "HpssBatchError": "errors",
@@ -37,6 +38,7 @@ _HOME = {
     "ProgressBar": "console.terminal",
     "Result": "runner.run",
     "TrackWindows": "products.training.windows",
+    "compare": "products.evaluation.evaluate",
     "evaluate": "products.evaluation.evaluate",
     "example_corpus": "products.demonstration.demo",
     "hpss": "chunked",
@@ -57,6 +59,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Comparison",
     "Corpus",
     "Evaluation",
     "HpssBatchError",
@@ -65,6 +68,7 @@ __all__ = [
     "ProgressBar",
     "Result",
     "TrackWindows",
+    "compare",
     "evaluate",
     "example_corpus",
     "hpss",

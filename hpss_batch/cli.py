@@ -266,6 +266,13 @@ def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
 @click.option("--job", "path", metavar="JOB.yaml", help="Take settings from this job.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Such as hpss.margin=3.")
 @click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="Separate by librosa, tuned or banded, as `run` does. Repeated, it compares them with the first.",
+)
+@click.option(
     "-o",
     "--output",
     default="evaluation.csv",
@@ -274,7 +281,12 @@ def render(out: str, tracks: Sequence[str], overrides: Sequence[str]) -> None:
     help="Where scores go: a .csv or .json file.",
 )
 def evaluate(
-    truth: Sequence[str], pattern: str, path: str | None, overrides: Sequence[str], output: str
+    truth: Sequence[str],
+    pattern: str,
+    path: str | None,
+    overrides: Sequence[str],
+    methods: Sequence[str],
+    output: str,
 ) -> None:
     """Score separation against known stems: SI-SDR, SDR, SIR, SAR, beside an ideal mask's."""
     from hpss_batch.console.scores import print_scores
@@ -284,14 +296,16 @@ def evaluate(
     from hpss_batch.products.evaluation.result import check_target
 
     evaluation.check_overrides(overrides)
-    job = job_of([path], None, overrides) if path else job_of(truth, "evaluation", overrides)
+    sources, place = ([path], None) if path else (truth, "evaluation")
+    jobs = {name: job_of(sources, place, overrides, name) for name in methods or [""]}
     check_target(output)
     with ProgressBar("scoring recordings") as bar:
-        found = evaluation.evaluate(truth, job, pattern=pattern, progress=bar)
+        found = evaluation.compare(truth, jobs, pattern=pattern, progress=bar)
     print_scores(found)
-    found.save(output)
+    first, *others = found.evaluations.values()
+    (found if others else first).save(output)
     say(f"\nSaved {output}")
-    sys.exit(1 if found.failed else 0)
+    sys.exit(1 if first.failed else 0)
 
 
 @main.command()

@@ -87,6 +87,33 @@ def test_uint8_masks_are_off_by_a_508th_and_a_third_of_the_disk(do: Do, home: Pa
     assert taken[0] < 0.4 * taken[1]
 
 
+def test_tuned_gives_librosas_masks_of_its_lengths(do: Do) -> None:
+    corpus = do("tuned", "output.arrays=[spectrogram, harmonic_mask, percussive_mask]")
+    assert len(corpus) == N_TRACKS
+    track = corpus["07.ogg"]
+    spectrogram = track.spectrogram.values[0].T
+    assert spectrogram.shape[0] == 2049
+    lengths = (15, 19)  # 0.35 s of 1024 samples, and 205 Hz of 44100 / 4096, to the nearest odd number
+    expected = librosa.decompose.hpss(spectrogram, mask=True, kernel_size=lengths)
+    for name, mask in zip(("harmonic_mask", "percussive_mask"), expected, strict=True):
+        np.testing.assert_array_equal(track[name].values[0].T, mask)
+
+
+def test_banded_gives_stems_that_add_up_and_tell_tones_from_clicks(do: Do, home: Path) -> None:
+    corpus = do("banded")
+    assert len(corpus) == N_TRACKS
+    source, _ = sf.read(home / "music" / "00.flac")
+    harmonic, percussive = (sf.read(path)[0] for path in corpus.stem_files("00.flac").values())
+    np.testing.assert_allclose(harmonic + percussive, source, rtol=0, atol=2**-16)
+    (home / "clicks").mkdir()
+    clicks = np.zeros((44100, 1))
+    clicks[::11025] = 0.5
+    sf.write(home / "clicks" / "clicks.wav", clicks, 44100)
+    made = do("banded", "corpus.path=clicks/", "output.path=out_clicks/").stem_files("clicks.wav")
+    energy = {name: float((sf.read(path)[0] ** 2).sum()) for name, path in made.items()}
+    assert energy["percussive"] > 100 * energy["harmonic"]
+
+
 @contextmanager
 def started(folder: Path, *command: str) -> Iterator[None]:
     """A process of Dask's command line, ended at the end; what it says is in `folder`."""

@@ -116,7 +116,7 @@ def open_client(
     import distributed.utils  # which the fork server imports at the same time
     from distributed import Client
 
-    # or Dask has it, and this process, import pandas as well
+    # or Dask has the server, and this process, import pandas as well
     distributed.utils._forkserver_preload_set = True
     with dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
@@ -155,6 +155,7 @@ def request(
         As `open_client`, of which these are the parameters, would raise before it starts anything.
     """
     import dask
+    import distributed  # noqa: F401 - whose defaults would go with what is set here, if it came later
 
     if cluster.connect is not None:
         return None

@@ -137,7 +137,8 @@ class Outcome:
     retry : bool
         Whether the next run tries it again by itself: its file could not be reached, which says nothing of the file.
     cancels : bool
-        Whether its channels cancel each other in their mean, so that what was separated is next to nothing.
+        Whether channels cancel each other in their mean, in its first piece, so that what was separated is next to
+        nothing.
     contents : int or None
         `Placed.contents` of the piece's share of its file.
     limits : str or None

@@ -163,7 +163,16 @@ class Source(Protocol):
 class AudioSource:
     """Frames computed from samples; see `Source`."""
 
-    def __init__(self, track: Placed, stft: StftParams, sample_rate: int, channels: Channels) -> None:
+    def __init__(
+        self,
+        track: Placed,
+        stft: StftParams,
+        sample_rate: int,
+        channels: Channels,
+        from_start: bool = True,
+    ) -> None:
+        if from_start:  # by a decoder that has read nothing yet
+            _open.close()
         self.stft, self.track = stft, track
         self._kept = hold(track.file, track.source_size)  # of an object, until its digest has been taken, too
         recording = _open.get(track, sample_rate, channels)

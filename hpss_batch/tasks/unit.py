@@ -185,9 +185,20 @@ def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) 
             for shard in shards.values():
                 shard.written()
     source.check()
-    return Outcome(
-        "done", n_samples=source.n_samples, cancels=source.cancels, contents=_contents(recipe, piece)
-    )
+    return _done(recipe, piece, source)
+
+
+def _done(recipe: Recipe, piece: Piece, source: Source) -> Outcome:
+    """What a piece tells of its track: the same whatever its source has read before, as commits are always the same."""
+    length = source.n_samples
+    if (
+        length is not None
+        and piece.stop <= recipe.stft.n_frames(length)
+        and piece.stop < piece.track.n_frames
+    ):
+        length = None  # the end does not lie in this piece, and was met by chance
+    cancels = piece.first == 0 and source.cancels
+    return Outcome("done", n_samples=length, cancels=cancels, contents=_contents(recipe, piece))
 
 
 def _contents(recipe: Recipe, piece: Piece) -> int | None:
@@ -212,7 +223,7 @@ def _open(recipe: Recipe, piece: Piece) -> Source:
     if recipe.source is not None:
         n_channels = track.n_channels(recipe.channels)
         return StoredSource(track, recipe.stft, recipe.source, recipe.generation, n_channels)
-    source = AudioSource(track, recipe.stft, recipe.shape.sample_rate, recipe.channels)
+    source = AudioSource(track, recipe.stft, recipe.shape.sample_rate, recipe.channels, piece.first == 0)
     if source.n_channels > recipe.n_channels:
         raise AudioError(
             f"has {source.n_channels} channels, more than its header had when it was listed; "

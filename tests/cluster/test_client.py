@@ -124,6 +124,17 @@ def test_nothing_is_asked_of_a_cluster_that_is_not_needed(song: Path, tmp_path: 
     assert run(Job.parse(made | {"cluster": {"class": "dask_jobqueue.SLURMCluster"}})).exit_status == 0
 
 
+def test_planning_leaves_dask_its_defaults() -> None:
+    """In a process that has not imported distributed: a run there needs them."""
+    code = (
+        "import dask; from hpss_batch.cluster.client import request; "
+        "from hpss_batch.config.sections import Cluster; request(Cluster(), {}); "
+        "dask.config.get('distributed.comm')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_verifying_follows_nothing_of_a_stored_job(song: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(Job.parse(settings(song, out)))

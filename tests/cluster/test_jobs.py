@@ -202,33 +202,28 @@ ELSEWHERE = 'if [ "$SLURM_JOB_ID" = 1 ]; then export PYTHONPATH={}; fi'
 """A line of the job script by which the first job's workers have another environment."""
 
 
-def without_the_package(tmp_path: Path) -> Path:
-    """A folder on whose path this package is not to be had, however it is installed."""
-    (tmp_path / "hpss_batch.py").write_text(
-        "raise ModuleNotFoundError('No module named hpss_batch', name='hpss_batch')"
-    )
-    return tmp_path
-
-
 def test_workers_without_the_package_get_no_work(
     slurm: Slurm, corpus: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
+    (tmp_path / "bare" / "hpss_batch").mkdir(parents=True)
+    (tmp_path / "bare" / "hpss_batch" / "__init__.py").write_text("raise ImportError('not installed here')")
     out, watching = tmp_path / "out", Watching()
-    kwargs = {"job_script_prologue": [ELSEWHERE.format(without_the_package(tmp_path))]}
+    kwargs = {"job_script_prologue": [ELSEWHERE.format(tmp_path / "bare")]}
     result: Result = run(job(corpus, out, kwargs=kwargs), reporter=watching)
     assert result.exit_status == 0
     assert shards(out) == undisturbed
     (said,) = (text for text in watching.said if "left out:" in text)
-    assert (
-        "is left out: it does not have this package (No module named hpss_batch). Install hpss-batch" in said
-    )
+    assert "is left out: it does not have this package (not installed here). Install hpss-batch" in said
 
 
 def test_a_run_whose_workers_all_lack_something_ends_with_that(
     slurm: Slurm, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workforce, "GRACE_SECONDS", 1)
-    kwargs = {"job_script_prologue": [f"export PYTHONPATH={without_the_package(tmp_path)}"]}
+    (tmp_path / "bare").mkdir()
+    missing = "raise ModuleNotFoundError('No module named hpss_batch', name='hpss_batch')"
+    (tmp_path / "bare" / "hpss_batch.py").write_text(missing)
+    kwargs = {"job_script_prologue": [f"export PYTHONPATH={tmp_path / 'bare'}"]}
     out = tmp_path / "out"
     ends(job(corpus, out, kwargs=kwargs), "no worker can do this run's tasks: .* does not have this package")
     assert not RunDirectory(out).has_commits

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hpss_batch.config.job import Job, differences, template
 from hpss_batch.config.outputs import STEM_FORMATS, STEM_RATES
-from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.methods import HpssParams, methods
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ConfigError
 
@@ -261,11 +261,14 @@ def test_configs_load_and_survive(path):
 
 def test_configs_are_what_their_names_say():
     names = ["laptop", "local_cluster", "slurm", "kubernetes", "existing_scheduler"]
-    names += ["masks_uint8", "spectrograms", "masks_from_spectrograms"]
+    names += ["masks_uint8", "spectrograms", "masks_from_spectrograms", "banded", "tuned"]
     made = {name: Job.load(CONFIGS / f"{name}.yaml") for name in names}
     assert made["laptop"].corpus.limit == 10
     assert made["masks_uint8"].output.mask_dtype == "uint8"
     assert made["masks_from_spectrograms"].corpus.path == made["spectrograms"].output.path
+    for method in ("banded", "tuned"):
+        preset = methods[method]
+        assert (made[method].hpss, made[method].stft) == (preset.hpss, preset.stft)
     assert made["slurm"].cluster.class_name == "dask_jobqueue.SLURMCluster"
     assert made["slurm"].cluster.kwargs["walltime"] == "01:00:00"
     assert made["existing_scheduler"].cluster.connect == "tcp://127.0.0.1:8786"

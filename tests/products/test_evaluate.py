@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpss_batch import hpss, istft, stft
+from hpss_batch.audio.recording import Recording
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation import evaluate as evaluation
-from hpss_batch.products.evaluation.evaluate import evaluate, score
-from hpss_batch.products.evaluation.result import Settings
+from hpss_batch.products.evaluation.evaluate import compare, evaluate, score
+from hpss_batch.products.evaluation.result import Comparison, Evaluation, Score, Settings
 from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
-from hpss_batch.products.evaluation.truth import KnownStems, find_stems
+from hpss_batch.products.evaluation.truth import SOURCES, KnownStems, find_stems
 
 SMALL = Settings(StftParams(256, 64), HpssParams((17, 17)))
 HALF = 10 * np.log10(0.5)
@@ -151,9 +153,9 @@ def test_a_piece_in_blocks_is_the_whole_piece(
 ) -> None:
     settings = Settings(SMALL.stft, SMALL.hpss, None, channels)  # type: ignore[arg-type]
     piece = find_stems([truth])[0][0]
-    whole = score(piece, settings)
+    whole = score(piece, [settings])[settings]
     monkeypatch.setattr(evaluation, "BLOCK_SAMPLES", 10_001)
-    for key, ratios in score(piece, settings).ratios.items():
+    for key, ratios in score(piece, [settings])[settings].ratios.items():
         np.testing.assert_allclose(ratios.values(), whole.ratios[key].values(), rtol=1e-6)
 
 
@@ -164,7 +166,7 @@ def test_scores_are_those_of_the_public_functions(truth: Path) -> None:
     spectrogram = stft(mixture, n_fft=256, hop_length=64)
     components = hpss(spectrogram, kernel_size=17)
     powers = [np.abs(stft(stem, n_fft=256, hop_length=64)) ** 2 for stem in stems]
-    found = score(piece, SMALL)
+    found = score(piece, [SMALL])[SMALL]
     assert found.seconds == 1.0
     for i, name in enumerate(("harmonic", "percussive")):
         estimates = {
@@ -254,3 +256,91 @@ def test_the_command(truth: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [*given_, "-o", str(tmp_path / "x.txt")])
     assert result.exit_code == 2
     assert "neither a .csv nor a .json" in result.output
+
+
+def test_methods_are_scored_as_each_alone(truth: Path) -> None:
+    found = compare(truth, ["librosa", "tuned", "banded"]).evaluations
+    assert found == {name: evaluate(truth, name) for name in ("librosa", "tuned", "banded")}
+    assert found["librosa"] == evaluate(truth)
+    assert found["banded"].settings.stft.n_fft == 4096
+    with pytest.raises(ParameterError, match="method is 'best'; allowed: librosa, tuned, banded"):
+        compare(truth, ["best"])
+    with pytest.raises(ParameterError, match="no method to score"):
+        compare(truth, [])
+
+
+def test_truth_is_read_once_for_each_transform(truth: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, ideals = list[str](), list[int]()
+
+    class Counted(Recording):
+        def __init__(self, path: str, **options: Any) -> None:
+            opened.append(path)
+            super().__init__(path, **options)
+
+    ideal = evaluation._ideal
+    monkeypatch.setattr(evaluation, "Recording", Counted)
+    monkeypatch.setattr(evaluation, "_ideal", lambda *powers: ideals.append(1) or ideal(*powers))
+    hard = Settings(SMALL.stft, HpssParams((5, 9), power=np.inf))
+    compare(truth / "second", {"soft": SMALL, "hard": hard, "soft again": SMALL})
+    assert (len(opened), len(ideals)) == (2, 1)
+    compare(truth / "second", {"soft": SMALL, "hard": hard, "banded": "banded"})
+    assert (len(opened), len(ideals)) == (2 + 4, 1 + 2)
+
+
+def test_losses_by_hand() -> None:
+    def evaluated(**si_sdr: tuple[float, float]) -> Evaluation:
+        separated = {
+            track: {(c, "separated"): Ratios(v, 0, 0, 0) for c, v in zip(SOURCES, both, strict=True)}
+            for track, both in si_sdr.items()
+        }
+        return Evaluation(SMALL, tuple(Score(track, 1.0, ratios) for track, ratios in separated.items()))
+
+    nan = float("nan")
+    first = evaluated(a=(5, 1), b=(5, 1), c=(5, 1), drums=(nan, 4), silence=(nan, nan))
+    other = evaluated(a=(3, 4), b=(6, -1), c=(2, 1), drums=(nan, 3.75), silence=(nan, nan))
+    found = Comparison({"first": first, "other": other})
+    assert list(found.losses("other").items()) == [("c", 1.5), ("b", 0.5), ("drums", 0.25)]
+    assert found.losses("first") == {}
+
+
+def test_each_row_has_its_method(truth: Path, tmp_path: Path) -> None:
+    found = compare(truth, {"soft": SMALL, "of librosa": "librosa"})
+    found.save(tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == 12 * ["soft"] + 12 * ["of librosa"]
+    assert [float(row["sdr"]) for row in rows] == [row["sdr"] for row in found.table()]
+    found.save(tmp_path / "x.json")
+    document = json.loads((tmp_path / "x.json").read_text())
+    assert document["settings"]["soft"]["hpss"]["kernel_size"] == [17, 17]
+    assert {row["method"] for row in document["median"]} == set(document["settings"])
+    assert [row["method"] for row in document["pieces"]] == [row["method"] for row in rows]
+
+
+def test_the_command_compares_methods(truth: Path, tmp_path: Path) -> None:
+    def evaluate_by(*words: str, out: str) -> str:
+        done = CliRunner().invoke(main, ["evaluate", str(truth), *words, "-o", str(tmp_path / out)])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    said = evaluate_by("--method", "banded", "--method", "librosa", "--set", "hpss.margin=2", out="x.csv")
+    found = compare(
+        truth,
+        {
+            name: Job.from_command_line(truth, "out/", [f"hpss={{method: {name}, margin: 2}}"])
+            for name in ("banded", "librosa")
+        },
+    )
+    for name, n_fft in (("banded", 4096), ("librosa", 2048)):
+        assert f"  {name}: n_fft {n_fft}" in said
+        assert f"ideal {n_fft}" in said
+    ((track, loss),) = found.losses("librosa").items()
+    assert f"  librosa on 1 of 2: {track} by {loss:.1f} dB\n" in said
+    assert (tmp_path / "x.csv").read_text().startswith("method,track,component,")
+    found.save(tmp_path / "python.csv")
+    assert (tmp_path / "python.csv").read_text() == (tmp_path / "x.csv").read_text()
+    alone, default = (evaluate_by(*words, out="y.csv") for words in (["--method", "librosa"], []))
+    assert alone == default
+    assert (tmp_path / "y.csv").read_text().startswith("track,component,")
+    done = CliRunner().invoke(main, ["evaluate", str(truth), "--method", "best"])
+    assert (done.exit_code, "allowed: librosa, tuned, banded" in done.output) == (2, True)

@@ -12,8 +12,10 @@ does not grow with its length; the result does not depend on the blocks.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,12 @@ from numpy.typing import NDArray
 from hpss_batch.audio.recording import Recording
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.separation import Grid, separation
 from hpss_batch.dsp.stft import context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
-from hpss_batch.products.evaluation.result import ESTIMATES, Evaluation, Score, Settings
-from hpss_batch.products.evaluation.scores import Gram
+from hpss_batch.products.evaluation.result import ESTIMATES, Comparison, Evaluation, Score, Settings
+from hpss_batch.products.evaluation.scores import Gram, Ratios
 from hpss_batch.products.evaluation.truth import PATTERN, SOURCES, KnownStems, find_stems
 
 Float32 = NDArray[np.float32]
@@ -53,7 +56,7 @@ Truth = str | os.PathLike[str] | KnownStems
 
 def evaluate(
     truth: Truth | Iterable[Truth],
-    settings: Settings | Job | None = None,
+    settings: Settings | Job | str | None = None,
     *,
     pattern: str = PATTERN,
     progress: Callable[[int, int], None] | None = None,
@@ -65,8 +68,8 @@ def evaluate(
     truth : path, KnownStems, or iterable of them
         Folders that hold a folder of stems for each recording, such as ``truth/song/harmonic.flac`` and
         ``truth/song/percussive.flac``; or recordings with their stems.
-    settings : Settings or Job, optional
-        What is evaluated: of a job its stft, hpss and, where given, rate and channels.
+    settings : Settings, Job or str, optional
+        What is evaluated: of a job its stft, hpss and, where given, rate and channels; or a method's name.
     pattern : str
         Names of stems below a folder; see `find_stems`.
     progress : callable, optional
@@ -83,42 +86,98 @@ def evaluate(
     AudioError
         If none can be scored: stems cannot be read, or differ in length, rate or channels.
     """
-    if isinstance(truth, str | os.PathLike | KnownStems):
-        truth = [truth]
-    settings = Settings.of(settings) if isinstance(settings, Job) else settings or Settings()
-    known, failed, scores = list[KnownStems](), dict[str, str](), list[Score]()
+    (found,) = compare(
+        truth, {"separated": settings}, pattern=pattern, progress=progress
+    ).evaluations.values()
+    return found
+
+
+def compare(
+    truth: Truth | Iterable[Truth],
+    methods: Iterable[str] | Mapping[str, Settings | Job | str | None],
+    *,
+    pattern: str = PATTERN,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Score several methods against the same known stems, which are read once for each transform.
+
+    Parameters
+    ----------
+    truth, pattern, progress
+        See `evaluate`.
+    methods : iterable of str, or mapping of str to Settings, Job or str
+        Names of methods; or whatever `evaluate` takes, under names of your own. The first is what the others are
+        compared with.
+
+    Returns
+    -------
+    Comparison
+        A recording that fails with one method counts for none.
+
+    Raises
+    ------
+    CorpusError, AudioError
+        See `evaluate`.
+    ParameterError
+        If there is no method of a name, or none at all.
+    """
+    named = methods if isinstance(methods, Mapping) else {name: name for name in methods}
+    chosen = {name: Settings.of(one) for name, one in named.items()}
+    if not chosen:
+        raise ParameterError("there is no method to score; give one or more")
+    alike = defaultdict[Settings, list[Settings]](list)
+    for one in dict.fromkeys(chosen.values()):
+        alike[replace(one, hpss=HpssParams())].append(one)
+    known, failed = _find([truth] if isinstance(truth, str | os.PathLike | KnownStems) else truth, pattern)
+    scores = defaultdict[Settings, list[Score]](list)
+    for done, recording in enumerate(known, 1):
+        try:
+            found = [pair for group in alike.values() for pair in score(recording, group).items()]
+        except AudioError as error:
+            failed[recording.track] = str(error)
+        else:
+            for one, its_score in found:
+                scores[one].append(its_score)
+        if progress is not None:
+            progress(done, len(known))
+    if not scores:
+        raise AudioError("; ".join(f"{track}: {why}" for track, why in failed.items()))
+    return Comparison({name: Evaluation(one, tuple(scores[one]), failed) for name, one in chosen.items()})
+
+
+def _find(truth: Iterable[Truth], pattern: str) -> tuple[list[KnownStems], dict[str, str]]:
+    """All recordings with known stems, and why others have none."""
+    known, failed = list[KnownStems](), dict[str, str]()
     for one in truth:
         found, lacking = ([one], {}) if isinstance(one, KnownStems) else find_stems([one], pattern)
         known += found
         failed |= lacking
     if not known:
         raise CorpusError("; ".join(f"{track} {why}" for track, why in failed.items()))
-    for done, recording in enumerate(known, 1):
-        try:
-            scores.append(score(recording, settings))
-        except AudioError as error:
-            failed[recording.track] = str(error)
-        if progress is not None:
-            progress(done, len(known))
-    if not scores:
-        raise AudioError("; ".join(f"{track}: {why}" for track, why in failed.items()))
-    return Evaluation(settings, tuple(scores), failed)
+    return known, failed
 
 
-def score(recording: KnownStems, settings: Settings) -> Score:
-    """Score one recording, in memory that does not grow with its length."""
+def score(recording: KnownStems, alike: Sequence[Settings]) -> dict[Settings, Score]:
+    """Score one recording with settings that differ in `hpss` alone, in memory that does not grow with its length."""
     with ExitStack() as stack:
-        stems = _Stems(recording, settings, stack)
-        gram = Gram(np.zeros((7, 7)))
+        stems = _Stems(recording, alike[0], stack)
+        grams = [Gram(np.zeros((7, 7)))] * len(alike)
         for start in range(0, stems.n_samples, BLOCK_SAMPLES):
-            gram = sum(_blocks(stems, settings, start, min(start + BLOCK_SAMPLES, stems.n_samples)), gram)
+            for block in _blocks(stems, alike, start, min(start + BLOCK_SAMPLES, stems.n_samples)):
+                grams = [gram + part for gram, part in zip(grams, block, strict=True)]
         seconds = stems.n_samples / stems.sample_rate
-    ratios = {
+    return {
+        settings: Score(recording.track, seconds, _ratios(gram))
+        for settings, gram in zip(alike, grams, strict=True)
+    }
+
+
+def _ratios(gram: Gram) -> dict[tuple[str, str], Ratios]:
+    return {
         (component, estimate): gram.ratios(_SIGNALS[component, estimate], stem=i, other=1 - i)
         for i, component in enumerate(SOURCES)
         for estimate in ESTIMATES
     }
-    return Score(recording.track, seconds, ratios)
 
 
 _SIGNALS = {
@@ -161,27 +220,29 @@ def _length(recording: Recording) -> int:
     return recording.bound if recording.n_samples is None else recording.n_samples
 
 
-def _blocks(stems: _Stems, settings: Settings, start: int, stop: int) -> Iterator[Gram]:
-    """Inner products of the samples from start to stop, a channel at a time."""
-    stft, n_samples = settings.stft, stems.n_samples
+def _blocks(stems: _Stems, alike: Sequence[Settings], start: int, stop: int) -> Iterator[list[Gram]]:
+    """Inner products of the samples from start to stop for each of the settings, a channel at a time."""
+    stft, n_samples = alike[0].stft, stems.n_samples
     n_frames = stft.n_frames(n_samples)
     first, last = stft.frame_span(start, stop, n_frames)
-    how = separation(settings.hpss, Grid.of(stft, stems.sample_rate))
-    begin, end = max(first - how.halo, 0), min(last + how.halo, n_frames)
+    ways = [separation(settings.hpss, Grid.of(stft, stems.sample_rate)) for settings in alike]
+    halo = max(how.halo for how in ways)
+    begin, end = max(first - halo, 0), min(last + halo, n_frames)
     low, high = stft.sample_span(begin, end)
     low, high = max(min(low, start) - context(stft), 0), min(max(high, stop) + context(stft), n_samples)
     samples = stems.read(low, high)
     for channel in range(stems.channels):
         held = np.ascontiguousarray(samples[:, channel])
         mixture = stft_frames(held[2], low, n_samples, begin, end, stft)
-        separating = masks(np.abs(mixture), how, start=first - begin, stop=last - begin)
-        mixture = mixture[first - begin : last - begin]
+        magnitude, mixture = np.abs(mixture), mixture[first - begin : last - begin]
         powers = [np.abs(stft_frames(stem, low, n_samples, first, last, stft)) ** 2 for stem in held[:2]]
-        weights = (*separating, *_ideal(*powers))
-        estimates = [
-            istft_samples(mixture * weight, first, n_frames, start, stop, stft) for weight in weights
+        weights = [masks(magnitude, how, start=first - begin, stop=last - begin) for how in ways]
+        *separated, ideal = [
+            [istft_samples(mixture * weight, first, n_frames, start, stop, stft) for weight in both]
+            for both in (*weights, _ideal(*powers))
         ]
-        yield Gram.of(np.stack([*held[:, start - low : stop - low], *estimates]))
+        known = held[:, start - low : stop - low]
+        yield [Gram.of(np.stack([*known, *both, *ideal])) for both in separated]
 
 
 def _ideal(harmonic: Float32, percussive: Float32) -> tuple[Float32, Float32]:

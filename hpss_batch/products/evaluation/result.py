@@ -11,10 +11,10 @@ from typing import Any
 
 from hpss_batch.audio.choices import Channels
 from hpss_batch.config.job import Job
-from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.methods import HpssParams, methods
 from hpss_batch.dsp.stft import StftParams, check_nola
 from hpss_batch.errors import ParameterError
-from hpss_batch.products.evaluation.scores import NAMES, Ratios, median
+from hpss_batch.products.evaluation.scores import Ratios, median
 from hpss_batch.products.evaluation.truth import SOURCES
 
 ESTIMATES = ("mixture", "separated", "ideal")
@@ -45,10 +45,21 @@ class Settings:
         check_nola(self.stft)
 
     @classmethod
-    def of(cls, job: Job) -> "Settings":
-        """What a job would do to a recording; at the recording's own rate unless the job gives one."""
-        rate = job.corpus.sample_rate if job.given("corpus.sample_rate") else None
-        return cls(job.stft, job.hpss, rate, job.corpus.channels)
+    def of(cls, what: "Settings | Job | str | None") -> "Settings":
+        """What a job would do to a recording, at the recording's own rate unless the job gives one; or a method.
+
+        Raises
+        ------
+        ParameterError
+            If there is no method of that name.
+        """
+        if isinstance(what, Job):
+            rate = what.corpus.sample_rate if what.given("corpus.sample_rate") else None
+            return cls(what.stft, what.hpss, rate, what.corpus.channels)
+        if isinstance(what, str):
+            hpss = HpssParams(method=what)
+            return cls(methods[what].stft, hpss)
+        return what or cls()
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,13 @@ class Score:
     track: str
     seconds: float
     ratios: Mapping[tuple[str, str], Ratios]
+
+    @property
+    def si_sdr(self) -> float:
+        """Of what is separated: the mean over components that are not silent, in dB."""
+        values = [self.ratios[component, "separated"].si_sdr for component in SOURCES]
+        heard = [value for value in values if not math.isnan(value)]
+        return sum(heard) / len(heard) if heard else math.nan
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,20 +134,64 @@ class Evaluation:
         ParameterError
             See `check_target`.
         """
-        target = check_target(path)
-        if target.suffix == ".csv":
-            with target.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, ["track", "component", "estimate", *NAMES])
-                writer.writeheader()
-                writer.writerows(self.table())
-            return
-        medians = [
+        _write(path, self.table(), {"settings": asdict(self.settings), "median": self.medians()})
+
+    def medians(self) -> list[dict[str, Any]]:
+        """One row a component and estimate: `median`."""
+        return [
             {"component": component, "estimate": estimate, **asdict(self.median(component, estimate))}
             for component in SOURCES
             for estimate in ESTIMATES
         ]
-        document = {"settings": asdict(self.settings), "median": medians, "pieces": self.table()}
-        target.write_text(json.dumps(_finite(document), indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How well several methods separate the same recordings.
+
+    Attributes
+    ----------
+    evaluations : mapping of str to Evaluation
+        Of each method, by its name; all of the same recordings. The first is what the others are compared with.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+
+    def losses(self, name: str) -> dict[str, float]:
+        """Recordings that a method separates worse than the first: by how many dB of `Score.si_sdr`; worst first."""
+        first = next(iter(self.evaluations.values()))
+        pairs = zip(first.scores, self.evaluations[name].scores, strict=True)
+        lost = {ours.track: loss for theirs, ours in pairs if (loss := theirs.si_sdr - ours.si_sdr) > 0}
+        return dict(sorted(lost.items(), key=lambda item: -item[1]))
+
+    def table(self) -> list[dict[str, Any]]:
+        """`Evaluation.table` of all methods, with the method in each row."""
+        return [{"method": name, **row} for name, found in self.evaluations.items() for row in found.table()]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as `Evaluation.save` does, with the method in each row.
+
+        Raises
+        ------
+        ParameterError
+            See `check_target`.
+        """
+        found = self.evaluations.items()
+        settings = {name: asdict(one.settings) for name, one in found}
+        medians = [{"method": name, **row} for name, one in found for row in one.medians()]
+        _write(path, self.table(), {"settings": settings, "median": medians})
+
+
+def _write(path: str | os.PathLike[str], table: list[dict[str, Any]], rest: dict[str, Any]) -> None:
+    """Write a table as CSV; or with the rest as JSON."""
+    target = check_target(path)
+    if target.suffix == ".csv":
+        with target.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, table[0])
+            writer.writeheader()
+            writer.writerows(table)
+    else:
+        target.write_text(json.dumps(_finite(rest | {"pieces": table}), indent=1) + "\n", encoding="utf-8")
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
