@@ -27,6 +27,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from hpss_batch.audio.choices import Choice
 from hpss_batch.audio.containers.foreign import matroska_flaw
 from hpss_batch.audio.containers.headers import is_joined_flac
 from hpss_batch.audio.containers.mp3 import mp3_flaw
@@ -34,7 +35,7 @@ from hpss_batch.audio.containers.ogg import ogg_flaw
 from hpss_batch.audio.containers.ogg_seek import sought_until
 from hpss_batch.audio.containers.reasons import cannot_decode, goes_on, joined, too_short, why_no_file
 from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, energies, mix
-from hpss_batch.audio.probe import FAILURES, AudioInfo, Choice, open_file, open_handle
+from hpss_batch.audio.probe import FAILURES, AudioInfo, open_file, open_handle
 from hpss_batch.errors import AudioError
 from hpss_batch.files import hold
 

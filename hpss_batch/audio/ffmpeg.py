@@ -11,7 +11,6 @@ FFmpeg goes on where it finds damage, as players should. Here, whatever it calls
 that it logs, one that it returns, or a packet that it marks as damaged.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.reasons import REMEDY, ffmpeg_is_here, too_short
 from hpss_batch.errors import AudioError
-from hpss_batch.files import stream
+from hpss_batch.files import opened, stream
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -147,7 +146,7 @@ class FFmpegFile:
     decoder: Literal["ffmpeg"] = "ffmpeg"
 
     def __init__(self, path: str) -> None:
-        self._file = stream(path, raises=True)
+        self._path, self._file = path, stream(path, raises=True)
         try:
             with _heard():
                 self._container: InputContainer = _av().open(self._file, options=_OPTIONS)
@@ -191,9 +190,9 @@ class FFmpegFile:
 
     def _size(self) -> int:
         """The file's bytes, but for a tag at their end."""
-        size = os.fstat(self._file.fileno()).st_size
-        tag = os.pread(self._file.fileno(), 3, max(size - 128, 0)) == b"TAG"
-        return size - 128 * tag
+        with opened(self._path) as file:
+            tag = file.read(max(file.size - 128, 0), 3) == b"TAG"
+            return file.size - 128 * tag
 
     def seek(self, sample: int) -> int:
         """Stay: such a file is opened again instead. Returns 0, where that begins."""
@@ -224,8 +223,8 @@ class FFmpegFile:
             )
         with _heard():
             length, last, n_bytes = self._walk()
-        if self.format in _BARE and n_bytes != self._size():
-            raise FFmpegError(f"{self._size() - n_bytes} bytes are no packets")
+        if self.format in _BARE and (unexplained := self._size() - n_bytes):
+            raise FFmpegError(f"{unexplained} bytes are no packets")
         if self._container.duration and self.format not in _ESTIMATED:
             whole = ((self._container.start_time or 0) + self._container.duration) / 10**6
             rate = self.samplerate

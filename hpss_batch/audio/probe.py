@@ -19,11 +19,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soundfile as sf
 
+from hpss_batch.audio.choices import Choice, Decoding
 from hpss_batch.audio.containers import reasons
 from hpss_batch.audio.containers.chunks import find_extent
 from hpss_batch.audio.containers.extent import Corrected
@@ -65,12 +66,6 @@ _HEADERLESS = (".vox", ".vox6", ".gsm")
 _LONGEST_PATH = 1023
 # Bytes of a path that libsndfile takes; systems take 4,095. What lies deeper is opened here, and read through Python.
 
-
-Decoding = Literal["libsndfile", "ffmpeg"]
-"""What reads a recording."""
-
-Choice = Literal["auto", "libsndfile", "ffmpeg"]
-"""What may: with auto, FFmpeg reads what libsndfile does not know, where PyAV is installed."""
 
 FAILURES = (sf.LibsndfileError, FFmpegError)
 """What goes wrong while decoding; its `error_string` is what the decoder says."""

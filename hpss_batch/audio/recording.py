@@ -3,19 +3,20 @@
 `Recording` gives any span of a track's samples: decoded, mixed down, and at the rate wanted. A span has the same
 bits whatever was read before it, in whichever process, so that a track may be cut into units anywhere:
 
-    file -- decode.Decoder --> samples at the file's rate -- resample.Resampler --> samples at the rate wanted
+    file -- decoder.Decoder --> samples at the file's rate -- resampler.Resampler --> samples at the rate wanted
 
 The header's length is an upper bound (`bound`); the true one (`n_samples`) is known when the end has been met.
 """
 
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpss_batch.audio.choices import Channels, Choice
 from hpss_batch.audio.decoder import Decoder
-from hpss_batch.audio.probe import AudioInfo, Choice, decode_count, probe
+from hpss_batch.audio.probe import AudioInfo, decode_count, probe
 from hpss_batch.audio.resampler import Resampler, resampled_length
 from hpss_batch.errors import AudioError, ParameterError
 
@@ -67,7 +68,7 @@ class Recording:
         path: str,
         *,
         sample_rate: int | None = None,
-        channels: Literal["mono", "all"] = "mono",
+        channels: Channels = "mono",
         decoder: Choice = "auto",
     ) -> None:
         if channels not in ("mono", "all"):

@@ -27,9 +27,7 @@ QUIET = logging.CRITICAL
 """What workers die of is reported by the run, in words."""
 
 
-def arguments(
-    kind: Callable[..., Any], cluster: Cluster, settings: Mapping[str, Any], logs: str | None
-) -> dict[str, Any]:
+def arguments(kind: Any, cluster: Cluster, settings: Mapping[str, Any], logs: str | None) -> dict[str, Any]:
     """What a class is called with.
 
     Parameters
@@ -53,9 +51,8 @@ def arguments(
     dask.config.set(settings, config=handed_on)
     inherited = dask.config.serialize(handed_on)
     kwargs, known = dict(cluster.kwargs), inspect.signature(kind).parameters
-    job_class = getattr(kind, "job_cls", None)
-    if job_class is not None:
-        return _queueing(kwargs, job_class, f"export {INHERITED}={inherited}", logs)
+    if is_batch_system(kind):
+        return _queueing(kwargs, kind.job_cls, f"export {INHERITED}={inherited}", logs)
     if "scheduler_options" in known:
         kwargs["scheduler_options"] = ANY_PORT | (kwargs.get("scheduler_options") or {})
     if is_kubernetes(kind):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hpss_batch.cluster.arguments import arguments, asked, starts_processes
 from hpss_batch.cluster.fork_server import start_method
-from hpss_batch.cluster.jobs import is_kept_up
+from hpss_batch.cluster.jobs import is_kept_up, tell
 from hpss_batch.cluster.program import GUARD, check_main
 from hpss_batch.cluster.requests.request import Request
 from hpss_batch.config.job import Job
@@ -121,11 +121,8 @@ def open_client(
     with dask.config.set(settings), ExitStack() as stack:
         if cluster.connect is not None:
             try:
-                client = (
-                    Client(scheduler_file=cluster.connect, set_as_default=False)
-                    if cluster.scheduler_file
-                    else Client(cluster.connect, set_as_default=False)
-                )
+                where = "scheduler_file" if cluster.scheduler_file else "address"
+                client = Client(**{where: cluster.connect}, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise ClusterError(
                     f"no Dask scheduler answers at {cluster.connect}: {error}. "
@@ -139,7 +136,7 @@ def open_client(
         if not is_kept_up(started):
             for key, argument in (("scale", cluster.scale), ("adapt", cluster.adapt)):
                 if argument is not None:
-                    _call(getattr(started, key), argument, key)
+                    tell(started, key, argument)
         yield stack.enter_context(Client(started, set_as_default=False))
 
 
@@ -216,13 +213,6 @@ def dashboard(client: "Client") -> str | None:
         return client.dashboard_link or None
     except (LookupError, AttributeError, ValueError):
         return None
-
-
-def _call(method: Any, argument: Any, key: str) -> None:
-    try:
-        method(**argument) if isinstance(argument, dict) else method(argument)
-    except (TypeError, ValueError) as error:
-        raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
 
 
 def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpss_batch.cluster.requests.batch import is_batch_system
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
 from hpss_batch.text import counted
@@ -190,7 +191,7 @@ def asked_for(cluster: Any, block: Cluster) -> tuple[str, Any] | None:
     if block.adapt is not None:
         return "adapt", block.adapt
     # classes of dask-jobqueue start with no worker, and take this for a beginning
-    is_queue = hasattr(cluster, "job_cls")
+    is_queue = is_batch_system(cluster)
     scale = block.scale or (block.kwargs.get("n_workers") if is_queue else None)
     if is_queue and not scale:
         raise ClusterError(
@@ -198,6 +199,15 @@ def asked_for(cluster: Any, block: Cluster) -> tuple[str, Any] | None:
             "cluster.adapt, to {minimum_jobs: 0, maximum_jobs: 20} say"
         )
     return ("scale", scale) if scale else None
+
+
+def tell(cluster: Any, key: str, argument: Any) -> Any:
+    """Call `scale` or `adapt` of a cluster with what a job says there; `ClusterError` if the cluster refuses it."""
+    method = getattr(cluster, key)
+    try:
+        return method(**argument) if isinstance(argument, dict) else method(argument)
+    except (TypeError, ValueError) as error:
+        raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
 
 
 async def _submit(cluster: Any, n: int) -> None:
@@ -209,22 +219,19 @@ async def _submit(cluster: Any, n: int) -> None:
 def _bounds(cluster: Any, key: str, argument: Any) -> tuple[int, int]:
     """How many jobs are asked for, at least and at most, in the cluster's own counting; nothing is started."""
 
-    async def counted_by_the_cluster(argument: Any) -> int:
+    async def counted_by_the_cluster() -> int:
         before = dict(cluster.worker_spec)
-        cluster.scale(**argument) if isinstance(argument, dict) else cluster.scale(argument)
+        tell(cluster, key, argument)
         n = len(cluster.worker_spec)
         cluster.worker_spec.clear()
         cluster.worker_spec.update(before)
         return n
 
-    try:
-        if key == "scale":
-            n = cluster.sync(counted_by_the_cluster, argument)
-            return n, n
-        adaptive = cluster.adapt(**argument)
-        adaptive.stop()
-    except (TypeError, ValueError) as error:
-        raise ClusterError(f"cluster.{key} is {argument!r}, which the cluster refuses: {error}") from error
+    if key == "scale":
+        n = cluster.sync(counted_by_the_cluster)
+        return n, n
+    adaptive = tell(cluster, key, argument)
+    adaptive.stop()
     group = len(cluster.new_spec.get("group", ("",)))
     return math.ceil(adaptive.minimum / group), int(max(min(adaptive.maximum, sys.maxsize) // group, 1))
 

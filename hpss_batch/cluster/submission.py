@@ -5,7 +5,6 @@ What is queued costs the scheduler memory, and what is not queued yet costs noth
 
 import faulthandler
 import os
-import socket
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from hpss_batch.cluster.fetch import fetched
 from hpss_batch.cluster.workforce import Workforce
+from hpss_batch.store.presence import process_name
 
 Task = TypeVar("Task")
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -99,7 +99,7 @@ class Submissions(Generic[Task]):
         where: dict[str, Any] = {"workers": others, "allow_other_workers": True} if others else {}
         limit = self.limit(task)
         if limit is not None:
-            function, arguments = watched, (limit, process_id(), function, *arguments)
+            function, arguments = watched, (limit, process_name(), function, *arguments)
         where["resources"] = self.workforce.resources
         future = self.workforce.client.submit(function, *arguments, key=key, pure=False, **where)
         self.under_way[future.key] = (task, future)
@@ -120,12 +120,7 @@ def result_alone(
     return future.result()
 
 
-def process_id() -> tuple[str, int]:
-    """Which process this is, among all machines."""
-    return socket.gethostname(), os.getpid()
-
-
-def watched(limit: float, driver: tuple[str, int], function: Callable[..., Any], *arguments: Any) -> Any:
+def watched(limit: float, driver: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function; if it takes longer than so many seconds, end this process, as a crash would.
 
     What hangs in a decoder or on a dead disk cannot be interrupted. The scheduler sees a worker die, which its nanny
@@ -134,7 +129,7 @@ def watched(limit: float, driver: tuple[str, int], function: Callable[..., Any],
     """
     from distributed import get_worker
 
-    if process_id() == driver or get_worker().state.nthreads > 1:
+    if process_name() == driver or get_worker().state.nthreads > 1:
         return function(*arguments)
     with open(os.devnull, "w") as nowhere:
         faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)

@@ -264,9 +264,8 @@ class Job(Section):
         """What ends a worker, memory and time, in words: a track that was quarantined may do well with others."""
         given = dict(flatten({"cluster.kwargs": self.cluster.kwargs, "dask": self.dask}))
         memory = {name: value for name, value in given.items() if "mem" in f"{name}={value}".lower()}
-        if not any(
-            name.startswith("cluster.kwargs.") for name in memory
-        ):  # each gets its part of a machine's
+        if not any(name.startswith("cluster.kwargs.") for name in memory):
+            # each gets its part of a machine's
             shares = ("cluster.kwargs.n_workers", "cluster.kwargs.threads_per_worker")
             memory |= {name: given[name] for name in shares if name in given}
         found = memory | {"cluster.stalled_after": self.cluster.stalled_after}

@@ -6,10 +6,11 @@ what is allowed (the errors) stand where the key is declared: for `stft` and `hp
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from hpss_batch.audio.choices import Channels, Choice
 from hpss_batch.config.messages import Complaints, key
 from hpss_batch.config.types import Declared, Listed, Location, Locations, Mapped, Positive, Section, Text
 from hpss_batch.dsp.methods import HpssParams
@@ -38,12 +39,12 @@ class CorpusSection(Section):
         "Hz of the arrays; other rates are resampled; null: all tracks must agree",
         "a whole number of Hz from 1 on, or null",
     )
-    decoder: Literal["auto", "libsndfile", "ffmpeg"] = key(
+    decoder: Choice = key(
         "auto",
         "what reads them: auto (libsndfile what it knows; the rest FFmpeg, if installed), libsndfile or ffmpeg",
         "auto, libsndfile or ffmpeg",
     )
-    channels: Literal["mono", "all"] = key("mono", "mono (the mean) or all", "mono or all")
+    channels: Channels = key("mono", "mono (the mean) or all", "mono or all")
     limit: Positive | None = key(
         None, "only the first N tracks, to try a job", "a whole number from 1 on, or null"
     )

@@ -7,7 +7,7 @@ from rich.table import Table
 from hpss_batch.console.streams import out, shown
 from hpss_batch.products.demonstration.demo import DAMAGED, SONGS
 from hpss_batch.products.evaluation.result import Evaluation
-from hpss_batch.products.evaluation.truth import COMPONENTS
+from hpss_batch.products.evaluation.truth import SOURCES
 
 
 def print_demo_corpus(music: Path, run_directory: Path) -> None:
@@ -29,7 +29,7 @@ def print_demo_scores(found: Evaluation) -> None:
     for heading in ("track", "component", "mixture", "separated", "gain"):
         table.add_column(heading, justify="left" if heading in ("track", "component") else "right")
     for score in found.scores:
-        for component in COMPONENTS:
+        for component in SOURCES:
             before, after = (score.ratios[component, estimate].sdr for estimate in ("mixture", "separated"))
             table.add_row(score.track, component, f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}")
     out.print(table)

@@ -86,7 +86,6 @@ def print_status(status: RunStatus) -> None:
 
 def print_plan(plan: Plan) -> None:
     """A plan as a person reads it."""
-    from hpss_batch.cluster.client import describe
     from hpss_batch.runner.estimate import plan_figures
 
     figures = plan_figures(plan)
@@ -104,6 +103,23 @@ def print_plan(plan: Plan) -> None:
         rows["files"] = _changes(plan.files)
     if plan.n_relabelled:
         rows["manifest"] = f"new values of its columns for {counted(plan.n_relabelled, 'track')}"
+    rows |= _result_rows(plan, figures) | _cluster_rows(plan, figures)
+    for name, words in rows.items():
+        out.print(f"[bold]{name:{max(map(len, rows))}}[/]  {shown(words)}")
+    if plan.listing is not None:
+        for heading, found in (
+            ("not read here", plan.listing.unreadable),
+            ("skipped", plan.listing.skipped),
+        ):
+            print_reasons(heading, {str(a): str(b) for a, b in found})
+    print_reasons("cannot be read", figures["unreadable"])
+    if plan.stems is not None:
+        print_reasons("cannot have such stems", plan.stems.refused)
+
+
+def _result_rows(plan: Plan, figures: Mapping[str, Any]) -> dict[str, str]:
+    """What will be made: units, arrays, stems."""
+    rows = dict[str, str]()
     if plan.catalog.has_units:
         units = figures["units"]
         words = f"{units['total']:,} of {units['frames']:,} frames; {units['done']:,} done, {units['pending']:,} to do"
@@ -115,7 +131,12 @@ def print_plan(plan: Plan) -> None:
         stems = figures["stems"]
         words = f"{stems['files']:,} files ({stems['encoding']}) of {stems['pending']:,} tracks to make"
         rows["stems"] = words + (f", {stems['done']:,} tracks done" if stems["done"] else "")
-    rows["cluster"] = describe(plan.job.cluster)
+    return rows
+
+
+def _cluster_rows(plan: Plan, figures: Mapping[str, Any]) -> dict[str, str]:
+    """On what it will be made, in how much memory, and how long that takes."""
+    rows = {"cluster": figures["cluster"]}
     if figures["workers"]:
         rows["workers"] = f"{figures['workers']:,}"
     rows["memory"] = f"at most {size(figures['task_bytes'])} for each worker thread"
@@ -129,17 +150,7 @@ def print_plan(plan: Plan) -> None:
         basis = {"earlier": "from what earlier units took", "typical": "from what is typical"}
         when = "" if plan.job.cluster.is_local else " once all workers are there"
         rows["time"] = f"about {clock(figures['seconds'])}{when}, {basis[figures['seconds_basis']]}"
-    for name, words in rows.items():
-        out.print(f"[bold]{name:{max(map(len, rows))}}[/]  {shown(words)}")
-    if plan.listing is not None:
-        for heading, found in (
-            ("not read here", plan.listing.unreadable),
-            ("skipped", plan.listing.skipped),
-        ):
-            print_reasons(heading, {str(a): str(b) for a, b in found})
-    print_reasons("cannot be read", figures["unreadable"])
-    if plan.stems is not None:
-        print_reasons("cannot have such stems", plan.stems.refused)
+    return rows
 
 
 def _separation_rows(figures: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hpss_batch.console.streams import Terminal, shown
 from hpss_batch.console.terminal import print_reasons
 from hpss_batch.products.evaluation.result import ESTIMATES, Comparison, Settings
 from hpss_batch.products.evaluation.scores import NAMES
-from hpss_batch.products.evaluation.truth import COMPONENTS
+from hpss_batch.products.evaluation.truth import SOURCES
 
 _WIDTH = 400
 """Columns that the tables may need: in a narrower terminal lines are broken, and no digit is lost."""
@@ -69,7 +69,7 @@ def _medians(found: Comparison) -> Table:
         for each in ideals.values()
     ]
     table = _table("component", "estimate", *HEADINGS.values())
-    for component in COMPONENTS:
+    for component in SOURCES:
         for title, each, estimate in rows:
             ratios, gained = each.median(component, estimate), each.gain(component, estimate)
             cells = [
@@ -84,11 +84,11 @@ def _medians(found: Comparison) -> Table:
 def _pieces(found: Comparison) -> Table:
     several = len(found.evaluations) > 1
     headings = ["recording", "method"] if several else ["recording"]
-    table = _table(*headings, *COMPONENTS, text=len(headings))
+    table = _table(*headings, *SOURCES, text=len(headings))
     for scores in zip(*(each.scores for each in found.evaluations.values()), strict=True):
         for number, (name, score) in enumerate(zip(found.evaluations, scores, strict=True)):
             cells = []
-            for component in COMPONENTS:
+            for component in SOURCES:
                 before, after, best = (score.ratios[component, e].si_sdr for e in ESTIMATES)
                 cells.append(f"{_decibel(before)} → {_decibel(after)} [dim]of {_decibel(best)}[/]")
             titles = ["" if number else shown(score.track), shown(name)]

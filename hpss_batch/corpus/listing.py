@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import soundfile as sf
 
+from hpss_batch.audio.choices import Choice
 from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, unread, why_no_file
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.bucket import list_objects
@@ -60,7 +61,7 @@ class Found:
     Attributes
     ----------
     id : str
-        POSIX path relative to the corpus, in UTF-8; see `names`.
+        POSIX path relative to the corpus, in UTF-8; see `ids`.
     path : str
         Where it is: absolute, in UTF-8, with other bytes as lone surrogates; see `text.name_text`.
     size, mtime_ns : int
@@ -101,7 +102,7 @@ def find(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     limit: int | None = None,
-    decoder: str = "auto",
+    decoder: Choice = "auto",
 ) -> Listing:
     """List the recordings of a corpus without opening one.
 

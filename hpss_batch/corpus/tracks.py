@@ -2,7 +2,7 @@
 
 Two steps, so that a second look at a large corpus costs a listing only:
 
-    find(path)            names, sizes and times, nothing opened      -> Listing of Found      (see `search`)
+    find(path)            names, sizes and times, nothing opened      -> Listing of Found      (see `listing`)
     probe_tracks(found)   what each header announces, in parallel     -> Tracks, in the same order
 
 A file that cannot be read becomes a Track whose `error` says why.
@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from hpss_batch.audio.probe import Choice, Decoding, probe
+from hpss_batch.audio.choices import Choice, Decoding
+from hpss_batch.audio.probe import probe
 from hpss_batch.corpus.listing import Found, Listing, Meta, find
 from hpss_batch.errors import AudioError
 from hpss_batch.text import file_name

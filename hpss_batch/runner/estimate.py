@@ -21,7 +21,6 @@ from hpss_batch.stems.plan import StemPlan
 from hpss_batch.stems.spec import StemRecipe
 from hpss_batch.store.directory import Steps
 from hpss_batch.store.layout import Piece, Placed
-from hpss_batch.store.schema import COMPONENTS, MASKS
 
 START = 4.0
 """Seconds until a local cluster and its imports have started."""
@@ -175,12 +174,12 @@ def typical_of_units(plan: Plan, pieces: Iterable[Piece]) -> Steps:
         resampled += piece.n_frames * channels * (track.source_rate != shape.sample_rate)
     bins, stored = frames * shape.n_bins, plan.source is not None
     n_bytes = frames * sum(map(shape.frame_bytes, shape.names))
-    separated = bool(shape.features) or not {*MASKS, *COMPONENTS}.isdisjoint(shape.arrays)
+    masked = _masking(plan.recipe.separation) * bins if plan.recipe.separates else 0.0
     described = len(plan.features.components) if plan.features else 0
     return {
         "read": LOADED * bins if stored else stft.hop_length * (DECODED * decoded + RESAMPLED * resampled),
         "stft": 0.0 if stored else TRANSFORMED * bins,
-        "hpss": FILLED * n_bytes + (_masking(plan.recipe.separation) * bins if separated else 0.0),
+        "hpss": FILLED * n_bytes + masked,
         "features": DESCRIBED * bins * described,
         "write": WRITTEN * n_bytes,
     }

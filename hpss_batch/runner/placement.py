@@ -54,15 +54,10 @@ def _settings(
     widest = max((track.channels for track in tracks if not track.error), default=1)
     n_channels = channels_kept(job.corpus.channels, widest)
     if existing is not None:
-        return (
-            existing.settings
-            | {"n_channels": max(n_channels, existing.settings["n_channels"])}
-            | (
-                {"sample_rate": _common_rate(tracks, existing.settings["sample_rate"])}
-                if job.corpus.sample_rate is None
-                else {}
-            )
-        )
+        settings = existing.settings
+        if job.corpus.sample_rate is None:
+            settings["sample_rate"] = _common_rate(tracks, settings["sample_rate"])
+        return settings | {"n_channels": max(n_channels, settings["n_channels"])}
     return {
         "sample_rate": job.corpus.sample_rate or _common_rate(tracks, None),
         "unit_frames": job.output.unit_frames or default_unit_frames(stft.n_bins),

@@ -141,7 +141,6 @@ def all_work(plan: Plan) -> list[Work]:
     work: list[Work] = (
         [StemWork(stems.recipe, task, plan.job.limits) for task in stems.tasks] if stems else []
     )
-    work.sort(key=lambda task: -task.seconds)
     work += [UnitWork(plan, unit) for unit in plan.pending]
     return work
 

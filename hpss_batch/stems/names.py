@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from hpss_batch.audio.containers.reasons import UNREADABLE
 from hpss_batch.corpus.listing import READABLE
-from hpss_batch.store.schema import COMPONENTS
+from hpss_batch.dsp.params import COMPONENTS
 
 LONGEST = 255
 """Bytes in a part of a path, on nearly every file system."""

@@ -99,7 +99,7 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
             tasks.append(task_of(catalog, names, row))
         n_done += record is not None and record.status == "done"
         n_failed += record is not None and record.status != "done"
-    tasks.sort(key=_seconds, reverse=True)
+    tasks.sort(key=lambda task: seconds_of(task.track), reverse=True)
     return StemPlan(recipe, tasks, n_done, n_failed)
 
 
@@ -122,14 +122,10 @@ def with_results(job: Job, wanted: Iterable[str]) -> Job:
     """
     changes: dict[str, Any] = {f"output.{name}": True for name in wanted if not getattr(job.output, name)}
     if not job.given("output.arrays"):
-        existing = RunDirectory(job.output.path).catalog_or_none()
-        theirs = existing.settings["numerics"]["output"]["arrays"] if existing else []
-        changes["output.arrays"] = theirs
+        directory = RunDirectory(job.output.path)
+        numerics = directory.generations()[-1].settings["numerics"] if directory.exists else None
+        changes["output.arrays"] = numerics["output"]["arrays"] if numerics else []
     return job.replace(changes)
-
-
-def _seconds(task: StemTask) -> float:
-    return seconds_of(task.track)
 
 
 def seconds_of(track: Placed) -> float:

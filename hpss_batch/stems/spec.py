@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from hpss_batch.audio.choices import Channels
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.params import StftParams
@@ -45,7 +46,7 @@ class StemRecipe:
     encoding: Encoding
     pattern: Pattern
     sample_rate: int | None
-    channels: Literal["mono", "all"]
+    channels: Channels
 
     def separation(self, sample_rate: int) -> Separation:
         """How to separate at a rate, in frames and bins."""

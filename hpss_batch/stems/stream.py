@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.params import COMPONENTS
 from hpss_batch.dsp.separation import Separation
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
 from hpss_batch.tasks.frames import Samples, Window, window_memory
@@ -146,7 +147,7 @@ class Stream:
         self.part = np.empty((most, stft.n_bins), np.complex64)
         self.size = rows * stft.hop_length
         self.transformed = np.empty(self.size, np.float32)
-        self.steps = {name: np.empty(self.size, encoding.step_dtype) for name in ("input", *_ORDER)}
+        self.steps = {name: np.empty(self.size, encoding.step_dtype) for name in ("input", *COMPONENTS)}
         self.coded = {
             name: np.empty((self.size, recording.channels), encoding.file_dtype) for name in components
         }
@@ -187,7 +188,7 @@ class Stream:
         )
         for channel in range(len(self.windows)):
             self._separate(channel, span)
-            for name in _ORDER:
+            for name in COMPONENTS:
                 steps = self.steps[name][:n]
                 self._fill(name, steps, span)
                 clipped, peak = self.encoding.clip(steps)
@@ -208,7 +209,7 @@ class Stream:
 
     def _give_back(self, name: str, n: int) -> None:
         """Let the others have what was clipped of the component that is the rest of the input."""
-        others = _ORDER[: _ORDER.index(name)]
+        others = COMPONENTS[: COMPONENTS.index(name)]
         excess = self.steps["input"][:n] - self.steps[name][:n]
         for other in others:
             excess -= self.steps[other][:n]
@@ -222,7 +223,7 @@ class Stream:
     @property
     def last(self) -> str:
         """The last component in order that is wanted."""
-        return max(self.components, key=_ORDER.index)
+        return max(self.components, key=COMPONENTS.index)
 
     def _separate(self, channel: int, span: Span) -> None:
         """Masks of a channel's frames that touch a block, and its input in steps."""
@@ -238,7 +239,7 @@ class Stream:
 
     def _fill(self, name: str, steps: NDArray[Any], span: Span) -> None:
         """Samples of a component of the channel that was separated last, not clipped."""
-        others = _ORDER[: _ORDER.index(name)]
+        others = COMPONENTS[: COMPONENTS.index(name)]
         if self._is_rest(name):
             np.copyto(steps, self.steps["input"][: span.n_samples])
             for other in others:
@@ -249,9 +250,6 @@ class Stream:
         samples = self.transformed[: span.n_samples]
         istft_samples(part, span.first, span.n_frames, span.start, span.stop, self.stft, samples)
         self.encoding.steps(samples, steps)
-
-
-_ORDER = ("harmonic", "percussive", "residual")
 
 
 def stream_bytes(stft: StftParams, how: Separation, channels: int) -> int:

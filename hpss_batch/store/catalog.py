@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 
 import google_crc32c
 
+from hpss_batch.audio.choices import Channels
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.store.labels import as_text
-from hpss_batch.store.layout import Channels, Placed, Unit, cut
+from hpss_batch.store.layout import Placed, Unit, cut
 from hpss_batch.store.records import Commit, Generation, Outcome, Status
 from hpss_batch.store.stem_records import StemRecord
 
@@ -261,13 +262,9 @@ class Catalog:
         outcomes = (pair for number in sorted(self.commits) for pair in self.commits[number].tracks.items())
         found = {row: "corpus.channels=all" for row, outcome in outcomes if outcome.cancels}
         found |= {row: "output.stems.channels=null" for row, record in self.stems.items() if record.cancels}
-        return {
-            self.ids[
-                row
-            ]: f"its channels cancel each other, and next to nothing is left in mono; {key} keeps them"
-            for row, key in found.items()
-            if self.states[row].status == "done"
-        }
+        words = "its channels cancel each other, and next to nothing is left in mono; {} keeps them"
+        done = (row for row in found if self.states[row].status == "done")
+        return {self.ids[row]: words.format(found[row]) for row in done}
 
     def summary(self) -> str:
         """How many tracks have each status, in words."""

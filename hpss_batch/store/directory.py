@@ -271,13 +271,15 @@ class RunDirectory:
 
     def stem_records(self, key: str | None, rows: Container[int] | None = None) -> dict[int, StemRecord]:
         """The last record of each row, or of some rows, of the stems of a key; of no key there are none."""
-        names, timings = self.stem_record_names(key) if key is not None else {}, self.timings()
-        names = {row: name for row, name in names.items() if rows is None or row in rows}
-        held = self._packed(f"{PLACE}/{key}") if names else {}
+        found = self.stem_record_names(key) if key is not None else {}
+        names = {row: name for row, name in found.items() if rows is None or row in rows}
+        if not names:
+            return {}
+        timings, held = self.timings(), self._packed(f"{PLACE}/{key}")
         with ThreadPoolExecutor(8) as pool:
             read = pool.map(lambda name: self.stem_record(name, held), names.values())
-            found = zip(names.items(), read, strict=True)
-            return {row: replace(r, seconds=timings.get(name, r.seconds)) for (row, name), r in found}
+            pairs = zip(names.items(), read, strict=True)
+            return {row: replace(r, seconds=timings.get(name, r.seconds)) for (row, name), r in pairs}
 
     def stem_record_names(self, key: str) -> dict[int, str]:
         """Names of the last record of each row, of the stems of a key."""

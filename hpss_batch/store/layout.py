@@ -17,16 +17,14 @@ placed before, from a fresh border on. Nothing that was placed ever moves.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import google_crc32c
 
+from hpss_batch.audio.choices import Channels, Decoding
 from hpss_batch.errors import AudioError, ParameterError, UnreachableError
 from hpss_batch.files import CHANGED, opened, stat
 from hpss_batch.text import file_name
-
-Channels = Literal["mono", "all"]
-"""Which channels of a track are kept: their mean, or each of them."""
 
 Labels = Mapping[str, str | int | float]
 """What a manifest says of a track, by column: text. Layouts of earlier versions hold numbers, too."""
@@ -95,7 +93,7 @@ class Placed:
     error: str | None = None
     meta: Labels | None = None
     digest: int | None = None
-    decoder: Literal["libsndfile", "ffmpeg"] = "libsndfile"
+    decoder: Decoding = "libsndfile"
 
     @property
     def file(self) -> str:

@@ -29,7 +29,7 @@ def at_work(folder: Folder) -> Iterator[str]:
 
     Yields the name of the file that says so.
     """
-    name, ended = f"{RUNNING}/{_process()}.json", Event()
+    name, ended = f"{RUNNING}/{process_name()}.json", Event()
 
     def beat() -> None:
         with contextlib.suppress(OSError, HpssBatchError):  # the run itself finds out, and says so
@@ -60,7 +60,7 @@ def at_work(folder: Folder) -> Iterator[str]:
 def running(folder: Folder) -> list[str]:
     """Names of the other processes, host-number, whose runs are at work in a run directory, as far as they can tell."""
     names = [name.removesuffix(".json") for name in folder.names(RUNNING) if _is_alive(folder, name)]
-    return [name for name in names if name != _process()]
+    return [name for name in names if name != process_name()]
 
 
 def killed(folder: Folder) -> list[str]:
@@ -76,6 +76,6 @@ def _is_alive(folder: Folder, name: str) -> bool:
         return False
 
 
-def _process() -> str:
-    """What this process is called among all of all machines."""
+def process_name() -> str:
+    """What this process is called among those of all machines."""
     return f"{socket.gethostname()}-{os.getpid()}"

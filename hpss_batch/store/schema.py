@@ -34,7 +34,6 @@ LONG_NAMES = {
 """The arrays on (channel, frame, frequency) that a job may ask for."""
 
 MASKS = ("harmonic_mask", "percussive_mask")
-COMPONENTS = ("harmonic", "percussive", "residual")
 
 AXES: dict[str, tuple[np.dtype[Any], Any]] = {
     "time": (np.dtype(np.float64), np.nan),

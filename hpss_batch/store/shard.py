@@ -11,6 +11,7 @@ The bytes are those that zarr writes for the same values (tests/store/test_shard
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,18 @@ def shard_key(unit: int, channel: int | None, n_dims: int) -> str:
     """A shard's name in its array's folder; `n_dims` are the dimensions beyond channel and frame."""
     place = (unit,) if channel is None else (channel, unit)
     return ".".join(["c", *map(str, place), *("0" for _ in range(n_dims))])
+
+
+def shard_place(key: str, *, axis: bool = False) -> tuple[int, int] | None:
+    """Unit and channel of a shard, by its name; 0 that of an axis; None for what is called otherwise.
+
+    >>> shard_place(shard_key(7, 1, 1)), shard_place("zarr.json")
+    ((7, 1), None)
+    """
+    match = re.fullmatch(r"c\.([0-9]+)(?:\.([0-9]+))?(?:\.[0-9]+)*", key)
+    if match is None or not (axis or match[2]):
+        return None
+    return (int(match[1]), 0) if axis else (int(match[2]), int(match[1]))
 
 
 class ShardWriter:

@@ -9,14 +9,11 @@ import contextlib
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import absolute, is_url
 from hpss_batch.store.buckets.folder import ObjectFolder
-
-if TYPE_CHECKING:
-    pass
 
 PARTIAL = ".partial"
 """How a name ends while its file is being written; what a crash leaves behind can be recognised by it."""

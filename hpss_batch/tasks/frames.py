@@ -12,18 +12,19 @@ computed from them does not depend on which it was; see `Source`.
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpss_batch.audio.choices import Channels
 from hpss_batch.audio.mixdown import cancel
 from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.kernels.magnitude import magnitude
 from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.files import hold
-from hpss_batch.store.layout import CHUNK_FRAMES, Channels, Placed
+from hpss_batch.store.layout import CHUNK_FRAMES, Placed
 
 if TYPE_CHECKING:  # whoever reads audio needs no zarr
     import zarr
@@ -167,7 +168,7 @@ class AudioSource:
         track: Placed,
         stft: StftParams,
         sample_rate: int,
-        channels: Literal["mono", "all"],
+        channels: Channels,
         from_start: bool = True,
     ) -> None:
         if from_start:  # by a decoder that has read nothing yet
@@ -228,7 +229,7 @@ class _Open(threading.local):
         self.key: tuple[object, ...] | None = None
         self.recording: Recording | None = None
 
-    def get(self, track: Placed, sample_rate: int, channels: Literal["mono", "all"]) -> Recording:
+    def get(self, track: Placed, sample_rate: int, channels: Channels) -> Recording:
         """The track's recording, opened unless it is open already."""
         key = (track.path, track.source_size, track.source_mtime, track.decoder, sample_rate, channels)
         if self.recording is None or self.key != key:

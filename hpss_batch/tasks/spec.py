@@ -1,16 +1,17 @@
 """What does a task need to know besides its unit?"""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpss_batch.audio.choices import Channels
 from hpss_batch.dsp.methods import HpssParams
-from hpss_batch.dsp.params import FeatureParams, StftParams
+from hpss_batch.dsp.params import COMPONENTS, FeatureParams, StftParams
 from hpss_batch.dsp.separation import Grid, Separation, separation
 from hpss_batch.store.layout import Unit
-from hpss_batch.store.schema import AXES, COMPONENTS, MASKS, Shape
+from hpss_batch.store.schema import AXES, MASKS, Shape
 
 BLOCK_FRAMES = 256
 """Frames that pass through the cache together."""
@@ -45,7 +46,7 @@ class Recipe:
     stft: StftParams
     hpss: HpssParams
     shape: Shape
-    channels: Literal["mono", "all"]
+    channels: Channels
     n_channels: int
     generation: int
     features: FeatureParams | None = None

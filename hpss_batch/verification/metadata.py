@@ -17,6 +17,8 @@ from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays import attributes_of, is_current, write_arrays, write_tracks, wrong_attributes
 from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
+from hpss_batch.store.schema import AXES
+from hpss_batch.store.shard import shard_place
 from hpss_batch.store.track_table import attributes, missing_rows, summary_names, track_variables
 from hpss_batch.text import counted
 from hpss_batch.verification.findings import Finding
@@ -88,8 +90,7 @@ def _metadata_findings(plan: Plan) -> Iterator[Finding]:
         )
         for name in shape.names
     }
-    expected["time"] = (np.dtype("f8"), (n_frames,), (shape.unit_frames,))
-    expected["track_index"] = (np.dtype("i4"), (n_frames,), (shape.unit_frames,))
+    expected |= {name: (dtype, (n_frames,), (shape.unit_frames,)) for name, (dtype, _) in AXES.items()}
     for name, (dtype, size, shard) in expected.items():
         what = _difference(read_array(group, name), dtype, size, shard, attributes_of(name, shape))
         if what:
@@ -133,9 +134,8 @@ def shard_names(plan: Plan) -> Shards:
     found = Shards()
     for array in arrays:
         for name in plan.directory.folder.names(f"{GROUP}/{array}"):
-            parts = name.split(".")
-            if parts[0] == "c" and len(parts) > 2 and parts[1].isdecimal() and parts[2].isdecimal():
-                found.setdefault(int(parts[2]), {})[array, int(parts[1])] = name
+            if place := shard_place(name):
+                found.setdefault(place[0], {})[array, place[1]] = name
     return found
 
 

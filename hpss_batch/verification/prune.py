@@ -9,7 +9,6 @@ and say what became of their tracks. Shards of units that are still to be done s
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.presence import RUNNING, at_work, killed, running
 from hpss_batch.store.records import Commit
 from hpss_batch.store.schema import AXES
+from hpss_batch.store.shard import shard_place
 from hpss_batch.store.storage import PARTIAL
 from hpss_batch.text import counted, file_name, size
 
@@ -155,12 +155,11 @@ def needed_units(catalog: Catalog) -> set[int]:
 
 
 def _unit(name: str, arrays: set[str]) -> int | None:
-    """The unit whose shard a file is, if it is one; arrays but the axes have a channel in front of it."""
-    match = re.fullmatch(rf"{re.escape(GROUP)}/([^/]+)/c((?:\.[0-9]+)+)", name)
-    if not match or match[1] not in arrays:
-        return None
-    place = match[2][1:].split(".")
-    return int(place[0 if match[1] in AXES else 1])
+    """The unit whose shard a file is, if it is one."""
+    folder, _, key = name.rpartition("/")
+    group, _, array = folder.partition("/")
+    place = shard_place(key, axis=array in AXES) if group == GROUP and array in arrays else None
+    return place and place[0]
 
 
 def _superseded_stems(directory: RunDirectory, catalog: Catalog) -> set[str]:

@@ -2,8 +2,8 @@
 
 1. Records: do generations, commits and job agree with one another?
 2. Metadata: is every array there, of the type and size that the layout needs, in the consolidated metadata too?
-3. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `checks`).
-4. Stems: are the files what their records say (see `stemcheck`)?
+3. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `units`).
+4. Stems: are the files what their records say (see `stems`)?
 5. Tracks: do the variables on `track` say what layouts and commits add up to?
 
 Healing goes through the same in the same order. It writes what follows from the records, and units whose source
@@ -90,17 +90,8 @@ def verify(
     drawn = units if sample is None else random.sample(units, min(sample, len(units)))
     chosen = {unit.number for unit in drawn}
     tasks = state.tasks(units, chosen, shards, heal)
-    checks = list[UnitCheck]()
-    if units:
-        # not on the job's own: whoever wrote the run directory chose that, and reading should run nothing of theirs
-        local = Cluster(kwargs={"n_workers": min(n_cores(), len(units))})
-        healing = at_work(directory.folder) if heal else nullcontext()
-        with open_client(local, {}) as client, healing:
-            for check in _gather(Workforce(client), tasks):
-                checks.append(check)
-                if progress is not None:
-                    progress(len(checks), len(units))
-    checks.sort(key=lambda check: check.unit)
+    with at_work(directory.folder) if heal and units else nullcontext():
+        checks = _check_units(tasks, len(units), progress)
     findings += [finding for check in checks for finding in check.findings]
     stems, n_stems, stem_bytes = check_stems(directory, state.plan.catalog)
     findings += stems
@@ -116,6 +107,20 @@ def verify(
         stems=n_stems,
         n_bytes=sum(check.n_bytes for check in checks) + stem_bytes,
     )
+
+
+def _check_units(tasks: Iterable[UnitTask], n: int, progress: Progress | None) -> list[UnitCheck]:
+    """Check `n` units, on this machine, in order of their numbers."""
+    if not n:
+        return []
+    # not on the job's own: whoever wrote the run directory chose that, and reading should run nothing of theirs
+    checks, local = list[UnitCheck](), Cluster(kwargs={"n_workers": min(n_cores(), n)})
+    with open_client(local, {}) as client:
+        for check in _gather(Workforce(client), tasks):
+            checks.append(check)
+            if progress is not None:
+                progress(len(checks), n)
+    return sorted(checks, key=lambda check: check.unit)
 
 
 def _gather(workforce: Workforce, tasks: Iterable[UnitTask]) -> Iterator[UnitCheck]:

@@ -86,6 +86,13 @@ def test_any_cutting_gives_the_same_bits(tmp_path: Path, name: str, codec: str, 
             np.testing.assert_array_equal(found, expected[:, max(start, 0) :][:, : found.shape[1]])
 
 
+@pytest.mark.parametrize(("name", "codec", "container"), LOSSY)
+def test_an_object_gives_the_bits_of_a_file(tmp_path: Path, name: str, codec: str, container: str) -> None:
+    path = encode(tmp_path / name, codec, container, SINES)
+    with Recording(f"file://{path}", channels="all") as recording:
+        np.testing.assert_array_equal(recording.read(0, recording.bound), whole(path))
+
+
 def test_the_sound_of_a_video(tmp_path: Path) -> None:
     six = np.stack([*SINES, *-SINES, *(SINES / 2)])
     for name, container, codec in (("a.mp4", "mp4", "aac"), ("a.mkv", "matroska", "ac3")):

@@ -9,7 +9,7 @@ import soundfile as sf
 
 from hpss_batch.config.job import Job
 from hpss_batch.products.demonstration import demo
-from hpss_batch.products.evaluation.truth import COMPONENTS, find_stems
+from hpss_batch.products.evaluation.truth import SOURCES, find_stems
 from hpss_batch.runner.plan import plan
 
 
@@ -33,4 +33,4 @@ def test_music_is_made_once_and_scored_against_its_stems(
     assert before == {path: path.stat().st_mtime_ns for path in files}
 
     found = demo.score(pieces, plan(Job.from_command_line(tmp_path / "music", tmp_path / "out")))
-    assert min(found.gain(component, "separated").sdr for component in COMPONENTS) > 3
+    assert min(found.gain(component, "separated").sdr for component in SOURCES) > 3

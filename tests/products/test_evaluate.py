@@ -24,7 +24,7 @@ from hpss_batch.products.evaluation import evaluate as evaluation
 from hpss_batch.products.evaluation.evaluate import compare, evaluate, score
 from hpss_batch.products.evaluation.result import Comparison, Evaluation, Score, Settings
 from hpss_batch.products.evaluation.scores import NAMES, Gram, Ratios, median
-from hpss_batch.products.evaluation.truth import COMPONENTS, KnownStems, find_stems
+from hpss_batch.products.evaluation.truth import SOURCES, KnownStems, find_stems
 
 SMALL = Settings(StftParams(256, 64), HpssParams((17, 17)))
 HALF = 10 * np.log10(0.5)
@@ -290,7 +290,7 @@ def test_truth_is_read_once_for_each_transform(truth: Path, monkeypatch: pytest.
 def test_losses_by_hand() -> None:
     def evaluated(**si_sdr: tuple[float, float]) -> Evaluation:
         separated = {
-            track: {(c, "separated"): Ratios(v, 0, 0, 0) for c, v in zip(COMPONENTS, both, strict=True)}
+            track: {(c, "separated"): Ratios(v, 0, 0, 0) for c, v in zip(SOURCES, both, strict=True)}
             for track, both in si_sdr.items()
         }
         return Evaluation(SMALL, tuple(Score(track, 1.0, ratios) for track, ratios in separated.items()))

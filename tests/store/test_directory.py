@@ -178,7 +178,7 @@ def test_a_layout_is_not_cleared_while_another_run_is_at_work(
     with at_work(directory.folder):
         assert running(directory.folder) == []  # this process does not stand in its own way
         with monkeypatch.context() as other:
-            other.setattr("hpss_batch.store.presence._process", lambda: "node7-1")
+            other.setattr("hpss_batch.store.presence.process_name", lambda: "node7-1")
             with pytest.raises(
                 StoreError, match=r"another job, which is at work there \(.*-\d+: host and process"
             ):

@@ -2,7 +2,7 @@
 
 libsndfile reads what there is of a WAV or AIFF file and says nothing, or only in its log, when there should be more,
 and nothing at all when there is more than a header announces. So what it makes of a file is compared here with the
-extent of the samples (see `containers`). NIST SPHERE files have a header in text, which says how many samples follow;
+extent of the samples (see `chunks`). NIST SPHERE files have a header in text, which says how many samples follow;
 libsndfile goes by the file's size alone. Of kinds that are not known here, what its log says is believed.
 
 `cat a.flac b.flac` makes a file of which only the first part would be read. A FLAC file begins with a mark and a block

@@ -19,7 +19,7 @@ CERTIFICATES = {"tls_ca_file": "CA_FILE", "tls_worker_cert": "CERT_FILE", "tls_w
 
 
 def is_batch_system(kind: Any) -> bool:
-    """Whether a cluster class is one of dask-jobqueue."""
+    """Whether a cluster class, or a cluster, is one of dask-jobqueue."""
     return getattr(kind, "job_cls", None) is not None
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.products.evaluation.evaluate import evaluate
 from hpss_batch.products.evaluation.result import Evaluation, Settings
-from hpss_batch.products.evaluation.truth import COMPONENTS, KnownStems
+from hpss_batch.products.evaluation.truth import SOURCES, KnownStems
 from hpss_batch.runner.plan import Plan
 
 Float32 = NDArray[np.float32]
@@ -84,7 +84,7 @@ def example_corpus(folder: str | os.PathLike[str], *, damaged: bool = False) -> 
     for number, song in enumerate(SONGS):
         truth = folder / "truth" / Path(song.name).stem
         truth.mkdir(parents=True, exist_ok=True)
-        paths = [*(truth / f"{component}.flac" for component in COMPONENTS), music / song.name]
+        paths = [*(truth / f"{component}.flac" for component in SOURCES), music / song.name]
         if not all(path.exists() for path in paths):
             harmonic, percussive = _stems(song, seed=number)
             scale = np.float32(0.8 / np.abs(harmonic + percussive).max())

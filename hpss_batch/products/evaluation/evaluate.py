@@ -29,7 +29,7 @@ from hpss_batch.dsp.stft import context, istft_samples, stft_frames
 from hpss_batch.errors import AudioError, CorpusError, ParameterError
 from hpss_batch.products.evaluation.result import ESTIMATES, Comparison, Evaluation, Score, Settings
 from hpss_batch.products.evaluation.scores import Gram, Ratios
-from hpss_batch.products.evaluation.truth import COMPONENTS, PATTERN, KnownStems, find_stems
+from hpss_batch.products.evaluation.truth import PATTERN, SOURCES, KnownStems, find_stems
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -175,7 +175,7 @@ def score(recording: KnownStems, alike: Sequence[Settings]) -> dict[Settings, Sc
 def _ratios(gram: Gram) -> dict[tuple[str, str], Ratios]:
     return {
         (component, estimate): gram.ratios(_SIGNALS[component, estimate], stem=i, other=1 - i)
-        for i, component in enumerate(COMPONENTS)
+        for i, component in enumerate(SOURCES)
         for estimate in ESTIMATES
     }
 

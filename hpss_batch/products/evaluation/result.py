@@ -7,14 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from hpss_batch.audio.choices import Channels
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.methods import HpssParams, methods
 from hpss_batch.dsp.stft import StftParams, check_nola
 from hpss_batch.errors import ParameterError
 from hpss_batch.products.evaluation.scores import Ratios, median
-from hpss_batch.products.evaluation.truth import COMPONENTS
+from hpss_batch.products.evaluation.truth import SOURCES
 
 ESTIMATES = ("mixture", "separated", "ideal")
 
@@ -38,7 +39,7 @@ class Settings:
     stft: StftParams = field(default_factory=StftParams)
     hpss: HpssParams = field(default_factory=HpssParams)
     sample_rate: int | None = None
-    channels: Literal["mono", "all"] = "mono"
+    channels: Channels = "mono"
 
     def __post_init__(self) -> None:
         check_nola(self.stft)
@@ -72,7 +73,7 @@ class Score:
     seconds : float
         Its length.
     ratios : mapping of (component, estimate) to Ratios
-        For `COMPONENTS` and `ESTIMATES`.
+        For `SOURCES` and `ESTIMATES`.
     """
 
     track: str
@@ -82,7 +83,7 @@ class Score:
     @property
     def si_sdr(self) -> float:
         """Of what is separated: the mean over components that are not silent, in dB."""
-        values = [self.ratios[component, "separated"].si_sdr for component in COMPONENTS]
+        values = [self.ratios[component, "separated"].si_sdr for component in SOURCES]
         heard = [value for value in values if not math.isnan(value)]
         return sum(heard) / len(heard) if heard else math.nan
 
@@ -106,11 +107,11 @@ class Evaluation:
     failed: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        gains = ", ".join(f"{c} {self.gain(c, 'separated').si_sdr:+.1f} dB" for c in COMPONENTS)
+        gains = ", ".join(f"{c} {self.gain(c, 'separated').si_sdr:+.1f} dB" for c in SOURCES)
         return f"<Evaluation of {len(self.scores)} recordings; median gain in SI-SDR: {gains}>"
 
     def median(self, component: str, estimate: str) -> Ratios:
-        """Median over recordings of the ratios of one of `COMPONENTS` and one of `ESTIMATES`."""
+        """Median over recordings of the ratios of one of `SOURCES` and one of `ESTIMATES`."""
         return median([score.ratios[component, estimate] for score in self.scores])
 
     def gain(self, component: str, estimate: str) -> Ratios:
@@ -139,7 +140,7 @@ class Evaluation:
         """One row a component and estimate: `median`."""
         return [
             {"component": component, "estimate": estimate, **asdict(self.median(component, estimate))}
-            for component in COMPONENTS
+            for component in SOURCES
             for estimate in ESTIMATES
         ]
 

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpss_batch.dsp.params import COMPONENTS
 from hpss_batch.errors import CorpusError, ParameterError
 
-COMPONENTS = ("harmonic", "percussive")
-STEMS = (*COMPONENTS, "mixture")
+SOURCES = COMPONENTS[:2]
+"""What a recording is known to be made of; what is neither of them has no truth."""
+
+STEMS = (*SOURCES, "mixture")
 PATTERN = "{track}/{stem}.flac"
 
 
@@ -87,7 +90,7 @@ def find_stems(
     lacking = {
         track: f"has no {' and no '.join(missing)} stem beside {', '.join(stems.values())}"
         for track, stems in sorted(found.items())
-        if (missing := [stem for stem in COMPONENTS if stem not in stems])
+        if (missing := [stem for stem in SOURCES if stem not in stems])
     }
     known = [KnownStems(track, **stems) for track, stems in sorted(found.items()) if track not in lacking]
     return known, lacking

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.params import COMPONENTS
 from hpss_batch.errors import ParameterError
 from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.plots.canvas import Canvas
@@ -24,7 +25,7 @@ from hpss_batch.products.raster import Stretch, images
 from hpss_batch.products.spectra import Frames, Spectra
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.reading.corpus import open_corpus
-from hpss_batch.store.schema import COMPONENTS, MASKS
+from hpss_batch.store.schema import MASKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -65,9 +65,8 @@ def _packs(folder: ObjectFolder, prefix: str, tags: Mapping[str, str]) -> dict[s
     if not any(tags.values()):
         return found
     for name in folder.names(f"{PACKS}/{prefix}"):
-        with suppress(
-            OSError, ValueError, TypeError, EOFError, zlib.error
-        ):  # what is damaged is not believed
+        # what is damaged is not believed
+        with suppress(OSError, ValueError, TypeError, EOFError, zlib.error):
             entries = json.loads(gzip.decompress(folder.read(f"{PACKS}/{prefix}/{name}") or b""))
             found[name] = {key: (tag, text) for key, (tag, text) in entries.items() if key in tags}
     return found

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from hpss_batch.dsp.framing import check_nola
-from hpss_batch.dsp.params import StftParams
+from hpss_batch.dsp.params import COMPONENTS, StftParams
 from hpss_batch.errors import ParameterError, TrackError
-from hpss_batch.store.schema import COMPONENTS, REFERENCES
+from hpss_batch.store.schema import REFERENCES
 
 
 def component_samples(

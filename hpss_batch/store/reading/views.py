@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from hpss_batch.store.schema import COMPONENTS, MASKS, Coding
+from hpss_batch.dsp.params import COMPONENTS
+from hpss_batch.store.schema import MASKS, Coding
 
 
 def fits(values: Any, end: int) -> bool:
