@@ -1,9 +1,12 @@
 """What becomes of a command that fails, or is told to stop? One message, and the exit status that says so."""
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -34,13 +37,30 @@ def _hearing() -> Iterator[None]:
     """Make signals exceptions, but for those that somebody ignores or handles: `nohup` does not want to hear."""
     here = threading.current_thread() is threading.main_thread()
     heard = [number for number in STOPS if here and signal.getsignal(number) is signal.SIG_DFL]
+    hook = sys.unraisablehook
     for number in heard:
         signal.signal(number, _stop)
+    sys.unraisablehook = partial(_stop_later, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number in heard:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _stop_later(hook: Callable[[Any], Any], lost: Any) -> None:
+    """Have a signal come again that came where exceptions are lost: in a finalizer, or while garbage is collected.
+
+    `hook` is `sys.unraisablehook` as it was, for whatever else is `lost` there.
+    """
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        hook(lost)
+        return
+    number = lost.exc_value.number if isinstance(lost.exc_value, _Stopped) else signal.SIGINT
+    if number in STOPS:
+        signal.signal(number, _stop)
+    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
 
 
 class Group(click.Group):

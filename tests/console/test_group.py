@@ -1,0 +1,39 @@
+"""What ends a command, and with which exit status."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import signal, sys, time
+import click
+from hpss_batch.console.group import Group
+
+number = int(sys.argv[1])
+signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(number)
+
+@click.group(cls=Group)
+def main(): ...
+
+@main.command()
+def wait():
+    Finalized()
+    time.sleep(60)
+
+main(["wait"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_heard_that_comes_where_exceptions_are_lost(number: signal.Signals) -> None:
+    """Python drops what is raised in finalizers and while garbage is collected, and goes on."""
+    words = [sys.executable, "-c", PROGRAM, str(int(number))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 128 + number
+    assert done.stderr == "\nStopped. What is committed is safe: the same command goes on from there.\n"
