@@ -33,6 +33,7 @@ LAYERS = [
     ["dsp"],
     ["dsp.kernels"],
     ["files"],
+    ["ranges"],
     ["objects"],
     ["paths"],
     ["text", "errors"],

@@ -23,7 +23,8 @@ import google_crc32c
 
 from hpss_batch.audio.choices import Channels, Decoding
 from hpss_batch.errors import AudioError, ParameterError, UnreachableError
-from hpss_batch.files import CHANGED, opened, stat
+from hpss_batch.files import opened, stat
+from hpss_batch.ranges import CHANGED
 from hpss_batch.text import file_name
 
 Labels = Mapping[str, str | int | float]
