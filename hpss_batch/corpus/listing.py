@@ -16,7 +16,8 @@ from urllib.parse import unquote
 import soundfile as sf
 
 from hpss_batch.audio.choices import Choice
-from hpss_batch.audio.containers.reasons import UNREADABLE, not_a_file, not_read, unread, why_no_file
+from hpss_batch.audio.containers.reasons import not_a_file, why_no_file
+from hpss_batch.audio.kinds import UNREADABLE, not_read, unread
 from hpss_batch.corpus import manifest
 from hpss_batch.corpus.bucket import list_objects
 from hpss_batch.corpus.ids import natural_key, track_id

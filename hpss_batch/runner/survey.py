@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
+from hpss_batch.audio.kinds import INSTALL, ffmpeg_is_here
 from hpss_batch.config.document import flatten
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.manifest import EXTENSIONS as MANIFESTS

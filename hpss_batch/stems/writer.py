@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.audio.probe import Handle, open_handle
+from hpss_batch.audio.opening import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.objects import object_store, persistently, reaching
 from hpss_batch.paths import is_url

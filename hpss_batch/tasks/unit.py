@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
+from hpss_batch.audio.kinds import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.files import opened
