@@ -1,4 +1,4 @@
-"""What is a file that a decoder does not open, in words that help a person?
+"""Which files are recordings, going by their names; and what is one that a decoder does not open, in words that help?
 
 libsndfile says "Format not recognised" of a photograph, of Windows Media and of an interrupted download alike. The
 first bytes, or the extension, distinguish these, and what to do differs: nothing, convert it, or copy it again.
@@ -7,8 +7,31 @@ first bytes, or the extension, distinguish these, and what to do differs: nothin
 import importlib.util
 import os
 
+import soundfile as sf
+
 from hpss_batch.audio.containers.reasons import REMEDY, in_words, why_no_file
 from hpss_batch.files import opened
+
+_ALIASES = {
+    "AIFF": "aif aifc",
+    "AU": "snd",
+    "IRCAM": "sf",
+    "MP3": "mp1 mp2 mpga",
+    "NIST": "sph",
+    "OGG": "oga opus",
+    "RAW": "vox gsm",
+    "RF64": "bw64",
+    "SVX": "8svx iff",
+    "WAV": "wave bwf",
+}
+# MATLAB's .mat is left out: libsndfile reads those few that hold audio, and folders of research hold many others.
+
+READABLE = frozenset(
+    f".{extension}"
+    for name in sf.available_formats()
+    for extension in (name.lower(), *_ALIASES.get(name, "").split())
+) - {".raw", ".sd2", ".mpc2k"}
+"""Extensions, in lower case, of what libsndfile reads."""
 
 UNREADABLE = {
     ".m4a": "AAC or ALAC in MPEG-4",
