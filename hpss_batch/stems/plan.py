@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.config.job import Job, differences
+from hpss_batch.config.job import Job
+from hpss_batch.config.numerics import differences
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import absolute
 from hpss_batch.stems.names import Pattern, stem_names
