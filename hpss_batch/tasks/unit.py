@@ -31,7 +31,8 @@ from hpss_batch.store.shard import ShardWriter, shard_key
 from hpss_batch.store.storage import Folder, open_folder
 from hpss_batch.tasks.block import Buffers, buffers_for, describe, separate
 from hpss_batch.tasks.clock import Clock
-from hpss_batch.tasks.frames import AudioSource, Source, StoredSource, Window
+from hpss_batch.tasks.frames import Window
+from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
 if TYPE_CHECKING:  # sparse matrices are for those who want features
