@@ -30,7 +30,9 @@ from hpss_batch.paths import Places, absolute
 from hpss_batch.store.stem_records import settings_key
 
 if TYPE_CHECKING:
+    from hpss_batch.store.catalog import State
     from hpss_batch.store.directory import RunDirectory
+    from hpss_batch.store.stem_records import StemRecord
 
 
 class Job(Section):
@@ -245,6 +247,10 @@ class Job(Section):
             memory |= {name: given[name] for name in shares if name in given}
         found = memory | {"cluster.stalled_after": self.cluster.stalled_after}
         return ", ".join(f"{name}={value}" for name, value in sorted(found.items()))
+
+    def tries_again(self, found: "State | StemRecord") -> bool:
+        """Whether a run tries again by itself what went wrong: a file was out of reach, or workers had other limits."""
+        return found.retry or (found.limits is not None and found.limits != self.limits)
 
     def identity(self) -> dict[str, Any]:
         """What generations keep of a job: its `numerics` and their `fingerprint`."""
