@@ -14,11 +14,17 @@ import io
 import mmap
 import os
 import stat as modes
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+import google_crc32c
 
 from hpss_batch.paths import is_url
 from hpss_batch.ranges import RangedFile, RangedStream, look, ranged
+
+_BLOCK = 2**22
+"""Bytes that are read at once where all are."""
 
 
 def stat(path: str) -> os.stat_result:
@@ -51,6 +57,22 @@ def read_bytes(path: str) -> bytes:
     """All bytes of a file."""
     with opened(path) as file:
         return file.read(0, file.size)
+
+
+def blocks(path: str, begin: int = 0, end: int = sys.maxsize) -> Iterator[bytes]:
+    """Bytes of a file from `begin` on, some megabytes at a time, up to `end` or to where it ends."""
+    with opened(path) as file:
+        while begin < end and (data := file.read(begin, min(end - begin, _BLOCK))):
+            yield data
+            begin += len(data)
+
+
+def measured(data: Iterable[bytes]) -> tuple[int, int]:
+    """How many bytes there are in some blocks of them, and their CRC32C."""
+    size, digest = 0, 0
+    for block in data:
+        size, digest = size + len(block), google_crc32c.extend(digest, block)
+    return size, digest
 
 
 class DiskFile:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from hpss_batch.audio.kinds import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
-from hpss_batch.files import opened
+from hpss_batch.files import blocks
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
 from hpss_batch.store.records import Commit, Outcome, keep, versions
@@ -263,10 +263,8 @@ def why_unreachable(track: Placed) -> str | None:
             f"cannot be decoded on {socket.gethostname()}: there is no PyAV; {INSTALL} there, and run again"
         )
     try:
-        with opened(track.file) as file:
-            at = 0
-            while data := file.read(at, 2**22):
-                at += len(data)
+        for _ in blocks(track.file):
+            pass
     except OSError as error:
         return f"cannot be reached from {socket.gethostname()}: {error.strerror or error}"
     except UnreachableError as error:

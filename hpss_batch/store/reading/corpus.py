@@ -15,6 +15,7 @@ import xarray as xr
 
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.paths import is_url
+from hpss_batch.store.catalog import no_track
 from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.reading.resynthesis import component_samples
@@ -241,11 +242,7 @@ class Corpus(Mapping[str, xr.Dataset]):
             )
         row = self._rows.get(track)
         if row is None:
-            import difflib
-
-            near = difflib.get_close_matches(track, self._rows, n=3, cutoff=0.5)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise TrackError(f"{self.path} has no track {track!r}{hint}")
+            raise no_track(self.path, track, self._rows)
         return row
 
     def _row(self, track: str) -> int:
