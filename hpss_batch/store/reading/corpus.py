@@ -15,13 +15,13 @@ import xarray as xr
 
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.paths import is_url
+from hpss_batch.store.arrays.schema import REFERENCES
 from hpss_batch.store.catalog import no_track
 from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.reading.resynthesis import component_samples
 from hpss_batch.store.reading.views import dask_chunks, decoded, fits, plain, with_derived
 from hpss_batch.store.records import STATUSES
-from hpss_batch.store.schema import REFERENCES
 from hpss_batch.text import file_name
 
 DONE = STATUSES.index("done")
