@@ -15,7 +15,7 @@ from hpss_batch.files import as_stat
 from hpss_batch.objects import located, persistently, reaching
 from hpss_batch.paths import is_http, quote_name
 from hpss_batch.ranges import mtime_ns
-from hpss_batch.store.records import FIRST, LAYOUT
+from hpss_batch.store.generations import FIRST, LAYOUT
 
 
 @dataclass(frozen=True, slots=True)

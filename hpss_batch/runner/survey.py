@@ -21,8 +21,8 @@ from hpss_batch.runner.changes import mended, to_place, vanished
 from hpss_batch.runner.placement import next_generation
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.records import Generation
 
 Progress = Callable[[int, int], None]
 

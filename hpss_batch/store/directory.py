@@ -33,8 +33,9 @@ from hpss_batch.paths import is_url
 from hpss_batch.store.buckets.folder import ObjectFolder
 from hpss_batch.store.buckets.packs import pack, packed
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.generations import FIRST, LAYOUT, Generation
 from hpss_batch.store.presence import running
-from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
+from hpss_batch.store.records import Commit, commit_error
 from hpss_batch.store.stem_records import PLACE, StemRecord, declaration, declare, declared, last_records
 from hpss_batch.store.storage import open_folder
 

@@ -13,9 +13,9 @@ from helpers import music
 
 from hpss_batch.runner.run import Result
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.reading.corpus import open_corpus
-from hpss_batch.store.records import Generation
 from hpss_batch.verification.verify import verify
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -35,9 +35,10 @@ from hpss_batch.store.arrays.schema import Shape
 from hpss_batch.store.arrays.shard import ShardWriter, shard_key
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, RunDirectory
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import Placed, place
 from hpss_batch.store.reading.chunk_reader import ChunkReader
-from hpss_batch.store.records import Commit, Generation, Outcome
+from hpss_batch.store.records import Commit, Outcome
 
 BANDS, HOP, SAMPLE_RATE = 128, 512, 44_100
 NAME = "magnitude"
