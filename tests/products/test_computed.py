@@ -1,4 +1,4 @@
-"""Corpora and songs that are opened without a run hold what a run stores, bit for bit, and compute what is asked for."""
+"""Corpora and songs that are opened without a run hold what a run stores, bit for bit, at the cost of what is read."""
 
 import pickle
 import shutil
@@ -154,7 +154,7 @@ def test_windows_without_a_run(store: Callable[..., tuple[Path, Job]], folder: P
 def test_a_store_s_spectrograms_are_separated_without_a_run(
     store: Callable[..., tuple[Path, Job]], folder: Path, tmp_path: Path
 ) -> None:
-    out, job = store()
+    out, _ = store()
     other = {"hpss": {"margin": 2.0}, "stft": SMALL, "corpus": {"sample_rate": 22050}}
     again = open_corpus(out, other)
     hpss_batch.run(
@@ -166,9 +166,9 @@ def test_a_store_s_spectrograms_are_separated_without_a_run(
 
 
 def test_what_cannot_be_opened_says_why(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="nothing.wav"):
+    with pytest.raises(CorpusError, match=r"nothing\.wav"):
         open_audio(folder / "nothing.wav")
-    with pytest.raises((CorpusError, TrackError), match="f.wav"):
+    with pytest.raises((CorpusError, TrackError), match=r"f\.wav"):
         open_audio(folder / "f.wav")
     with pytest.raises(CorpusError, match=r"is not one recording.*open_corpus"):
         open_audio(folder, sample_rate=22050)
