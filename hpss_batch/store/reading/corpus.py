@@ -148,7 +148,7 @@ class Corpus(Mapping[str, xr.Dataset]):
         view = self._view(track)
         names = [str(name) for name in view.data_vars]
         with self._directory.reading():
-            view = decoded(view.chunk({"frame": self._chunk_frames(names)}))
+            view = decoded(view.chunk({"frame": self._chunk_frames(names)} if names else {}))
         return with_derived(view, self.dataset.attrs.get("job", {}))
 
     def _view(self, track: str) -> xr.Dataset:
