@@ -14,6 +14,7 @@ from helpers import music, settings
 
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
+from hpss_batch.dsp.methods import PRESETS
 
 
 def command(*words: str) -> Result:
@@ -77,6 +78,12 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", ["plan", "run", "submit", "evaluate"])
+def test_the_help_of_method_names_every_method(name: str) -> None:
+    *others, last = PRESETS
+    assert f"Separate by {', '.join(others)} or {last}" in " ".join(command(name, "--help").output.split())
 
 
 def test_a_finished_run_imports_neither_distributed_nor_xarray(corpus_folder: Path, tmp_path: Path) -> None:
