@@ -105,6 +105,11 @@ class RunDirectory:
         """Whether tracks have been placed there."""
         return FIRST in self.folder.names(LAYOUT)
 
+    @property
+    def n_generations(self) -> int:
+        """How many generations there are."""
+        return len(_numbers(self.folder.names(LAYOUT), 4, ".jsonl.gz"))
+
     def catalog(self, stems: str | None = None) -> Catalog:
         """What the records add up to, with the stems of a key.
 
