@@ -25,7 +25,7 @@ from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.files import opened
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
-from hpss_batch.store.records import Commit, Outcome, keep, versions
+from hpss_batch.store.records import Commit, Outcome, keep, kept, versions
 from hpss_batch.store.schema import AXES
 from hpss_batch.store.shard import ShardWriter, shard_key
 from hpss_batch.store.storage import Folder, open_folder
@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # sparse matrices are for those who want features
 
 
 def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_try: bool = True) -> Commit:
-    """Do a unit and commit it; if another driver's worker was first, its commit is returned.
+    """Do a unit and commit it, unless another driver's worker was first, whose commit is returned then.
 
     Parameters
     ----------
@@ -58,8 +58,12 @@ def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_t
     UnreachableError
         If it is not the last try, and a file cannot be reached from here.
     """
+    folder = open_folder(recipe.url)
+    there = kept(folder, Commit(unit.number, {}).name, Commit, unit.layout)
+    if there is not None:
+        return there
     commit = separate_unit(recipe, unit, excluded, write=True, last_try=last_try)
-    return keep(open_folder(recipe.url), commit.name, commit)
+    return keep(folder, commit.name, commit)
 
 
 def probe_pieces(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> int:
