@@ -23,8 +23,9 @@ from hpss_batch.cluster.admission import Question, needed
 from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job
-from hpss_batch.errors import ClusterError
-from hpss_batch.paths import check_place
+from hpss_batch.errors import ClusterError, HpssBatchError
+from hpss_batch.files import opened
+from hpss_batch.paths import check_place, is_url
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan_work
@@ -183,4 +184,16 @@ def _recording(planned: Plan) -> str | None:
         tracks = [piece.track for unit in planned.pending[:SAMPLE] for piece in unit.pieces]
         tracks += [task.track for task in planned.stems.tasks[:SAMPLE]] if planned.stems else []
         paths = [track.path for track in tracks]
-    return next((path for path in paths if os.access(file_name(path), os.R_OK)), None)
+    return next(filter(_can_be_read, paths), None)
+
+
+def _can_be_read(path: str) -> bool:
+    """Whether a file, or an object, can be read from here."""
+    if not is_url(path):
+        return os.access(file_name(path), os.R_OK)
+    try:
+        with opened(file_name(path)) as file:
+            file.read(0, 1)
+    except (OSError, HpssBatchError):
+        return False
+    return True
