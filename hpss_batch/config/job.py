@@ -239,6 +239,8 @@ class Job(Section):
         }
         chosen: dict[str, Any] = _plain(self.model_dump(include=numeric))
         del chosen["hpss"]["method"]  # which has other numbers if any of the rest has
+        if self.hpss.channels == "each":  # as it always was
+            del chosen["hpss"]["channels"]
         if self.corpus.decoder == "ffmpeg":  # else libsndfile reads what it knows, as it always did
             chosen["corpus"]["decoder"] = "ffmpeg"
         chosen["stft"]["win_length"] = self.stft.win_length or self.stft.n_fft

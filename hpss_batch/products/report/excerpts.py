@@ -18,6 +18,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.kernels.magnitude import joint_magnitude
 from hpss_batch.dsp.stft import check_nola, istft_samples
 from hpss_batch.errors import ParameterError
 from hpss_batch.products.raster import Stretch, images, levels
@@ -120,7 +121,10 @@ class Cutter:
             begin, n_frames = max(first - how.halo, 0), self.plan.catalog.states[row].n_frames
             wide = spectra.frames(row, begin, min(stop + how.halo, n_frames))
             whole = wide[:, first - begin : stop - begin]
-            pairs = [masks(np.abs(one), how, start=first - begin, stop=stop - begin) for one in wide]
+            magnitudes = [np.abs(one) for one in wide]
+            if how.joint:
+                magnitudes = [joint_magnitude(magnitudes)]
+            pairs = [masks(one, how, start=first - begin, stop=stop - begin) for one in magnitudes]
             weights = [np.stack([pair[i] for pair in pairs]) for i in range(2)]
         parts = {"full": whole, "harmonic": whole * weights[0], "percussive": whole * weights[1]}
         rest = whole - parts["harmonic"] - parts["percussive"]
