@@ -75,6 +75,10 @@ def test_arrays_share_masks_and_two_stages_give_the_same_bytes(
         expected = hpss_batch.separate(labelled, method=method, output="masks", **grid)
         np.testing.assert_allclose(found.harmonic_mask[0], expected.harmonic_mask, atol=1e-5)
 
+    computed = hpss_batch.open_corpus(folder, job(folder, tmp_path / "none", method=method))["wide.wav"]
+    stored_mask = corpus["wide.wav"].percussive_mask
+    np.testing.assert_array_equal(computed.percussive_mask[:, 400:900], stored_mask[:, 400:900])
+
     again = job(folder, tmp_path / "stored", method=method).to_yaml(defaults=False)
     stored = Job.parse(again, [("corpus", {"path": str(tmp_path / "audio")})])
     assert run(stored).exit_status == 0

@@ -22,7 +22,7 @@ from hpss_batch.products.raster import Stretch, images, levels
 from hpss_batch.products.report.measure import Meter
 from hpss_batch.products.report.parts import flacs, parts_of, separated_by, waves_of, weights_of
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.schema import MASKS
+from hpss_batch.store.arrays.schema import MASKS
 
 SECONDS = 8.0
 """Length of an excerpt, where its track is not shorter."""
