@@ -34,7 +34,9 @@ from hpss_batch.audio.containers.mp3 import mp3_flaw, mp3_header
 from hpss_batch.audio.containers.mp3_unheaded import Endless, samples_unannounced
 from hpss_batch.audio.containers.ogg import check_ogg
 from hpss_batch.audio.ffmpeg import FFmpegError, FFmpegFile
+from hpss_batch.audio.layouts import Layout
 from hpss_batch.audio.quiet import quiet
+from hpss_batch.audio.speakers import read_layout
 from hpss_batch.errors import AudioError
 from hpss_batch.files import hold, stat, stream
 from hpss_batch.paths import is_url
@@ -87,6 +89,8 @@ class AudioInfo:
         Container and coding in the decoder's words, as "FLAC/PCM_16" or "matroska,webm/opus".
     decoder : {"libsndfile", "ffmpeg"}
         What reads it.
+    layout : tuple of str
+        The speaker of each channel, in the order of the samples; see `layouts`.
     """
 
     n_samples: int
@@ -94,6 +98,7 @@ class AudioInfo:
     channels: int
     format: str
     decoder: Decoding = "libsndfile"
+    layout: Layout = ()
 
 
 class Handle(sf.SoundFile):  # type: ignore[misc]
@@ -324,9 +329,8 @@ def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Op
         if reason := check_size(path, file.format, found.st_size):
             raise AudioError(reason)
         promised = _announced(path, found.st_size, found.st_mtime_ns)
-        return Opened(
-            file, AudioInfo(promised + promised // 1000 + _SLACK, rate, channels, kind, "ffmpeg"), promised
-        )
+        most = promised + promised // 1000 + _SLACK
+        return Opened(file, AudioInfo(most, rate, channels, kind, "ffmpeg", file.layout), promised)
     frames = file.frames
     promised = frames
     if file.format == "OGG":
@@ -346,4 +350,5 @@ def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Op
         if reason:
             raise AudioError(reason)
         frames, promised = held, held
-    return Opened(file, AudioInfo(frames, rate, channels, kind), promised)
+    layout = read_layout(path, file.format, file.subtype, channels)
+    return Opened(file, AudioInfo(frames, rate, channels, kind, layout=layout), promised)

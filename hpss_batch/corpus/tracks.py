@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from hpss_batch.audio.choices import Choice, Decoding
+from hpss_batch.audio.layouts import Layout
 from hpss_batch.audio.probe import probe
 from hpss_batch.corpus.listing import Found, Listing, Meta, find
 from hpss_batch.errors import AudioError
@@ -43,6 +44,8 @@ class Track:
         Why the track cannot be read.
     decoder : {"libsndfile", "ffmpeg"}
         What reads it.
+    layout : tuple of str
+        The speaker of each channel, where the file says so.
     """
 
     id: str
@@ -55,6 +58,7 @@ class Track:
     error: str | None = None
     meta: Meta | None = None
     decoder: Decoding = "libsndfile"
+    layout: Layout = ()
 
 
 def probe_tracks(
@@ -120,4 +124,5 @@ def _probe(found: Found, decoder: Choice) -> Track:
         None,
         found.meta,
         info.decoder,
+        info.layout,
     )
