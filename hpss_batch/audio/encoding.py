@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.formats import refusal
-from hpss_batch.audio.layouts import Arrangement, Layout, arrangement
+from hpss_batch.audio.speakers.layouts import Arrangement, Layout, arrangement
 
 Float = NDArray[np.floating[Any]]
 

@@ -2,7 +2,7 @@
 
 import math
 
-from hpss_batch.audio.layouts import SPEAKERS, USUAL, Layout, arrangement, fixed
+from hpss_batch.audio.speakers.layouts import SPEAKERS, USUAL, Layout, arrangement, fixed
 
 STEM_RATES: dict[str, tuple[int, ...]] = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),

@@ -10,9 +10,9 @@ be written (a full disk) is not the fault of the track: the task raises, and the
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from hpss_batch.audio.layouts import Arrangement
 from hpss_batch.audio.mixdown import cancel
 from hpss_batch.audio.recording import Recording
+from hpss_batch.audio.speakers.layouts import Arrangement
 from hpss_batch.errors import AudioError, UnreachableError
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block, Stream
@@ -22,7 +22,7 @@ from hpss_batch.store.records import keep, versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
-from hpss_batch.tasks.frames import open_recording
+from hpss_batch.tasks.sources import open_recording
 from hpss_batch.tasks.unit import reason, said_unreachable, why_unreachable, worker_address
 
 READING = "read and separate"

@@ -7,6 +7,7 @@ by this package, or lies on an object store, is read through zarr: the same valu
 """
 
 import os
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import local
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import is_url
-from hpss_batch.store.arrays import zarr_settings
+from hpss_batch.store.arrays.group import zarr_settings
+from hpss_batch.store.arrays.schema import Coding
+from hpss_batch.store.arrays.shard import ABSENT, ShardReader
 from hpss_batch.store.directory import GROUP, RunDirectory
-from hpss_batch.store.schema import Coding
-from hpss_batch.store.shard import ABSENT, ShardReader
 
 Array = NDArray[Any]
 
@@ -143,6 +144,14 @@ class ChunkReader:
             return ShardReader(self._folder / key, self._shard_chunks)
         except FileNotFoundError:
             return None
+
+
+def open_readers(url: str, names: Iterable[str]) -> dict[str, ChunkReader]:
+    """Readers of a run directory's arrays, by name."""
+    directory = RunDirectory(url)
+    group = directory.group()
+    with directory.reading():
+        return {name: ChunkReader(directory, group[name]) for name in names}  # type: ignore[arg-type]
 
 
 def _as_written_here(array: "zarr.Array[Any]") -> bool:

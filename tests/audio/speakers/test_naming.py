@@ -9,9 +9,9 @@ import pytest
 import soundfile as sf
 from helpers import ENCODED_RATE, encode, music
 
-from hpss_batch.audio.layouts import arrangement
 from hpss_batch.audio.probe import probe
 from hpss_batch.audio.recording import Recording
+from hpss_batch.audio.speakers.layouts import arrangement
 
 
 def caf(path: Path, layout: bytes, channels: int) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpss_batch.audio.containers.chunks import EXTENSIBLE, Chunk, find_chunk, tag_size
-from hpss_batch.audio.layouts import SPEAKERS, USUAL, Layout, fixed, from_mask, known
+from hpss_batch.audio.speakers.layouts import SPEAKERS, USUAL, Layout, fixed, from_mask, known
 from hpss_batch.files import opened
 
 _GUID = bytes.fromhex("000000001000800000aa00389b71")

@@ -27,14 +27,14 @@ import zarr.errors
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
+from hpss_batch.store.arrays.schema import AXES, REFERENCES, Shape, fill_value
+from hpss_batch.store.arrays.shard import CLEVEL, CNAME
+from hpss_batch.store.arrays.track_table import track_variables
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.records import versions
-from hpss_batch.store.schema import AXES, REFERENCES, Shape, fill_value
-from hpss_batch.store.shard import CLEVEL, CNAME
 from hpss_batch.store.storage import Folder
-from hpss_batch.store.track_table import track_variables
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.features import Feature
@@ -183,11 +183,17 @@ def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catal
     catalog : Catalog
         Tracks and what became of them.
     """
-    variables, settings = track_variables(catalog), catalog.settings
+    variables = track_variables(catalog)
     for name, (values, described) in variables.items():
         _or_made_again(group, name, partial(_write_track_variable, group, name, values, described))
     names = [*shape.names, *_COORDINATES, *variables, *_summaries(group, shape, catalog)]
-    attributes = {
+    consolidate(folder, names, {**group_attributes(catalog), "refreshed": _mark(catalog)})
+
+
+def group_attributes(catalog: Catalog) -> dict[str, Any]:
+    """What a store says of itself as a whole."""
+    settings = catalog.settings
+    return {
         "Conventions": "CF-1.11",
         "title": "Harmonic/percussive source separation of an audio corpus",
         "source": f"hpss_batch {versions()['hpss-batch']}: median filtering, after librosa.decompose.hpss",
@@ -196,9 +202,7 @@ def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catal
         "sample_rate": settings["sample_rate"],
         "job": settings["numerics"],
         "versions": versions(ffmpeg=any(row.decoder == "ffmpeg" for row in catalog.rows)),
-        "refreshed": _mark(catalog),
     }
-    consolidate(folder, names, attributes)
 
 
 def _or_made_again(group: zarr.Group, name: str, write: Callable[[], Written]) -> Written:
@@ -228,7 +232,7 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
     """Bring summaries of features up to date; their names."""
     if not shape.summaries:
         return []
-    from hpss_batch.store.track_table import attributes, write_summaries
+    from hpss_batch.store.arrays.track_table import attributes, write_summaries
 
     def create(name: str, feature: "Feature", statistic: str) -> zarr.Array[Any]:
         size = (len(catalog.rows), *feature.shape)
