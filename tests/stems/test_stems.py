@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hpss_batch.audio.containers.ogg import ogg_flaw
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
+from hpss_batch.audio.speakers.layouts import Arrangement
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.config.outputs import STEM_FORMATS
@@ -108,14 +109,16 @@ def test_every_format_adds_up_to_its_precision(
 
 
 def test_the_same_audio_makes_the_same_file_at_any_time(tmp_path: Path) -> None:
-    kinds = [(name, subtypes[0]) for name, subtypes in STEM_FORMATS.items()]
-    kinds += [(name, "FLOAT") for name in ("wav", "rf64", "aiff", "caf", "w64", "au")] + [("ogg", "OPUS")]
+    kinds = [(name, subtypes[0], 0) for name, subtypes in STEM_FORMATS.items()]
+    kinds += [(name, "FLOAT", 0) for name in ("wav", "rf64", "aiff", "caf", "w64", "au")]
+    kinds += [("ogg", "OPUS", 0), ("wav", "FLOAT", 3)]
 
     def written() -> dict[str, bytes]:
         found = dict[str, bytes]()
-        for name, subtype in kinds:
-            encoding = Encoding(name.upper(), subtype)
-            stem = StemFile(str(tmp_path), f"PEAK.{subtype}.{name}", 48000, 2, encoding, {"title": "PEAK"})
+        for name, subtype, mask in kinds:
+            encoding, called = Encoding(name.upper(), subtype), f"PEAK.{subtype}{mask or ''}.{name}"
+            speakers = Arrangement(mask=mask)
+            stem = StemFile(str(tmp_path), called, 48000, 2, encoding, speakers, {"title": "PEAK"})
             stem.write(np.full((4800, 2), 0.25).astype(encoding.file_dtype))
             stem.finish()
             stem.place()
