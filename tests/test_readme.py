@@ -14,7 +14,8 @@ import soundfile as sf
 from helpers import THREADS, music
 
 from hpss_batch.cli import main
-from hpss_batch.config.job import Job, template
+from hpss_batch.config.job import Job
+from hpss_batch.config.template import template
 from hpss_batch.runner.run import run
 
 README = Path(__file__).parents[1] / "README.md"
