@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hpss_batch.dsp.stft import istft, stft
     from hpss_batch.errors import HpssBatchError
     from hpss_batch.labelled import separate
+    from hpss_batch.products.computed.audio import open_audio
+    from hpss_batch.products.computed.corpus import open_corpus
     from hpss_batch.products.demonstration.demo import example_corpus
     from hpss_batch.products.evaluation.evaluate import compare, evaluate
     from hpss_batch.products.evaluation.result import Comparison, Evaluation
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from hpss_batch.runner.render import render
     from hpss_batch.runner.run import Result, run
     from hpss_batch.runner.status import status
-    from hpss_batch.store.reading.corpus import Corpus, open_corpus
+    from hpss_batch.store.reading.corpus import Corpus
     from hpss_batch.verification.prune import prune
     from hpss_batch.verification.verify import verify
 
@@ -44,7 +46,8 @@ _HOME = {
     "hpss": "chunked",
     "istft": "dsp.stft",
     "methods": "dsp.methods",
-    "open_corpus": "store.reading.corpus",
+    "open_audio": "products.computed.audio",
+    "open_corpus": "products.computed.corpus",
     "plan": "runner.plan",
     "plot": "products.plots.plot",
     "prune": "verification.prune",
@@ -74,6 +77,7 @@ __all__ = [
     "hpss",
     "istft",
     "methods",
+    "open_audio",
     "open_corpus",
     "plan",
     "plot",

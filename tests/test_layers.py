@@ -13,7 +13,7 @@ LAYERS = [
     ["cli", "__main__"],
     ["console"],
     ["products.demonstration"],
-    ["products.report", "products.plots", "products.evaluation", "products.training"],
+    ["products.report", "products.plots", "products.evaluation", "products.training", "products.computed"],
     ["products"],
     ["verification"],
     ["runner"],

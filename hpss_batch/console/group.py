@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,52 +16,74 @@ import click
 from hpss_batch.errors import HpssBatchError
 from hpss_batch.text import printable
 
-STOPS = (signal.SIGTERM, signal.SIGHUP)
-"""What batch systems and closed terminals send; to Python, Ctrl-C is an exception already."""
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a person, a batch system and a terminal that is closed send."""
 
 
 class _Stopped(KeyboardInterrupt):
-    """A signal came, which is to stop the command in good order, as Ctrl-C does."""
+    """A signal came, which is to stop the command in good order.
 
-    def __init__(self, number: int) -> None:
+    Python raises it wherever the main thread happens to be, and drops what is raised in a finalizer, and in libraries
+    that clear errors. `lost` is called when nobody holds it any more.
+    """
+
+    def __init__(self, number: int, lost: Callable[[int], None]) -> None:
         super().__init__()
-        self.number = number
+        self.number, self.lost = number, lost
+
+    def __del__(self) -> None:
+        self.lost(self.number)
 
 
-def _stop(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once more would only disturb the end
-    raise _Stopped(number)
+class _Ear:
+    """Makes exceptions of signals, and has those come again that were lost before the command ended."""
+
+    def __init__(self) -> None:
+        self.listens = True
+        self.last: Callable[[], _Stopped | None] = lambda: None
+
+    def hear(self, number: int, _: FrameType | None) -> None:
+        if number != signal.SIGINT and self.last() is not None:
+            return  # once more would only disturb the end; a person may insist
+        stopped = _Stopped(number, self.insist)
+        self.last = weakref.ref(stopped)
+        try:
+            raise stopped
+        finally:
+            del stopped  # this frame is in its traceback
+
+    def insist(self, number: int) -> None:
+        if self.listens:
+            threading.Timer(0.1, self._again, (number,)).start()
+
+    def _again(self, number: int) -> None:
+        if self.listens:
+            os.kill(os.getpid(), number)
 
 
 @contextmanager
 def _hearing() -> Iterator[None]:
     """Make signals exceptions, but for those that somebody ignores or handles: `nohup` does not want to hear."""
+    ear, hook = _Ear(), sys.unraisablehook
     here = threading.current_thread() is threading.main_thread()
-    heard = [number for number in STOPS if here and signal.getsignal(number) is signal.SIG_DFL]
-    hook = sys.unraisablehook
+    before = {number: signal.getsignal(number) for number in STOPS if here}
+    heard = {n: was for n, was in before.items() if was in (signal.SIG_DFL, signal.default_int_handler)}
     for number in heard:
-        signal.signal(number, _stop)
-    sys.unraisablehook = partial(_stop_later, hook)
+        signal.signal(number, ear.hear)
+    sys.unraisablehook = partial(_unraisable, hook)
     try:
         yield
     finally:
+        ear.listens = False
         sys.unraisablehook = hook
-        for number in heard:
-            signal.signal(number, signal.SIG_DFL)
+        for number, was in heard.items():
+            signal.signal(number, was)
 
 
-def _stop_later(hook: Callable[[Any], Any], lost: Any) -> None:
-    """Have a signal come again that came where exceptions are lost: in a finalizer, or while garbage is collected.
-
-    `hook` is `sys.unraisablehook` as it was, for whatever else is `lost` there.
-    """
-    if not isinstance(lost.exc_value, KeyboardInterrupt):
+def _unraisable(hook: Callable[[Any], Any], lost: Any) -> None:
+    """Say nothing of a signal that was dropped, since it comes again; the rest is for the hook that was there."""
+    if not isinstance(lost.exc_value, _Stopped):
         hook(lost)
-        return
-    number = lost.exc_value.number if isinstance(lost.exc_value, _Stopped) else signal.SIGINT
-    if number in STOPS:
-        signal.signal(number, _stop)
-    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
 
 
 class Group(click.Group):

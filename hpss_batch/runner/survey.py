@@ -87,7 +87,9 @@ class Survey:
         return dict([*self.listing.unreadable, *self.listing.skipped]) if self.listing else {}
 
 
-def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = None) -> Survey:
+def survey(
+    job: Job, *, retry_failed: bool = False, progress: Progress | None = None, afresh: bool = False
+) -> Survey:
     """Compare a job's corpus with its run directory.
 
     Parameters
@@ -98,6 +100,8 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
         Place failed and quarantined tracks again.
     progress : callable, optional
         Called with the number of tracks that were opened and of those to open.
+    afresh : bool
+        Take the run directory for empty, and do not look there.
 
     Raises
     ------
@@ -106,13 +110,14 @@ def survey(job: Job, *, retry_failed: bool = False, progress: Progress | None = 
     StoreError
         If another job committed something in the run directory; its differing settings are named.
     """
-    check_place(job.output.path)
+    if not afresh:
+        check_place(job.output.path)
     directory = source_of(job)
     source = directory.catalog() if directory is not None else None
     if source is not None:
         job = _as_source(job, source, retry_failed)
     target = RunDirectory(job.output.path)
-    existing = target.catalog_or_none(job.stems_key)
+    existing = None if afresh else target.catalog_or_none(job.stems_key)
     made = job.identity()
 
     def against(existing: Catalog | None) -> Survey:

@@ -183,11 +183,17 @@ def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catal
     catalog : Catalog
         Tracks and what became of them.
     """
-    variables, settings = track_variables(catalog), catalog.settings
+    variables = track_variables(catalog)
     for name, (values, described) in variables.items():
         _or_made_again(group, name, partial(_write_track_variable, group, name, values, described))
     names = [*shape.names, *_COORDINATES, *variables, *_summaries(group, shape, catalog)]
-    attributes = {
+    consolidate(folder, names, {**group_attributes(catalog), "refreshed": _mark(catalog)})
+
+
+def group_attributes(catalog: Catalog) -> dict[str, Any]:
+    """What a store says of itself as a whole."""
+    settings = catalog.settings
+    return {
         "Conventions": "CF-1.11",
         "title": "Harmonic/percussive source separation of an audio corpus",
         "source": f"hpss_batch {versions()['hpss-batch']}: median filtering, after librosa.decompose.hpss",
@@ -196,9 +202,7 @@ def write_tracks(folder: Folder, group: zarr.Group, shape: Shape, catalog: Catal
         "sample_rate": settings["sample_rate"],
         "job": settings["numerics"],
         "versions": versions(ffmpeg=any(row.decoder == "ffmpeg" for row in catalog.rows)),
-        "refreshed": _mark(catalog),
     }
-    consolidate(folder, names, attributes)
 
 
 def _or_made_again(group: zarr.Group, name: str, write: Callable[[], Written]) -> Written:

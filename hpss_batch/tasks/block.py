@@ -8,8 +8,9 @@
 """
 
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,34 +33,47 @@ Masks = tuple[Float32, Float32]
 Rows = Mapping[str, Array]
 
 
-class Buffers:
+class Target(Protocol):
+    """Where the frames of one array and channel go: a shard, or memory."""
+
+    def rows(self, begin: int, stop: int) -> Array:
+        """Where to put frames `begin … stop`."""
+
+    def written(self) -> None:
+        """Take what the last `rows` hold now."""
+
+
+Kind = TypeVar("Kind", bound=Target)
+
+
+class Buffers(Generic[Kind]):
     """The memory that a thread works in, allocated once: fresh memory costs more than arithmetic.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What is computed.
+    target : callable
+        ``target(name)`` makes what an array's frames go to.
 
     Attributes
     ----------
     windows : list of pairs of arrays
         For each channel's window, with room for a block and its halo.
-    shards : list of dict of str to ShardWriter
-        For each channel, by array, features included. Each holds a chunk.
+    shards : list of dict of str to Target
+        For each channel, by array, features included.
     masks, components, magnitudes
         Of a block: both masks; two components, where any is wanted; magnitudes by component, as features need them.
     scratch : ndarray
         For codes.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, target: Callable[[str], Kind]) -> None:
         shape, channels, self.recipe = recipe.shape, range(recipe.n_channels), recipe
         self.windows = [
             window_memory(BLOCK_FRAMES + 2 * recipe.separation.halo, shape.n_bins) for _ in channels
         ]
-        dtypes = {name: shape.dtype(name) for name in shape.names}
-        self.shards = [
-            {
-                name: ShardWriter(dtype, shape.sizes(name), shape.unit_frames, fill_value(dtype))
-                for name, dtype in dtypes.items()
-            }
-            for _ in channels
-        ]
+        self.shards = [{name: target(name) for name in shape.names} for _ in channels]
         block = (BLOCK_FRAMES, shape.n_bins)
         self.masks = np.empty(block, np.float32), np.empty(block, np.float32)
         self.scratch = np.empty(block, np.float32)
@@ -73,7 +87,7 @@ class Buffers:
         self.components = [np.empty(block, np.complex64) for _ in MASKS if wanted]
 
     @property
-    def writers(self) -> list[ShardWriter]:
+    def writers(self) -> list[Kind]:
         """Those of all channels."""
         return [writer for shards in self.shards for writer in shards.values()]
 
@@ -81,17 +95,27 @@ class Buffers:
 _held = threading.local()
 
 
-def buffers_for(recipe: Recipe) -> Buffers:
-    """The buffers of this thread; the same ones as long as units are of the same recipe."""
-    held: Buffers | None = getattr(_held, "buffers", None)
+def buffers_for(recipe: Recipe) -> Buffers[ShardWriter]:
+    """The buffers of this thread, for shards; the same ones as long as units are of the same recipe."""
+    held: Buffers[ShardWriter] | None = getattr(_held, "buffers", None)
     if held is None or held.recipe != recipe:
         _held.buffers = None  # its memory is wanted for the next
-        _held.buffers = held = Buffers(recipe)
+        _held.buffers = held = Buffers(recipe, partial(_shard, recipe.shape))
     return held
 
 
+def _shard(shape: Shape, name: str) -> ShardWriter:
+    dtype = shape.dtype(name)
+    return ShardWriter(dtype, shape.sizes(name), shape.unit_frames, fill_value(dtype))
+
+
 def separate(
-    spectrogram: Complex64, magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, rows: Rows
+    spectrogram: Complex64,
+    magnitude: Float32,
+    block: slice,
+    recipe: Recipe,
+    buffers: Buffers[Any],
+    rows: Rows,
 ) -> dict[str, Float32]:
     """Masks and components of a block, into rows.
 
@@ -118,7 +142,7 @@ def separate(
     return _magnitudes(magnitude[block], weights, residual, buffers)
 
 
-def _masks(magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, rows: Rows) -> Masks:
+def _masks(magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers[Any], rows: Rows) -> Masks:
     """Masks of the block: computed where they are stored if that can be, else in buffers, and codes from there."""
     stored, n = [rows.get(name) for name in MASKS], block.stop - block.start
     first, second = (
@@ -132,7 +156,9 @@ def _masks(magnitude: Float32, block: slice, recipe: Recipe, buffers: Buffers, r
     return weights
 
 
-def _components(spectrogram: Complex64, weights: Masks, buffers: Buffers, rows: Rows) -> Complex64 | None:
+def _components(
+    spectrogram: Complex64, weights: Masks, buffers: Buffers[Any], rows: Rows
+) -> Complex64 | None:
     """Components into rows; the residual is returned where it is stored or features are of it."""
     parts = [part[: len(spectrogram)] for part in buffers.components]
     for name, part, weight in zip(COMPONENTS, parts, weights, strict=False):
@@ -147,7 +173,7 @@ def _components(spectrogram: Complex64, weights: Masks, buffers: Buffers, rows: 
 
 
 def _magnitudes(
-    magnitude: Float32, weights: Masks, residual: Complex64 | None, buffers: Buffers
+    magnitude: Float32, weights: Masks, residual: Complex64 | None, buffers: Buffers[Any]
 ) -> dict[str, Float32]:
     """Magnitudes of the components that features need."""
     found = {name: part[: len(magnitude)] for name, part in buffers.magnitudes.items()}

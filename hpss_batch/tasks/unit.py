@@ -17,7 +17,7 @@ import json
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
@@ -136,10 +136,12 @@ def _chunk_frames(folder: Folder, axis: str) -> int:
         ) from error
 
 
-def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock, last_try: bool) -> Outcome:
+def _outcome(
+    recipe: Recipe, piece: Piece, buffers: Buffers[ShardWriter], clock: Clock, last_try: bool
+) -> Outcome:
     """Do a piece; if that fails, only its track does, and the shards are as if it had not been there."""
     try:
-        return _pass_through(recipe, piece, buffers, clock)
+        return pass_through(recipe, piece, buffers, clock)
     except (MemoryError, StoreError):
         raise
     except Exception as error:
@@ -155,8 +157,8 @@ def _outcome(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock, last_
         clock.step(None)
 
 
-def _pass_through(recipe: Recipe, piece: Piece, buffers: Buffers, clock: Clock) -> Outcome:
-    """Take a piece's frames from its source into the shards, block by block; see the module."""
+def pass_through(recipe: Recipe, piece: Piece, buffers: Buffers[Any], clock: Clock) -> Outcome:
+    """Take a piece's frames from its source to their targets, shards or memory, block by block; see the module."""
     clock.step("read")
     source, halo = _open(recipe, piece), recipe.separation.halo
     channels = range(source.n_channels)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import signal, sys, time
+import contextlib, signal, sys, time
 import click
 from hpss_batch.console.group import Group
 
@@ -18,22 +18,30 @@ class Finalized:
     def __del__(self):
         signal.raise_signal(number)
 
+def finalizer():
+    Finalized()
+
+def library():
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(number)
+
 @click.group(cls=Group)
 def main(): ...
 
 @main.command()
 def wait():
-    Finalized()
+    globals()[sys.argv[2]]()
     time.sleep(60)
 
 main(["wait"])
 """
 
 
+@pytest.mark.parametrize("where", ["finalizer", "library"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_heard_that_comes_where_exceptions_are_lost(number: signal.Signals) -> None:
-    """Python drops what is raised in finalizers and while garbage is collected, and goes on."""
-    words = [sys.executable, "-c", PROGRAM, str(int(number))]
+def test_a_signal_is_heard_that_comes_where_exceptions_are_lost(number: signal.Signals, where: str) -> None:
+    """Python drops what is raised in finalizers and while garbage is collected; some libraries clear all errors."""
+    words = [sys.executable, "-c", PROGRAM, str(int(number)), where]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30)
     assert done.returncode == 128 + number
     assert done.stderr == "\nStopped. What is committed is safe: the same command goes on from there.\n"

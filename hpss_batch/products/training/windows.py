@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import CorpusError, ParameterError
 from hpss_batch.products.training.batches import Batches, Indices, whole
-from hpss_batch.store.directory import RunDirectory
-from hpss_batch.store.reading.chunk_reader import ChunkReader
 from hpss_batch.store.reading.corpus import Corpus, open_corpus
 
 Array = NDArray[Any]
@@ -39,8 +37,8 @@ class TrackWindows:
 
     Parameters
     ----------
-    store : path or URL
-        The run directory.
+    store : path, URL or Corpus
+        The run directory; or a corpus that was opened, for instance one without a run.
     variables : str or iterable of str, optional
         Variables on `frame`, such as masks, spectrogram, features; by default all but coordinates.
     frames : int
@@ -85,7 +83,7 @@ class TrackWindows:
 
     def __init__(
         self,
-        store: str | PathLike[str],
+        store: str | PathLike[str] | Corpus,
         variables: str | Iterable[str] | None = None,
         *,
         frames: int = 128,
@@ -95,8 +93,8 @@ class TrackWindows:
         labels: Iterable[str] | None = None,
         cache_bytes: int = 256 * 2**20,
     ) -> None:
-        corpus = open_corpus(store)
-        self.url = corpus.path
+        corpus = store if isinstance(store, Corpus) else open_corpus(store)
+        self.url, self._open_readers = corpus.path, corpus.readers
         self.frames = whole("frames", frames)
         self.hop = whole("hop", frames if hop is None else hop)
         self.seed, self.cache_bytes = seed, whole("cache_bytes", cache_bytes)
@@ -114,12 +112,12 @@ class TrackWindows:
             "channel" in on_frames[name].dims for name in self.variables
         )
         chosen = _rows(corpus, tracks)
-        fields = {n: table[n].values[chosen] for n in ("track", "frame_start", "n_frames", *self.labels)}
+        fields = {n: table[n].values[chosen] for n in ("track", "frame_start", *self.labels)}
         self._tracks = fields["track"].tolist()
         self._meta = {name: fields[name].tolist() for name in self.labels}
         self._lay_out(
             fields["frame_start"],
-            fields["n_frames"],
+            corpus.lengths(chosen),
             np.ones(len(chosen), np.int64) if mono else table.source_channels.values[chosen],
         )
         self._open()
@@ -144,10 +142,7 @@ class TrackWindows:
 
     def _open(self) -> None:
         """Readers and caches of this process; the first thing that an unpickled copy does."""
-        directory = RunDirectory(self.url)
-        group = directory.group()
-        with directory.reading():
-            self._readers = {name: ChunkReader(directory, group[name]) for name in self.variables}  # type: ignore[arg-type]
+        self._readers = self._open_readers(self.variables)
         step = max(reader.frames for reader in self._readers.values())
         step_bytes = sum(step // r.frames * r.chunk_bytes for r in self._readers.values())
         longest = max(1, min(LARGEST_BLOCK, self.cache_bytes // (step_bytes * BLOCKS)))

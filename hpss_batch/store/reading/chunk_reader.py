@@ -7,6 +7,7 @@ by this package, or lies on an object store, is read through zarr: the same valu
 """
 
 import os
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import local
@@ -143,6 +144,14 @@ class ChunkReader:
             return ShardReader(self._folder / key, self._shard_chunks)
         except FileNotFoundError:
             return None
+
+
+def open_readers(url: str, names: Iterable[str]) -> dict[str, ChunkReader]:
+    """Readers of a run directory's arrays, by name."""
+    directory = RunDirectory(url)
+    group = directory.group()
+    with directory.reading():
+        return {name: ChunkReader(directory, group[name]) for name in names}  # type: ignore[arg-type]
 
 
 def _as_written_here(array: "zarr.Array[Any]") -> bool:

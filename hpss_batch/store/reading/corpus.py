@@ -6,19 +6,21 @@ until they are asked for, and a track's Dask chunks are made when the track is.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.paths import is_url
 from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.layout import channels_kept
+from hpss_batch.store.reading.chunk_reader import open_readers
 from hpss_batch.store.reading.resynthesis import component_samples
-from hpss_batch.store.reading.views import dask_chunks, decoded, fits, plain, with_derived
+from hpss_batch.store.reading.views import chunk_frames, decoded, fits, plain, with_derived
 from hpss_batch.store.records import STATUSES
 from hpss_batch.store.schema import REFERENCES
 from hpss_batch.text import file_name
@@ -142,8 +144,16 @@ class Corpus(Mapping[str, xr.Dataset]):
         TrackError
             If there is no such track, or it is not done; the message has its reason.
         """
+        view = self._view(track)
+        names = [str(name) for name in view.data_vars]
+        with self._directory.reading():
+            view = decoded(view.chunk({"frame": self._chunk_frames(names)}))
+        return with_derived(view, self.dataset.attrs.get("job", {}))
+
+    def _view(self, track: str) -> xr.Dataset:
+        """A track's part of the dataset, and what is known of it as attributes."""
         row = self._row(track)
-        facts = {name: self._facts[name].values[row] for name in self._facts.variables}
+        facts = self._facts_of(row)
         start, stop = int(facts["frame_start"]), int(facts["frame_start"]) + int(facts["n_frames"])
         packed = self.dataset
         names = [str(n) for n, v in packed.data_vars.items() if "frame" in v.dims]
@@ -154,15 +164,26 @@ class Corpus(Mapping[str, xr.Dataset]):
         )
         channels = slice(0, self._channels(int(facts["source_channels"])))
         view = view.isel(channel=channels, missing_dims="ignore")
-        with self._directory.reading():
-            view = decoded(view.chunk(dask_chunks(self._group, names)))
         summaries = tuple(f"{name}_" for name in names)
         view.attrs = {"track": track, "sample_rate": self.sample_rate, "references": REFERENCES} | {
             str(name): plain(value)
             for name, value in facts.items()
             if name not in ("track", "error", "status") and not str(name).startswith(summaries)
         }
-        return with_derived(view, self.dataset.attrs.get("job", {}))
+        return view
+
+    def _facts_of(self, row: int) -> dict[str, Any]:
+        """What is known of a row, by variable."""
+        return {str(name): self._facts[name].values[row] for name in self._facts.variables}
+
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Frames of each row."""
+        return np.asarray(self._facts.n_frames.values[rows], np.int64)
+
+    @property
+    def readers(self) -> Callable[[Iterable[str]], Mapping[str, Any]]:
+        """Opens readers of chunks of variables, here or in another process: `ChunkReader` or what stands in for it."""
+        return partial(open_readers, self.path)
 
     def stems(self, track: str, start: int = 0, stop: int | None = None) -> xr.Dataset:
         """A track's components as audio: float32 on (channel, sample), at the store's rate and channels.
@@ -230,6 +251,9 @@ class Corpus(Mapping[str, xr.Dataset]):
         directory = self._directory
         keys = directory.stem_keys()
         return [(directory.stem_settings(key)["stems"], directory.stem_record_names(key)) for key in keys]
+
+    def _chunk_frames(self, names: list[str]) -> int:
+        return chunk_frames(self._group, names)
 
     def _channels(self, source_channels: int) -> int:
         return channels_kept(self.dataset.attrs["job"]["corpus"]["channels"], source_channels)

@@ -23,13 +23,13 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def dask_chunks(group: zarr.Group, names: list[str]) -> dict[str, int]:
-    """One Dask chunk for each Zarr chunk along frames; all bins together."""
+def chunk_frames(group: zarr.Group, names: list[str]) -> int:
+    """Frames of a Zarr chunk, which a Dask chunk gets as well, with all bins; -1, which means all, if none is cut."""
     for name in names:
         array = group[name]
         if isinstance(array, zarr.Array) and array.ndim >= 2:
-            return {"frame": array.chunks[1]}
-    return {}
+            return array.chunks[1]
+    return -1
 
 
 def decoded(view: xr.Dataset) -> xr.Dataset:
