@@ -73,7 +73,7 @@ def demo(output: str) -> None:
     from hpss_batch.console.demonstration import print_demo_corpus, print_demo_end, print_demo_scores
     from hpss_batch.console.output import print_result
     from hpss_batch.console.terminal import ProgressBar
-    from hpss_batch.products.demonstration.demo import example_corpus, score
+    from hpss_batch.products.demonstration.demo import example_corpus, score, write_parts
     from hpss_batch.runner.run import run as do_run
 
     music, out = Path(output, "music"), Path(output, "out")
@@ -83,7 +83,7 @@ def demo(output: str) -> None:
         result = do_run(Job.from_command_line(music, out), reporter=bar)
     print_result(result, bar)
     print_demo_scores(score(pieces, result.plan))
-    print_demo_end(out)
+    print_demo_end(out, write_parts(output))
 
 
 @main.command()

@@ -4,7 +4,7 @@ Names of files are UTF-8 in records and ids, whatever the locale: `name_text` an
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def counted(n: int, thing: str) -> str:
@@ -24,6 +24,27 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def one_line(words: str) -> str:
+    """What a program says, in one line.
+
+    >>> one_line("sbatch: error:\\n\\n  no such partition\\n")
+    'sbatch: error:; no such partition'
+    """
+    return "; ".join(line.strip() for line in words.splitlines() if line.strip())
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 1, likeness: float = 0.6) -> str:
+    """What to put behind the sentence that there is no such name; nothing where none is like it.
+
+    >>> did_you_mean("margn", ["margin", "power"]), did_you_mean("x", ["margin"])
+    ('; did you mean margin?', '')
+    """
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), most, likeness)
+    return f"; did you mean {', '.join(near)}?" if near else ""
 
 
 def clock(seconds: float) -> str:

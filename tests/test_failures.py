@@ -179,7 +179,11 @@ def test_a_unit_that_cannot_be_written_is_not_reported_as_done(
 
 @pytest.mark.parametrize(
     "fails",
-    ["store.directory.RunDirectory.place", "store.arrays.write_arrays", "store.arrays.write_tracks"],
+    [
+        "store.directory.RunDirectory.place",
+        "store.arrays.group.write_arrays",
+        "store.arrays.group.write_tracks",
+    ],
 )
 def test_a_disk_that_is_full_when_records_are_written_is_reported(
     fails: str, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch

@@ -310,8 +310,8 @@ def test_the_table_of_tracks_has_summaries_of_all_frames_and_goes_to_pandas(refe
 def test_long_tracks_are_summed_up_some_bands_at_a_time(
     reference: Path, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpss_batch.store.track_table.VALUES", 16384)
-    monkeypatch.setattr("hpss_batch.store.track_table.TRACKS", 3)
+    monkeypatch.setattr("hpss_batch.store.arrays.track_table.VALUES", 16384)
+    monkeypatch.setattr("hpss_batch.store.arrays.track_table.TRACKS", 3)
     some = FEATURES | {"kinds": ["log_mel", "rms"], "components": ["harmonic"]}
     changes = {"corpus__channels": "all", "output__arrays": [], "output__features": some}
     run(Job.parse(job_settings(corpus_folder, tmp_path / "out", **changes)))

@@ -24,6 +24,7 @@ LAYERS = [
     ["config"],
     ["corpus"],
     ["store.reading"],
+    ["store.arrays"],
     ["store"],
     ["store.buckets"],
     ["labelled"],
@@ -33,6 +34,7 @@ LAYERS = [
     ["dsp"],
     ["dsp.kernels"],
     ["files"],
+    ["ranges"],
     ["objects"],
     ["paths"],
     ["text", "errors"],
@@ -114,7 +116,7 @@ def test_every_folder_is_a_layer(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("store.arrays", "from hpss_batch import __version__"),
+        ("store.arrays.group", "from hpss_batch import __version__"),
         ("dsp.kernels.jit", "from hpss_batch.dsp.hpss import masks"),
         ("dsp.hpss", "from hpss_batch import audio"),
         ("store.layout", "def f():\n    from hpss_batch.corpus.tracks import Track"),

@@ -22,7 +22,8 @@ from hpss_batch.audio.recording import Recording
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.listing import find
 from hpss_batch.errors import AudioError, CorpusError, StoreError, UnreachableError
-from hpss_batch.files import RangedFile, hold, is_there, opened, stat
+from hpss_batch.files import hold, is_there, opened, stat
+from hpss_batch.ranges import RangedFile
 from hpss_batch.runner.run import run
 from hpss_batch.store.buckets.folder import ObjectFolder
 from hpss_batch.store.buckets.trial import check_create_only

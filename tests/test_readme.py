@@ -137,7 +137,7 @@ def test_a_page_is_done_from_top_to_bottom(page: Path, home: Path, reader: dict[
     if "$ hpss-batch demo\n" in (ROOT / page).read_text():
         shutil.rmtree(home / "hpss-batch-demo")
     said = ""
-    for place, language, block in blocks(page, "console", "sh", "python"):
+    for place, language, block in blocks(page, "console", "python"):
         environment = reader
         if language == "python":
             (home / "script.py").write_text(without_prompts(block))
@@ -146,11 +146,19 @@ def test_a_page_is_done_from_top_to_bottom(page: Path, home: Path, reader: dict[
                 found = [os.environ.get("PYTHONPATH", ""), str(home.parent)]
                 environment = reader | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
         else:
-            command = ["bash", "-ec", block if language == "sh" else "\n".join(typed(block))]
+            command = ["bash", "-ec", "\n".join(typed(block))]
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, f"{place}: {done.stdout}{done.stderr}"
         said += done.stdout
     assert page != README or "3 done, 1 failed" in said
+
+
+def test_the_line_for_a_shell_s_completion_is_taken(reader: dict[str, str]) -> None:
+    line = re.search(r'`(eval "[^`]+")`', (ROOT / README).read_text())
+    assert line is not None
+    command = ["bash", "-ec", f"{line[1]}; complete -p hpss-batch"]
+    done = subprocess.run(command, capture_output=True, text=True, env=reader)
+    assert done.stdout.endswith("-F _hpss_batch_completion hpss-batch\n"), done.stderr
 
 
 def test_the_front_door_is_short() -> None:

@@ -35,7 +35,8 @@ from hpss_batch.audio.containers.ogg import ogg_flaw
 from hpss_batch.audio.containers.ogg_seek import sought_until
 from hpss_batch.audio.containers.reasons import cannot_decode, goes_on, joined, too_short, why_no_file
 from hpss_batch.audio.mixdown import LARGEST, LOUDEST, check_samples, energies, mix
-from hpss_batch.audio.probe import FAILURES, AudioInfo, open_file, open_handle
+from hpss_batch.audio.opening import FAILURES, open_handle
+from hpss_batch.audio.probe import AudioInfo, open_file
 from hpss_batch.errors import AudioError
 from hpss_batch.files import hold
 

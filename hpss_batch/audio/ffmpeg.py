@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.audio.containers.reasons import REMEDY, ffmpeg_is_here, too_short
+from hpss_batch.audio.containers.reasons import REMEDY, too_short
+from hpss_batch.audio.kinds import ffmpeg_is_here
 from hpss_batch.errors import AudioError
 from hpss_batch.files import opened, stream
 

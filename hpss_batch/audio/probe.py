@@ -13,31 +13,25 @@ What is left is an upper bound of the length. The truth is what decoding yields 
 """
 
 import functools
-import io
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import soundfile as sf
 
 from hpss_batch.audio.choices import Choice, Decoding
-from hpss_batch.audio.containers import reasons
 from hpss_batch.audio.containers.chunks import find_extent
-from hpss_batch.audio.containers.extent import Corrected
 from hpss_batch.audio.containers.foreign import check_size
-from hpss_batch.audio.containers.headers import check_sizes, find_flac_extent
+from hpss_batch.audio.containers.headers import check_sizes
 from hpss_batch.audio.containers.mp3 import mp3_flaw, mp3_header
-from hpss_batch.audio.containers.mp3_unheaded import Endless, samples_unannounced
+from hpss_batch.audio.containers.mp3_unheaded import Endless
 from hpss_batch.audio.containers.ogg import check_ogg
+from hpss_batch.audio.containers.reasons import cannot_decode, not_a_file, too_short, why_no_file
 from hpss_batch.audio.ffmpeg import FFmpegError, FFmpegFile
-from hpss_batch.audio.quiet import quiet
+from hpss_batch.audio.kinds import why_not_audio
+from hpss_batch.audio.opening import FAILURES, HEADERLESS, Handle, open_handle
 from hpss_batch.errors import AudioError
-from hpss_batch.files import hold, stat, stream
-from hpss_batch.paths import is_url
+from hpss_batch.files import hold, stat
 
 MAX_CHANNELS = 256
 """The most channels that are believed: seventh-order ambisonics has 64, large microphone arrays have 128."""
@@ -53,22 +47,6 @@ _MOST_COUNTED = 2**33
 
 _SLACK = 2**14
 # Samples that FFmpeg may give beyond what a file announces: the padding of a last frame, and rounded times.
-
-_SAID = {
-    7: "no audio is found in it",
-    24: "its header has an impossible rate, length or number of channels",
-}
-# libsndfile's errors whose own words mislead: "is not a regular file" and "SF_INFO struct incomplete"
-
-_HEADERLESS = (".vox", ".vox6", ".gsm")
-# libsndfile reads these by their names alone. It does so with .au and .snd as well, where it makes noise of text.
-
-_LONGEST_PATH = 1023
-# Bytes of a path that libsndfile takes; systems take 4,095. What lies deeper is opened here, and read through Python.
-
-
-FAILURES = (sf.LibsndfileError, FFmpegError)
-"""What goes wrong while decoding; its `error_string` is what the decoder says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,52 +72,6 @@ class AudioInfo:
     channels: int
     format: str
     decoder: Decoding = "libsndfile"
-
-
-class Handle(sf.SoundFile):  # type: ignore[misc]
-    """An open file whose reads go on where the last one ended, and that writes nothing to the terminal.
-
-    soundfile follows every read of a seekable file by a seek to where it is already. That costs time, and an MP3
-    decoder answers it with other last bits; `seek` itself works as ever.
-    """
-
-    decoder: Decoding = "libsndfile"
-
-    def __init__(self, source: bytes | io.RawIOBase) -> None:
-        with self._answered(source), quiet():
-            super().__init__(source)
-        self.lossy = self.format in ("OGG", "MP3")
-
-    def read(self, *args: Any, **options: Any) -> Any:
-        """Read on."""
-        with self._answered(self._name), quiet():
-            return super().read(*args, **options)
-
-    def seek(self, *args: Any, **options: Any) -> int:
-        """Go somewhere else."""
-        with self._answered(self._name), quiet():
-            return int(super().seek(*args, **options))
-
-    @staticmethod
-    @contextmanager
-    def _answered(source: Any) -> Iterator[None]:
-        """Raise what kept the source from being read, of which libsndfile knows nothing."""
-        try:
-            yield
-        finally:
-            if failure := getattr(source, "failure", None):
-                raise failure
-
-    def seekable(self) -> bool:
-        """Say no, so that reading never seeks."""
-        return False
-
-    def close(self) -> None:
-        """Close the file, and what it reads from where that is not a path."""
-        super().close()
-        source = getattr(self, "_name", None)
-        if isinstance(source, io.RawIOBase):
-            source.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,65 +127,12 @@ def open_file(path: str, decoder: Choice = "auto") -> Opened:
         return _describe(path, file, found)
     except FFmpegError as e:
         file.close()
-        raise AudioError(reasons.why_not_audio(path, e.error_string, "FFmpeg")) from e
+        raise AudioError(why_not_audio(path, e.error_string, "FFmpeg")) from e
     except OSError as e:
         file.close()
-        raise AudioError(reasons.why_no_file(e)) from e
+        raise AudioError(why_no_file(e)) from e
     except BaseException:
         file.close()
-        raise
-
-
-def open_handle(path: str, decoder: Choice = "auto") -> Handle | FFmpegFile:
-    """Open a file that was checked before, for another pass over it."""
-    if decoder != "ffmpeg":
-        try:
-            return _open_libsndfile(path)
-        except AudioError:
-            if decoder == "libsndfile" or not reasons.ffmpeg_is_here() or not reasons.is_foreign(path):
-                raise
-    if not reasons.ffmpeg_is_here():
-        raise AudioError(f"is read by FFmpeg, through PyAV, which is not installed here; {reasons.INSTALL}")
-    try:
-        return FFmpegFile(path)
-    except (FFmpegError, OSError) as e:
-        said = e.error_string if isinstance(e, FFmpegError) else ""
-        raise AudioError(reasons.why_not_audio(path, said, "FFmpeg")) from e
-
-
-def _open_libsndfile(path: str) -> Handle:
-    name = os.fsencode(path)
-    by_name = len(name) <= _LONGEST_PATH and not is_url(path)
-    if not by_name and path.lower().endswith(_HEADERLESS):
-        raise AudioError(
-            f"has {'a URL' if is_url(path) else f'a path of {len(name):,} bytes'}, and recordings of its kind, which "
-            f"have no header, are read from a disk, by paths of up to {_LONGEST_PATH:,}; move it, or convert it, e.g. "
-            "with ffmpeg -i FILE FILE.flac"
-        )
-    try:
-        extent = find_extent(path)
-        if extent is None or not extent.changes:
-            file = _handle(name if by_name else stream(path))
-            if file.format == "MP3" and (held := samples_unannounced(path, file.frames)):
-                file.close()
-                return _handle(Endless(stream(path), held))
-            extent = find_flac_extent(path) if file.format == "FLAC" else None
-            if extent is None:
-                return file
-            file.close()
-        return _handle(Corrected(stream(path), extent))
-    except (sf.LibsndfileError, TypeError, OSError) as e:
-        # TypeError: soundfile wants a sample rate for names in .raw
-        said = _SAID.get(e.code, e.error_string) if isinstance(e, sf.LibsndfileError) else ""
-        raise AudioError(reasons.why_not_audio(path, said)) from e
-
-
-def _handle(source: bytes | io.RawIOBase) -> Handle:
-    try:
-        return Handle(source)
-    except BaseException:
-        if isinstance(source, io.RawIOBase):
-            source.close()
         raise
 
 
@@ -287,7 +166,7 @@ def _count(path: str, decoder: Choice, size: int, mtime_ns: int, most: float = m
         except FAILURES as e:
             # the block that failed is long, so nothing is said of where
             said = e.error_string
-            raise AudioError(reasons.cannot_decode(None, None, file.samplerate, said, file.decoder)) from e
+            raise AudioError(cannot_decode(None, None, file.samplerate, said, file.decoder)) from e
         return count
 
 
@@ -295,8 +174,8 @@ def _stat(path: str) -> os.stat_result:
     try:
         found = stat(path)
     except (OSError, ValueError) as e:
-        raise AudioError(reasons.why_no_file(e)) from e
-    kind = reasons.not_a_file(found.st_mode)
+        raise AudioError(why_no_file(e)) from e
+    kind = not_a_file(found.st_mode)
     if kind:
         raise AudioError(kind)
     if not found.st_size:
@@ -305,10 +184,19 @@ def _stat(path: str) -> os.stat_result:
 
 
 def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Opened:
+    if file.format == "RAW" and not path.lower().endswith(HEADERLESS):
+        raise AudioError(why_not_audio(path, "it has no header"))
+    _check_sane(file.samplerate, file.channels)
+    promised: int | None
+    if isinstance(file, FFmpegFile):
+        n_samples, promised = _length_by_ffmpeg(path, file, found)
+    else:
+        n_samples, promised = _length(path, file, found)
     kind = f"{file.format}/{file.subtype}"
-    rate, channels = file.samplerate, file.channels
-    if file.format == "RAW" and not path.lower().endswith(_HEADERLESS):
-        raise AudioError(reasons.why_not_audio(path, "it has no header"))
+    return Opened(file, AudioInfo(n_samples, file.samplerate, file.channels, kind, file.decoder), promised)
+
+
+def _check_sane(rate: int, channels: int) -> None:
     if not 1 <= rate <= MAX_SAMPLE_RATE:
         raise AudioError(
             f"has a damaged header: it announces {rate} samples a second (allowed: 1 to {MAX_SAMPLE_RATE:,})"
@@ -317,18 +205,22 @@ def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Op
         raise AudioError(
             f"has a damaged header: it announces {channels} channels (allowed: 1 to {MAX_CHANNELS})"
         )
-    promised: int | None
-    if isinstance(file, FFmpegFile):
-        if file.format == "ogg":
-            check_ogg(path, found.st_size, 2**62, rate)
-        if reason := check_size(path, file.format, found.st_size):
-            raise AudioError(reason)
-        promised = _announced(path, found.st_size, found.st_mtime_ns)
-        return Opened(
-            file, AudioInfo(promised + promised // 1000 + _SLACK, rate, channels, kind, "ffmpeg"), promised
-        )
-    frames = file.frames
-    promised = frames
+
+
+def _length_by_ffmpeg(path: str, file: FFmpegFile, found: os.stat_result) -> tuple[int, int]:
+    """The most samples that decoding may yield, and those that are promised."""
+    if file.format == "ogg":
+        check_ogg(path, found.st_size, 2**62, file.samplerate)
+    if reason := check_size(path, file.format, found.st_size):
+        raise AudioError(reason)
+    promised = _announced(path, found.st_size, found.st_mtime_ns)
+    return promised + promised // 1000 + _SLACK, promised
+
+
+def _length(path: str, file: Handle, found: os.stat_result) -> tuple[int, int | None]:
+    """The same, of a file that libsndfile reads; see `Opened`."""
+    rate, frames = file.samplerate, file.frames
+    promised: int | None = frames
     if file.format == "OGG":
         check_ogg(path, found.st_size, frames, rate)
     elif file.format == "MP3":
@@ -342,8 +234,8 @@ def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Op
     if frames > _MOST_SAMPLES_PER_BYTE * found.st_size:
         unknown = frames >= 2**62  # libsndfile's way to say that the header gives no length
         held = _count(path, "libsndfile", found.st_size, found.st_mtime_ns, _MOST_COUNTED)
-        reason = None if unknown else reasons.too_short(held, frames, rate)
+        reason = None if unknown else too_short(held, frames, rate)
         if reason:
             raise AudioError(reason)
         frames, promised = held, held
-    return Opened(file, AudioInfo(frames, rate, channels, kind), promised)
+    return frames, promised

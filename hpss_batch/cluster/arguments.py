@@ -3,7 +3,6 @@
 With a job's `cluster.kwargs`, and what we give where they say nothing.
 """
 
-import difflib
 import inspect
 import logging
 import os
@@ -16,6 +15,7 @@ from hpss_batch.cluster.requests.kubernetes import is_kubernetes, kubernetes_req
 from hpss_batch.cluster.requests.request import Request, parsed_bytes
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
+from hpss_batch.text import did_you_mean
 
 INHERITED = "DASK_INTERNAL_INHERIT_CONFIG"
 """The variable by which Dask hands its settings on to other processes."""
@@ -122,10 +122,9 @@ def _check_names(cluster: Cluster, *takers: Callable[..., Any]) -> None:
         if parameter.kind is not parameter.VAR_KEYWORD
     }
     for name in sorted(cluster.kwargs.keys() - known):
-        near = difflib.get_close_matches(name, known, 1)
         raise ClusterError(
             f"cluster.kwargs.{name} is nothing that {cluster.class_name} takes"
-            + (f"; did you mean {near[0]}?" if near else "; allowed is what its documentation names")
+            + (did_you_mean(name, known) or "; allowed is what its documentation names")
         )
 
 

@@ -16,6 +16,7 @@ from hpss_batch.cluster.client import request
 from hpss_batch.config.job import Job
 from hpss_batch.errors import ClusterError
 from hpss_batch.paths import absolute, check_place, is_url
+from hpss_batch.text import one_line
 
 SIZE = {"cores": 1, "processes": 1, "memory": "4GiB", "job_cpu": None, "job_mem": None, "resource_spec": None}
 """Of a driver's job; planning a million tracks takes 2.7 GiB (workflows/benchmarks, Scale)."""
@@ -129,8 +130,7 @@ def _submitted(system: System, script: Path) -> str:
         raise ClusterError(
             f"{system.submit} is not on this machine: submit where jobs are submitted"
         ) from None
-    words = "; ".join(line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip())
     number = re.search(r"\d\S*", done.stdout)
     if done.returncode or number is None:
-        raise ClusterError(f"{system.submit} does not take {script}: {words}")
+        raise ClusterError(f"{system.submit} does not take {script}: {one_line(done.stderr or done.stdout)}")
     return number[0]

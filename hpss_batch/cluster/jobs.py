@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hpss_batch.cluster.requests.batch import is_batch_system
 from hpss_batch.config.sections import Cluster
 from hpss_batch.errors import ClusterError
-from hpss_batch.text import counted
+from hpss_batch.text import counted, one_line
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -259,4 +259,4 @@ def _said(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "the queue does not answer"
     _, _, words = str(error).rpartition("stderr:\n")
-    return "; ".join(line.strip() for line in words.splitlines() if line.strip())
+    return one_line(words)

@@ -10,21 +10,19 @@ the home folder, and `$NAME` an environment variable. `Job.absolute` makes a job
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from hpss_batch.config.document import Document, Override, flatten
 from hpss_batch.config.messages import Complaints, config_error
+from hpss_batch.config.numerics import differences, plain, stem_numerics, store_numerics
 from hpss_batch.config.outputs import Output
 from hpss_batch.config.sections import Cluster, CorpusSection, Hpss, Stft
 from hpss_batch.config.types import Section, Settings
 from hpss_batch.config.yaml_reader import dump, show
-from hpss_batch.dsp.checks import Parameters
 from hpss_batch.dsp.methods import PRESETS, HpssParams
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
@@ -32,10 +30,9 @@ from hpss_batch.paths import Places, absolute
 from hpss_batch.store.stem_records import settings_key
 
 if TYPE_CHECKING:
+    from hpss_batch.store.catalog import State
     from hpss_batch.store.directory import RunDirectory
-
-NUMERICS_VERSION = 1
-"""Goes up whenever a release computes other numbers from the same settings, in decoding or anywhere behind it."""
+    from hpss_batch.store.stem_records import StemRecord
 
 
 class Job(Section):
@@ -140,7 +137,7 @@ class Job(Section):
             super().__init__(**keywords)
         except ValidationError as error:
             raise config_error(error, type(self), document) from None  # which says all that pydantic's says
-        self._given = _plain(given)
+        self._given = plain(given)
 
     @model_validator(mode="before")
     @classmethod
@@ -224,35 +221,15 @@ class Job(Section):
 
     def to_yaml(self, *, defaults: bool = True) -> str:
         """YAML from which `Job.parse` makes an equal job: every default filled in, or only what was `given`."""
-        return dump(_plain(self.model_dump(by_alias=True)) if defaults else self._given)
+        return dump(plain(self.model_dump(by_alias=True)) if defaults else self._given)
 
     def numerics(self) -> dict[str, Any]:
-        """Every setting that changes a number of the store, as values fit for JSON.
-
-        Not what chooses or places tracks, nor what runs them. A window of null samples is one of `n_fft`.
-        """
-        numeric: Any = {
-            "corpus": {"sample_rate", "channels"},
-            "stft": True,
-            "hpss": True,
-            "output": {"arrays", "mask_dtype", "unit_frames", "features"},
-        }
-        chosen: dict[str, Any] = _plain(self.model_dump(include=numeric))
-        del chosen["hpss"]["method"]  # which has other numbers if any of the rest has
-        if self.corpus.decoder == "ffmpeg":  # else libsndfile reads what it knows, as it always did
-            chosen["corpus"]["decoder"] = "ffmpeg"
-        chosen["stft"]["win_length"] = self.stft.win_length or self.stft.n_fft
-        if self.hpss.power == math.inf:
-            chosen["hpss"]["power"] = "inf"
-        return {**chosen, "numerics_version": NUMERICS_VERSION}
+        """Every setting that changes a number of the store, as values fit for JSON."""
+        return store_numerics(self)
 
     def stem_settings(self) -> dict[str, Any]:
         """Every setting that changes a stem or its name, as values fit for JSON; the job has `output.stems`."""
-        assert self.output.stems is not None
-        numerics, stems = self.numerics(), _plain(self.output.stems.model_dump(by_alias=True))
-        stems["components"] = sorted(stems["components"])
-        stems["format"] = self.output.stems.format.upper()
-        return {"stems": stems, **{name: numerics[name] for name in ("stft", "hpss", "numerics_version")}}
+        return stem_numerics(self)
 
     @property
     def stems_key(self) -> str | None:
@@ -270,6 +247,10 @@ class Job(Section):
             memory |= {name: given[name] for name in shares if name in given}
         found = memory | {"cluster.stalled_after": self.cluster.stalled_after}
         return ", ".join(f"{name}={value}" for name, value in sorted(found.items()))
+
+    def tries_again(self, found: "State | StemRecord") -> bool:
+        """Whether a run tries again by itself what went wrong: a file was out of reach, or workers had other limits."""
+        return found.retry or (found.limits is not None and found.limits != self.limits)
 
     def identity(self) -> dict[str, Any]:
         """What generations keep of a job: its `numerics` and their `fingerprint`."""
@@ -289,32 +270,3 @@ class Job(Section):
         """16 hexadecimal digits that two jobs share exactly if their `numerics` are the same."""
         text = json.dumps(self.numerics(), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Where two `Job.numerics` differ, for people: "hpss.margin: 1.0 there, 3.0 here".
-
-    >>> differences({"hpss": {"margin": 1.0, "power": 2.0}}, {"hpss": {"margin": 3.0, "power": 2}})
-    ['hpss.margin: 1.0 there, 3.0 here']
-    """
-
-    def said(value: Any) -> str:
-        return "set" if isinstance(value, Mapping) else "not set" if value is absent else show(value)
-
-    found, absent = list[str](), object()
-    for key in {**there, **here}:
-        old, new = there.get(key, absent), here.get(key, absent)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += [f"{key}.{difference}" for difference in differences(old, new)]
-        elif old != new:
-            found.append(f"{key}: {said(old)} there, {said(new)} here")
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Lists for tuples, and mappings for parameters, all the way down: what YAML and JSON know."""
-    if isinstance(value, Parameters):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

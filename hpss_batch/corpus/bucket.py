@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from hpss_batch.corpus.ids import track_id
 from hpss_batch.corpus.walk import RUN_DIRECTORY
 from hpss_batch.errors import CorpusError
-from hpss_batch.files import as_stat, mtime_ns
+from hpss_batch.files import as_stat
 from hpss_batch.objects import located, persistently, reaching
 from hpss_batch.paths import is_http, quote_name
-from hpss_batch.store.records import FIRST, LAYOUT
+from hpss_batch.ranges import mtime_ns
+from hpss_batch.store.generations import FIRST, LAYOUT
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from itertools import islice
 
 from hpss_batch.audio.choices import Choice, Decoding
 from hpss_batch.audio.probe import probe
-from hpss_batch.corpus.listing import Found, Listing, Meta, find
+from hpss_batch.corpus.listing import find
+from hpss_batch.corpus.search import Found, Listing, Meta
 from hpss_batch.errors import AudioError
 from hpss_batch.text import file_name
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from hpss_batch.audio.containers.reasons import why_no_file
 from hpss_batch.corpus.ids import track_id
-from hpss_batch.store.records import FIRST, LAYOUT
+from hpss_batch.store.generations import FIRST, LAYOUT
 from hpss_batch.text import name_text
 
 RUN_DIRECTORY = "is a run directory; its stems are not part of a corpus around it"

@@ -13,7 +13,7 @@ from hpss_batch.errors import AudioError, HpssBatchError, StoreError
 from hpss_batch.runner.survey import source_of
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
-from hpss_batch.tasks.frames import open_recording
+from hpss_batch.tasks.sources import open_recording
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]

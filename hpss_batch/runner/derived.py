@@ -26,7 +26,7 @@ STALE_SECONDS = 3600
 
 def is_behind(planned: Plan) -> bool:
     """Whether an earlier run was stopped between placing tracks and writing down that they exist, or done."""
-    from hpss_batch.store.arrays import is_current
+    from hpss_batch.store.arrays.group import is_current
 
     if not is_current(planned.directory, planned.catalog):
         return True
@@ -50,7 +50,7 @@ def place(planned: Plan) -> bool:
 
 def prepare(planned: Plan) -> None:
     """Make a run directory ready for tasks: arrays as long as the layout, the job as run, nothing that a crash left."""
-    from hpss_batch.store.arrays import write_arrays, write_tracks
+    from hpss_batch.store.arrays.group import write_arrays, write_tracks
 
     directory = planned.directory
     with directory.writing():
@@ -94,7 +94,7 @@ def refresh(planned: Plan, records: Iterable[str] = ()) -> Catalog:
         Names of records that workers say they created. Listings of a shared file system may be behind: these are
         read by name.
     """
-    from hpss_batch.store.arrays import write_tracks
+    from hpss_batch.store.arrays.group import write_tracks
 
     directory, catalog, stems = planned.directory, planned.catalog, dict[int, StemRecord]()
     with directory.writing():

@@ -10,6 +10,7 @@ from hpss_batch.corpus.tracks import Track
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import CorpusError, ParameterError
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import (
     Placed,
     channels_kept,
@@ -18,7 +19,6 @@ from hpss_batch.store.layout import (
     place,
     round_up,
 )
-from hpss_batch.store.records import Generation
 
 
 def next_generation(

@@ -21,9 +21,9 @@ from hpss_batch.errors import StoreError
 from hpss_batch.paths import absolute
 from hpss_batch.runner.survey import Progress, Survey, source_of, survey
 from hpss_batch.stems.plan import StemPlan, check_names, stem_plan
+from hpss_batch.store.arrays.schema import Shape
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed, Unit
-from hpss_batch.store.schema import Shape
 from hpss_batch.tasks.memory import DECODER_BYTES, FFMPEG_BYTES, task_bytes
 from hpss_batch.tasks.spec import Recipe
 

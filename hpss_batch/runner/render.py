@@ -8,7 +8,6 @@ It happens here, one track after the other, with no cluster. What is rendered is
 that a run that wants the same ones finds them done.
 """
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -17,14 +16,13 @@ import numpy as np
 
 from hpss_batch.config.document import Override
 from hpss_batch.config.job import Job
-from hpss_batch.errors import TrackError
 from hpss_batch.runner.plan import plan_of_run
 from hpss_batch.stems.plan import check_names, names_of, stem_plan, task_of
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block
 from hpss_batch.stems.task import commit, run_stems, write_stems
 from hpss_batch.stems.writer import measure
-from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.catalog import Catalog, no_track
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.presence import at_work
 from hpss_batch.store.reading.corpus import Corpus, open_corpus
@@ -93,10 +91,7 @@ def render(
 
 def _row(catalog: Catalog, track: str, url: str) -> int:
     if track not in catalog.current:
-        near = difflib.get_close_matches(track, catalog.current, n=3, cutoff=0.5)
-        raise TrackError(
-            f"{url} has no track {track!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
-        )
+        raise no_track(url, track, catalog.current)
     return catalog.current[track]
 
 

@@ -17,8 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from hpss_batch.audio.containers.reasons import UNREADABLE
-from hpss_batch.corpus.listing import READABLE
+from hpss_batch.audio.kinds import READABLE, UNREADABLE
 from hpss_batch.dsp.params import COMPONENTS
 
 LONGEST = 255

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.config.job import Job, differences
+from hpss_batch.config.job import Job
+from hpss_batch.config.numerics import differences
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import absolute
 from hpss_batch.stems.names import Pattern, stem_names
@@ -93,9 +94,7 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
         if state.status in ("superseded", "vanished") or track.error is not None:
             continue
         record = catalog.stems.get(row)
-        # one that was quarantined may fare otherwise on workers with other limits
-        again = record is not None and (record.retry or record.limits not in (None, job.limits))
-        if record is None or (record.status != "done" and (retry_failed or again)):
+        if record is None or (record.status != "done" and (retry_failed or job.tries_again(record))):
             tasks.append(task_of(catalog, names, row))
         n_done += record is not None and record.status == "done"
         n_failed += record is not None and record.status != "done"

@@ -21,7 +21,7 @@ from hpss_batch.store.records import keep, versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
-from hpss_batch.tasks.frames import open_recording
+from hpss_batch.tasks.sources import open_recording
 from hpss_batch.tasks.unit import reason, said_unreachable, why_unreachable, worker_address
 
 READING = "read and separate"

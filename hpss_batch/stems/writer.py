@@ -16,17 +16,18 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.audio.probe import Handle, open_handle
+from hpss_batch.audio.opening import Handle, open_handle
 from hpss_batch.errors import AudioError, StoreError
+from hpss_batch.files import measured
 from hpss_batch.objects import object_store, persistently, reaching
 from hpss_batch.paths import is_url
 from hpss_batch.store.buckets.folder import UPLOADS
@@ -150,9 +151,7 @@ class StemFile:
             with Handle(os.fsencode(self.partial)) as stem:
                 found = (stem.frames, stem.samplerate, stem.channels)
             with self.partial.open("rb") as file:
-                digest, n_bytes = 0, 0
-                while data := file.read(2**20):
-                    digest, n_bytes = google_crc32c.extend(digest, data), n_bytes + len(data)
+                n_bytes, digest = measured(iter(partial(file.read, READ_BYTES), b""))
                 os.fsync(file.fileno())
         except (OSError, sf.SoundFileError) as error:
             raise self._trouble("finished", error) from error
@@ -206,14 +205,10 @@ READ_BYTES = 2**20
 
 def measure(url: str, name: str) -> tuple[int, int] | None:
     """Size and CRC32C of a file; None where there is none."""
-    size, digest = 0, 0
     try:
-        for block in _blocks(url, f"{STEMS}/{name}"):
-            size += len(block)
-            digest = google_crc32c.extend(digest, block)
+        return measured(_blocks(url, f"{STEMS}/{name}"))
     except FileNotFoundError:
         return None
-    return size, digest
 
 
 def _blocks(url: str, name: str) -> Iterator[bytes]:
@@ -223,5 +218,4 @@ def _blocks(url: str, name: str) -> Iterator[bytes]:
                 yield bytes(block)
         return
     with Path(url, file_name(name)).open("rb") as file:
-        while block := file.read(READ_BYTES):
-            yield block
+        yield from iter(partial(file.read, READ_BYTES), b"")

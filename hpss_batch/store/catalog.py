@@ -24,10 +24,18 @@ import google_crc32c
 
 from hpss_batch.audio.choices import Channels
 from hpss_batch.dsp.params import StftParams
+from hpss_batch.errors import TrackError
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.labels import as_text
 from hpss_batch.store.layout import Placed, Unit, cut
-from hpss_batch.store.records import Commit, Generation, Outcome, Status
+from hpss_batch.store.records import Commit, Outcome, Status
 from hpss_batch.store.stem_records import StemRecord
+from hpss_batch.text import did_you_mean
+
+
+def no_track(place: str, track: str, known: Iterable[str]) -> TrackError:
+    """What to say of a track that a run directory has not."""
+    return TrackError(f"{place} has no track {track!r}{did_you_mean(track, known, 3, 0.5)}")
 
 
 class State(NamedTuple):

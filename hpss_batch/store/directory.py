@@ -19,7 +19,6 @@ at that moment. `catalog` gives what the records add up to, as a value that does
 
 import json
 import os
-import re
 import socket
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -34,9 +33,10 @@ from hpss_batch.paths import is_url
 from hpss_batch.store.buckets.folder import ObjectFolder
 from hpss_batch.store.buckets.packs import pack, packed
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.generations import FIRST, LAYOUT, Generation
 from hpss_batch.store.presence import running
-from hpss_batch.store.records import FIRST, LAYOUT, Commit, Generation, commit_error
-from hpss_batch.store.stem_records import PLACE, StemRecord, settings_key
+from hpss_batch.store.records import Commit, commit_error
+from hpss_batch.store.stem_records import PLACE, StemRecord, declaration, declare, declared, last_records
 from hpss_batch.store.storage import open_folder
 
 if TYPE_CHECKING:  # which takes long to import
@@ -247,13 +247,11 @@ class RunDirectory:
 
     def declare_stems(self, settings: Mapping[str, Any]) -> None:
         """Write down what a key of stems stands for, before anything is rendered."""
-        name = f"{PLACE}/{settings_key(settings)}.json"
-        self.folder.create(name, json.dumps(settings, indent=1, sort_keys=True).encode() + b"\n")
+        declare(self.folder, settings)
 
     def stem_keys(self) -> list[str]:
         """Keys of all settings of stems that were ever declared here."""
-        found = (re.fullmatch(r"([0-9a-f]{8})\.json", name) for name in self.folder.names(PLACE))
-        return [match[1] for match in found if match]
+        return declared(self.folder)
 
     def stem_settings(self, key: str) -> dict[str, Any]:
         """The settings of stems that a key stands for.
@@ -263,17 +261,7 @@ class RunDirectory:
         StoreError
             If the file does not hold them.
         """
-        name = f"{PLACE}/{key}.json"
-        try:
-            settings: dict[str, Any] = json.loads(self.folder.read(name) or b"")
-            if settings_key(settings) != key:
-                raise ValueError(f"what it holds would be called {settings_key(settings)}")
-        except ValueError as error:
-            raise StoreError(
-                f"{self.url}/{name} does not hold the settings of stems that it is named by ({error}). Delete it; "
-                "`hpss-batch render`, with these settings, writes it again"
-            ) from error
-        return settings
+        return declaration(self.folder, key)
 
     def stem_records(self, key: str | None, rows: Container[int] | None = None) -> dict[int, StemRecord]:
         """The last record of each row, or of some rows, of the stems of a key; of no key there are none."""
@@ -289,13 +277,7 @@ class RunDirectory:
 
     def stem_record_names(self, key: str) -> dict[int, str]:
         """Names of the last record of each row, of the stems of a key."""
-        last = dict[int, tuple[int, str]]()
-        for name in self.folder.names(f"{PLACE}/{key}"):
-            match = re.fullmatch(r"([0-9]{8,})(?:\.([0-9]+))?\.json", name)
-            if match:
-                row, attempt = int(match[1]), int(match[2] or 0)
-                last[row] = max(last.get(row, (-1, "")), (attempt, f"{PLACE}/{key}/{name}"))
-        return {row: name for row, (_, name) in last.items()}
+        return last_records(self.folder, key)
 
     def stem_record(self, name: str, held: Mapping[str, bytes] | None = None) -> StemRecord:
         """A record by its name, from contents that are held already, or from its file.

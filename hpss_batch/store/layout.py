@@ -19,11 +19,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import google_crc32c
-
 from hpss_batch.audio.choices import Channels, Decoding
 from hpss_batch.errors import AudioError, ParameterError, UnreachableError
-from hpss_batch.files import CHANGED, opened, stat
+from hpss_batch.files import blocks, measured, stat
+from hpss_batch.ranges import CHANGED
 from hpss_batch.text import file_name
 
 Labels = Mapping[str, str | int | float]
@@ -119,11 +118,8 @@ class Placed:
 
         It is there for files that have another time and the same size: one in 4 billion that was edited passes.
         """
-        digest, at = 0, begin
         try:
-            with opened(self.file) as file:
-                while at < end and (data := file.read(at, min(end - at, 2**22))):
-                    digest, at = google_crc32c.extend(digest, data), at + len(data)
+            _, digest = measured(blocks(self.file, begin, end))
             self.check_file()
         except (OSError, AudioError, UnreachableError):
             return None

@@ -11,12 +11,14 @@ take each other's names.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.records import Status, seal, unseal
+from hpss_batch.store.storage import Folder
 
 PLACE = "commits/stems"
 
@@ -121,3 +123,41 @@ class StemRecord:
 def settings_key(settings: Mapping[str, Any]) -> str:
     """What stands for settings of stems in names of records: 8 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def declare(folder: Folder, settings: Mapping[str, Any]) -> None:
+    """Write down what a key stands for."""
+    name = f"{PLACE}/{settings_key(settings)}.json"
+    folder.create(name, json.dumps(settings, indent=1, sort_keys=True).encode() + b"\n")
+
+
+def declared(folder: Folder) -> list[str]:
+    """All keys that were ever written down."""
+    found = (re.fullmatch(r"([0-9a-f]{8})\.json", name) for name in folder.names(PLACE))
+    return [match[1] for match in found if match]
+
+
+def declaration(folder: Folder, key: str) -> dict[str, Any]:
+    """The settings that a key stands for; errors as `RunDirectory.stem_settings`."""
+    name = f"{PLACE}/{key}.json"
+    try:
+        settings: dict[str, Any] = json.loads(folder.read(name) or b"")
+        if settings_key(settings) != key:
+            raise ValueError(f"what it holds would be called {settings_key(settings)}")
+    except ValueError as error:
+        raise StoreError(
+            f"{folder.url}/{name} does not hold the settings of stems that it is named by ({error}). Delete it; "
+            "`hpss-batch render`, with these settings, writes it again"
+        ) from error
+    return settings
+
+
+def last_records(folder: Folder, key: str) -> dict[int, str]:
+    """Names of the records that count of the stems of a key: the last one of each row."""
+    last = dict[int, tuple[int, str]]()
+    for name in folder.names(f"{PLACE}/{key}"):
+        match = re.fullmatch(r"([0-9]{8,})(?:\.([0-9]+))?\.json", name)
+        if match:
+            row, attempt = int(match[1]), int(match[2] or 0)
+            last[row] = max(last.get(row, (-1, "")), (attempt, f"{PLACE}/{key}/{name}"))
+    return {row: name for row, (_, name) in last.items()}

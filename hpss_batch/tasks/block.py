@@ -19,8 +19,8 @@ from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.kernels.magnitude import magnitude as magnitude_of
 from hpss_batch.dsp.params import COMPONENTS
 from hpss_batch.errors import AudioError
-from hpss_batch.store.schema import MASKS, Shape, fill_value
-from hpss_batch.store.shard import Array, ShardWriter
+from hpss_batch.store.arrays.schema import MASKS, Shape, fill_value
+from hpss_batch.store.arrays.shard import Array, ShardWriter
 from hpss_batch.tasks.frames import window_memory
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 

@@ -10,8 +10,8 @@ from hpss_batch.audio.choices import Channels
 from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.params import COMPONENTS, FeatureParams, StftParams
 from hpss_batch.dsp.separation import Grid, Separation, separation
+from hpss_batch.store.arrays.schema import AXES, MASKS, Shape
 from hpss_batch.store.layout import Unit
-from hpss_batch.store.schema import AXES, MASKS, Shape
 
 BLOCK_FRAMES = 256
 """Frames that pass through the cache together."""

@@ -7,7 +7,7 @@ are. For each piece, each block of frames, and each channel:
     read    the samples of the block and its halo                       `frames`, over `audio`
     stft    of the frames that were not held yet                        `frames`, over `dsp.stft`
     hpss    masks, components and features, into rows of shards         `block`, over `dsp.hpss`
-    write   chunks, compressed, as they get full                        `store.shard`
+    write   chunks, compressed, as they get full                        `store.arrays.shard`
 
 When all shards are on disk, the unit is committed. A piece that cannot be read fails alone: its frames hold the fill
 value, its track gets a reason, and the unit's other tracks are done.
@@ -19,19 +19,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from hpss_batch.audio.containers.reasons import INSTALL, ffmpeg_is_here
+from hpss_batch.audio.kinds import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
-from hpss_batch.files import opened
+from hpss_batch.files import blocks
+from hpss_batch.store.arrays.schema import AXES
+from hpss_batch.store.arrays.shard import ShardWriter, shard_key
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
 from hpss_batch.store.records import Commit, Outcome, keep, versions
-from hpss_batch.store.schema import AXES
-from hpss_batch.store.shard import ShardWriter, shard_key
 from hpss_batch.store.storage import Folder, open_folder
 from hpss_batch.tasks.block import Buffers, buffers_for, describe, separate
 from hpss_batch.tasks.clock import Clock
-from hpss_batch.tasks.frames import AudioSource, Source, StoredSource, Window
+from hpss_batch.tasks.frames import Window
+from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
 from hpss_batch.tasks.spec import BLOCK_FRAMES, Recipe
 
 if TYPE_CHECKING:  # sparse matrices are for those who want features
@@ -264,10 +265,8 @@ def why_unreachable(track: Placed) -> str | None:
             f"cannot be decoded on {socket.gethostname()}: there is no PyAV; {INSTALL} there, and run again"
         )
     try:
-        with opened(track.file) as file:
-            at = 0
-            while data := file.read(at, 2**22):
-                at += len(data)
+        for _ in blocks(track.file):
+            pass
     except OSError as error:
         return f"cannot be reached from {socket.gethostname()}: {error.strerror or error}"
     except UnreachableError as error:

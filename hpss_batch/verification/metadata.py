@@ -14,12 +14,18 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.arrays import attributes_of, is_current, write_arrays, write_tracks, wrong_attributes
+from hpss_batch.store.arrays.group import (
+    attributes_of,
+    is_current,
+    write_arrays,
+    write_tracks,
+    wrong_attributes,
+)
+from hpss_batch.store.arrays.schema import AXES
+from hpss_batch.store.arrays.shard import shard_place
+from hpss_batch.store.arrays.track_table import attributes, missing_rows, summary_names, track_variables
 from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
-from hpss_batch.store.schema import AXES
-from hpss_batch.store.shard import shard_place
-from hpss_batch.store.track_table import attributes, missing_rows, summary_names, track_variables
 from hpss_batch.text import counted
 from hpss_batch.verification.findings import Finding
 from hpss_batch.verification.prune import in_words, needed_units, spare_files

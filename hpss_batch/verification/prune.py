@@ -17,12 +17,12 @@ from typing import Any, Literal
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import is_url
 from hpss_batch.runner.plan import Plan, plan_of_run
+from hpss_batch.store.arrays.schema import AXES
+from hpss_batch.store.arrays.shard import shard_place
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.presence import RUNNING, at_work, killed, running
 from hpss_batch.store.records import Commit
-from hpss_batch.store.schema import AXES
-from hpss_batch.store.shard import shard_place
 from hpss_batch.store.storage import PARTIAL
 from hpss_batch.text import counted, file_name, size
 

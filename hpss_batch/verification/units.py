@@ -16,11 +16,11 @@ from functools import cached_property
 import numpy as np
 import zarr
 
-from hpss_batch.store.arrays import zarr_settings
+from hpss_batch.store.arrays.group import zarr_settings
+from hpss_batch.store.arrays.shard import shard_key
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome, versions
-from hpss_batch.store.shard import shard_key
 from hpss_batch.tasks.spec import Recipe
 from hpss_batch.tasks.unit import separate_unit, write_axes
 from hpss_batch.verification.findings import Finding, UnitCheck

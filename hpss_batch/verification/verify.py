@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from hpss_batch.cluster.client import open_client
 from hpss_batch.cluster.submission import Submissions
 from hpss_batch.cluster.workforce import Workforce
-from hpss_batch.config.job import Job, differences
+from hpss_batch.config.job import Job
+from hpss_batch.config.numerics import differences
 from hpss_batch.config.sections import Cluster
 from hpss_batch.corpus.tracks import find
 from hpss_batch.errors import StoreError

@@ -15,7 +15,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.config.job import Job, differences
+from hpss_batch.config.job import Job
+from hpss_batch.config.numerics import differences
 from hpss_batch.config.outputs import STEM_FORMATS, STEM_RATES
 from hpss_batch.config.template import template
 from hpss_batch.dsp.methods import HpssParams, methods

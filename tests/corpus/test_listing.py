@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hpss_batch.corpus.listing import READABLE, Listing, find
+from hpss_batch.audio.kinds import READABLE
+from hpss_batch.corpus.listing import find
+from hpss_batch.corpus.search import Listing
 from hpss_batch.errors import CorpusError
 
 

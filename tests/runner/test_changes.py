@@ -40,6 +40,13 @@ def corpus(corpus_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def done(corpus: Path, tmp_path: Path, run_job: RunJob) -> RunDirectory:
+    """What a run made of it."""
+    run_job(corpus, tmp_path / "out")
+    return RunDirectory(tmp_path / "out")
+
+
 def touch(folder: Path, seconds: int) -> int:
     """Give all files another time; how many there are."""
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -108,32 +115,25 @@ def test_what_was_edited_at_the_same_size_is_computed_again(
 
 
 def test_of_directories_without_digests_another_time_means_other_contents(
-    corpus: Path, tmp_path: Path, run_job: RunJob
+    corpus: Path, done: RunDirectory, run_job: RunJob
 ) -> None:
-    out = tmp_path / "out"
-    run_job(corpus, out)
-    directory = RunDirectory(out)
-    for number, commit in directory.commits().items():
+    for number, commit in done.commits().items():
         tracks = {row: replace(outcome, contents=None) for row, outcome in commit.tracks.items()}
-        directory.folder.replace(Commit(number, {}).name, replace(commit, tracks=tracks).encode())
-    song = corpus / "short.wav"
-    os.utime(song, (1, 1))
-    assert plan(Job.parse(settings(corpus, out))).files["changed"] == 1
-    assert run_job(corpus, out).catalog.counts["superseded"] == 1
+        done.folder.replace(Commit(number, {}).name, replace(commit, tracks=tracks).encode())
+    os.utime(corpus / "short.wav", (1, 1))
+    assert plan(Job.parse(settings(corpus, Path(done.url)))).files["changed"] == 1
+    assert run_job(corpus, done.url).catalog.counts["superseded"] == 1
 
 
 def test_a_track_that_was_touched_before_all_of_it_was_read_is_placed_again(
-    corpus: Path, tmp_path: Path, run_job: RunJob
+    corpus: Path, done: RunDirectory, run_job: RunJob
 ) -> None:
-    out = tmp_path / "out"
-    run_job(corpus, out)
-    directory = RunDirectory(out)
-    row = directory.catalog().current["album/long.flac"]
-    last = max(number for number, commit in directory.commits().items() if row in commit.tracks)
-    directory.folder.delete(Commit(last, {}).name)
+    row = done.catalog().current["album/long.flac"]
+    last = max(number for number, commit in done.commits().items() if row in commit.tracks)
+    done.folder.delete(Commit(last, {}).name)
     os.utime(corpus / "album" / "long.flac", (1, 1))
-    assert plan(Job.parse(settings(corpus, out))).files["changed"] == 1
-    assert run_job(corpus, out).catalog.counts["pending"] == 0
+    assert plan(Job.parse(settings(corpus, Path(done.url)))).files["changed"] == 1
+    assert run_job(corpus, done.url).catalog.counts["pending"] == 0
 
 
 def test_plan_counts_what_is_new_changed_and_vanished(corpus: Path, tmp_path: Path, run_job: RunJob) -> None:

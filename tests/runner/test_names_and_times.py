@@ -13,9 +13,9 @@ from helpers import music
 
 from hpss_batch.runner.run import Result
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.reading.corpus import open_corpus
-from hpss_batch.store.records import Generation
 from hpss_batch.verification.verify import verify
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -65,8 +65,8 @@ def test_no_time_of_a_file_stops_a_run(year: int, tmp_path: Path, run_job: Calla
 
 
 def test_layouts_keep_times_that_64_bits_do_not(tmp_path: Path) -> None:
+    from hpss_batch.store.arrays.track_table import track_variables
     from hpss_batch.store.catalog import Catalog
-    from hpss_batch.store.track_table import track_variables
 
     times = [-62_135_596_800 * 10**9, 5, 253_402_300_799 * 10**9, 910_692_730_085 * 10**9]
     rows = [Placed(str(n), "p", 0, 0, 0, 0, 44100, 1, 10, time) for n, time in enumerate(times)]

@@ -22,7 +22,7 @@ from hpss_batch.runner.run import Result, run
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.store.storage import LocalFolder
-from hpss_batch.tasks.frames import AudioSource
+from hpss_batch.tasks.sources import AudioSource
 
 RunJob = Callable[..., Result]
 

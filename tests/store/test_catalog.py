@@ -2,8 +2,9 @@ from dataclasses import asdict
 
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.store.catalog import Catalog
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import Placed, place, round_up
-from hpss_batch.store.records import Commit, Generation, Outcome
+from hpss_batch.store.records import Commit, Outcome
 
 UNIT, HOP = 512, 512
 SETTINGS = {

@@ -8,9 +8,10 @@ import pytest
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.presence import at_work, running
-from hpss_batch.store.records import Commit, Generation, Outcome
+from hpss_batch.store.records import Commit, Outcome
 from hpss_batch.store.stem_records import Stem, StemRecord, settings_key
 
 

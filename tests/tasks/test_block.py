@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpss_batch.store.schema import Shape
+from hpss_batch.store.arrays.schema import Shape
 from hpss_batch.tasks.block import describe
 
 

@@ -25,7 +25,7 @@ from hpss_batch.config.job import Job
 from hpss_batch.errors import StoreError
 from hpss_batch.runner.render import render
 from hpss_batch.runner.run import Result, run
-from hpss_batch.store.arrays import consolidate
+from hpss_batch.store.arrays.group import consolidate
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.reading.corpus import open_corpus
 from hpss_batch.verification.findings import Verification

@@ -167,7 +167,7 @@ def part_floor(audio: list[str], shards: list, source: str, target: str) -> dict
     import numpy as np
     import zarr
 
-    from hpss_batch.store.arrays import zarr_settings
+    from hpss_batch.store.arrays.group import zarr_settings
 
     started = time.process_time()
     stereo = {}

@@ -26,13 +26,14 @@ from hpss_batch.dsp.stft import StftParams
 from hpss_batch.runner.execution import Silent
 from hpss_batch.runner.placement import placed
 from hpss_batch.runner.run import run
-from hpss_batch.store.arrays import write_arrays, write_tracks
+from hpss_batch.store.arrays.group import write_arrays, write_tracks
+from hpss_batch.store.arrays.schema import Shape
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import RunDirectory
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import default_unit_frames
 from hpss_batch.store.reading.corpus import open_corpus
-from hpss_batch.store.records import Commit, Generation, Outcome
-from hpss_batch.store.schema import Shape
+from hpss_batch.store.records import Commit, Outcome
 
 MiB = 2**20
 

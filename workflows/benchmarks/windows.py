@@ -30,14 +30,15 @@ from made_music import CHORDS, bar
 from hpss_batch import TrackWindows, stft
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.params import StftParams
-from hpss_batch.store.arrays import write_arrays, write_tracks, zarr_settings
+from hpss_batch.store.arrays.group import write_arrays, write_tracks, zarr_settings
+from hpss_batch.store.arrays.schema import Shape
+from hpss_batch.store.arrays.shard import ShardWriter, shard_key
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, RunDirectory
+from hpss_batch.store.generations import Generation
 from hpss_batch.store.layout import Placed, place
 from hpss_batch.store.reading.chunk_reader import ChunkReader
-from hpss_batch.store.records import Commit, Generation, Outcome
-from hpss_batch.store.schema import Shape
-from hpss_batch.store.shard import ShardWriter, shard_key
+from hpss_batch.store.records import Commit, Outcome
 
 BANDS, HOP, SAMPLE_RATE = 128, 512, 44_100
 NAME = "magnitude"

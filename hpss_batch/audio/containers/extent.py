@@ -47,7 +47,7 @@ class Rewritten(io.RawIOBase):
 
     @property
     def failure(self) -> Exception | None:
-        """See `files.RangedStream`."""
+        """See `ranges.RangedStream`."""
         return getattr(self.file, "failure", None)
 
     def readable(self) -> bool:

@@ -5,7 +5,6 @@ never come. So a manifest is compared with the custom resource definition that d
 and every name has to be one of its names.
 """
 
-import difflib
 import getpass
 import inspect
 import os
@@ -19,6 +18,7 @@ from hpss_batch.cluster.requests.request import Request, parsed_bytes
 from hpss_batch.config.sections import Cluster
 from hpss_batch.config.yaml_reader import dump
 from hpss_batch.errors import ClusterError
+from hpss_batch.text import did_you_mean
 
 DEFINITIONS = "operator/deployment/helm/dask-kubernetes-operator/crds"
 """Where dask-kubernetes has them."""
@@ -132,6 +132,5 @@ def _differences(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[
             if name in known or others:
                 yield from _differences(inner, known.get(name, others), f"{place}.{name}")
             elif known:
-                near = difflib.get_close_matches(str(name), known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(sorted(known))}"
-                yield f"{place}.{name} is nothing that it has; {hint}"
+                hint = did_you_mean(str(name), known) or f"; allowed: {', '.join(sorted(known))}"
+                yield f"{place}.{name} is nothing that it has{hint}"

@@ -177,24 +177,12 @@ def _panel(
     widening = max(band.widening for band in bands) // 2
     edge = min(max(0, first - widening), int(within.min()))
     stop = max(min(last + widening, max(last, extent.n_columns)), int(within.max()) + 1)
-    end, vector = max(part.start + part.columns for part in parts), grain.lanes * itemsize
-    lead, tail = (lines(widening * itemsize), widening * itemsize + vector) if widening else (0, 0)
-    ring_stride = odd_lines(lead + (max(stop, end) - edge) * itemsize + tail)
-    medians_stride = odd_lines((end - first) * itemsize)
-    tables = rows % slots * ring_stride, (within - edge) * vector
-    sizes = {
-        "ring": lead + slots * ring_stride,
-        "wide": slots * ring_stride * (widening > 0),
-        "medians_down": grain.tile * medians_stride,
-        "medians_along": grain.lanes * medians_stride,
-        "turned": (stop - edge) * vector,
-        "ranked": grain.length * vector,
-        "logs": (columns + 4 * grain.reach) * itemsize + 4 * vector,
-    }
-    begins = np.cumsum([0, *map(lines, sizes.values())]).tolist()
-    places = dict(zip(sizes, begins, strict=False))
+    end = max(part.start + part.columns for part in parts)
+    lead, ring_stride = _ring(grain, max(stop, end) - edge, widening)
+    tables = rows % slots * ring_stride, (within - edge) * grain.lanes * itemsize
+    rows_at, columns_at = map(address_of, tables)
     numbers = {
-        "rows": address_of(tables[0]),
+        "rows": rows_at,
         "n_source": extent.n_source,
         "staged": int(rows.min()),
         "reach": extent.start + behind,
@@ -206,26 +194,49 @@ def _panel(
         "columns": columns,
         "tile": grain.tile,
         "length": grain.length,
-        "medians_stride": medians_stride,
+        "medians_stride": odd_lines((end - first) * itemsize),
         "logs_inset": (first - left + grain.reach) * itemsize,
         "known": min(last, extent.n_columns) - first,
     }
-    inner = [
-        (
-            part.number,
-            {
-                "rows": address_of(tables[0]) + 8 * (before - (bands[part.number].down or NOTHING).half),
-                "offsets": address_of(tables[1]) + 8 * (span[0] - low),
-                "inset": (part.start - edge) * itemsize,
-                "columns": part.columns,
-                "place": (part.start - first) * itemsize,
-                "widening": bands[part.number].widening // 2,
-            },
-        )
-        for part, span in zip(parts, spans, strict=True)
-    ]
-    places["ring"] += lead
-    return Panel(left, edge, numbers, inner, places, begins[-1], tables)
+    inner = [(part.number, _of_band(part, bands[part.number], itemsize, first, edge)) for part in parts]
+    for (number, found), span in zip(inner, spans, strict=True):
+        found["rows"] = rows_at + 8 * (before - (bands[number].down or NOTHING).half)
+        found["offsets"] = columns_at + 8 * (span[0] - low)
+    return Panel(left, edge, numbers, inner, *_places(grain, numbers, lead, bool(widening)), tables)
+
+
+def _ring(grain: Grain, columns: int, widening: int) -> tuple[int, int]:
+    """What leads a ring's rows, and from one row to the next, in bytes: widening needs columns on both sides."""
+    beside, vector = widening * grain.itemsize, grain.lanes * grain.itemsize
+    lead, tail = (lines(beside), beside + vector) if widening else (0, 0)
+    return lead, odd_lines(lead + columns * grain.itemsize + tail)
+
+
+def _of_band(part: Part, band: Band, itemsize: int, first: int, edge: int) -> dict[str, int]:
+    """Where a band's columns lie among those that are read, from `edge` on, and ranked, from `first` on."""
+    return {
+        "inset": (part.start - edge) * itemsize,
+        "columns": part.columns,
+        "place": (part.start - first) * itemsize,
+        "widening": band.widening // 2,
+    }
+
+
+def _places(grain: Grain, numbers: dict[str, int], lead: int, widens: bool) -> tuple[dict[str, int], int]:
+    """Where each part of a panel's memory begins, the ring's rows behind what leads them; and how much it is."""
+    vector = grain.lanes * grain.itemsize
+    sizes = {
+        "ring": lead + numbers["slots"] * numbers["ring_stride"],
+        "wide": numbers["slots"] * numbers["ring_stride"] * widens,
+        "medians_down": grain.tile * numbers["medians_stride"],
+        "medians_along": grain.lanes * numbers["medians_stride"],
+        "turned": numbers["width"] * vector,
+        "ranked": grain.length * vector,
+        "logs": (numbers["columns"] + 4 * grain.reach) * grain.itemsize + 4 * vector,
+    }
+    begins = np.cumsum([0, *map(lines, sizes.values())]).tolist()
+    places = dict(zip(sizes, begins, strict=False))
+    return places | {"ring": places["ring"] + lead}, begins[-1]
 
 
 def _span(part: Part, band: Band) -> tuple[int, int]:

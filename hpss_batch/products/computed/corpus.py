@@ -21,15 +21,15 @@ from hpss_batch.errors import AudioError, TrackError, UnreachableError
 from hpss_batch.products.computed.frames import ComputedReader, Frames, LazyAxis, LazyFrames, open_readers
 from hpss_batch.runner.plan import Plan, check_features
 from hpss_batch.runner.survey import survey
-from hpss_batch.store.arrays import attributes_of, group_attributes
+from hpss_batch.store.arrays.group import attributes_of, group_attributes
+from hpss_batch.store.arrays.schema import AXES
+from hpss_batch.store.arrays.track_table import track_variables
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.layout import CHUNK_FRAMES, Placed, end_of
 from hpss_batch.store.reading.corpus import Corpus
 from hpss_batch.store.reading.corpus import open_corpus as open_stored
 from hpss_batch.store.records import Commit, Outcome
-from hpss_batch.store.schema import AXES
-from hpss_batch.store.track_table import track_variables
-from hpss_batch.tasks.frames import open_recording
+from hpss_batch.tasks.sources import open_recording
 from hpss_batch.tasks.unit import reason
 
 Array = NDArray[Any]

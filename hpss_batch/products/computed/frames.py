@@ -19,8 +19,8 @@ from xarray.backends import BackendArray
 from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
 from hpss_batch.errors import AudioError, UnreachableError
+from hpss_batch.store.arrays.schema import AXES, MASKS, Coding, fill_value
 from hpss_batch.store.layout import CHUNK_FRAMES, Piece, Placed
-from hpss_batch.store.schema import AXES, MASKS, Coding, fill_value
 from hpss_batch.tasks.block import Buffers
 from hpss_batch.tasks.clock import Clock
 from hpss_batch.tasks.spec import Recipe

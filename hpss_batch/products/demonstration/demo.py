@@ -1,22 +1,24 @@
 """What does a run look like, on music whose answer is known? A small corpus, made here, and the real thing run on it.
 
-Each piece is the sum of two stems: chords and a melody of decaying partials (harmonic), and a drum kit of sweeps and
-filtered noise (percussive). The pieces differ in tempo, key, sample rate, channels and format, and a fourth file is
-damaged on purpose, to show what becomes of such a one. The stems are kept, so that `evaluate` can say how well they
-were separated.
+Each piece is the sum of two stems: plucked chords, a bass and a lead that is sung (harmonic), and a drum kit
+(percussive), played by `instruments`. The pieces differ in tempo, key, sample rate, channels and format, and a fourth
+file is damaged on purpose, to show what becomes of such a one. The stems are kept, so that `evaluate` can say how well
+they were separated.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.products.evaluation.evaluate import evaluate
-from hpss_batch.products.evaluation.result import Evaluation, Settings
+from hpss_batch.products.computed.corpus import open_corpus
+from hpss_batch.products.demonstration.instruments import bass, clap, hat, kick, plucked, snare, voice
+from hpss_batch.products.evaluation.evaluate import compare
+from hpss_batch.products.evaluation.result import Comparison, Settings
 from hpss_batch.products.evaluation.truth import SOURCES, KnownStems
 from hpss_batch.runner.plan import Plan
 
@@ -38,8 +40,12 @@ class Song:
     tempo : float
         Beats a minute.
     root : float
-        Lowest note, in Hz.
-    seconds : float
+        The key's tonic, in Hz.
+    vowel : str
+        What is sung.
+    drums : sequence of str
+        A bar in eighths: which drums are struck, k(ick), s(nare), c(lap), h(at), o(pen hat).
+    bars : int
         Its length.
     """
 
@@ -48,19 +54,32 @@ class Song:
     channels: int
     tempo: float
     root: float
-    seconds: float = 12.0
+    vowel: str
+    drums: tuple[str, ...]
+    bars: int
 
+
+BALLAD = ("kh", "h", "sh", "h", "kh", "kh", "sh", "o")
+GROOVE = ("kh", "h", "sch", "kh", "h", "kh", "sch", "o")
+STUDY = ("k", "h", "c", "h", "k", "kh", "c", "h")
 
 SONGS = (
-    Song("ballad.flac", 44100, 2, tempo=72, root=110.0),
-    Song("groove.ogg", 44100, 2, tempo=118, root=98.0),
-    Song("study.wav", 22050, 1, tempo=96, root=130.81),
+    Song("ballad.flac", 44100, 2, 76, 110.0, "o", BALLAD, 4),
+    Song("groove.ogg", 44100, 2, 116, 98.0, "a", GROOVE, 6),
+    Song("study.wav", 22050, 1, 96, 130.81, "u", STUDY, 5),
 )
 
-CHORDS = ((0, 4, 7, 11), (-3, 0, 4, 7), (-7, -3, 0, 4), (-5, -1, 2, 5))
-"""Semitones above the root: I, vi, IV, V."""
+CHORDS = ((0, 4, 7, 11), (-3, 0, 4, 9), (-7, 0, 5, 9), (-5, -1, 2, 7))
+"""Semitones above the tonic, the bass's first: I, vi, IV, V."""
 
-MELODY = (12, 16, 19, 23, 21, 19, 16, 14)
+TUNES = ((16, 19, 23), (21, 19, 16), (17, 21, 24), (23, 19, 14))
+"""What is sung over each chord, in semitones above the tonic."""
+
+OTHER = "banded"
+"""The method that the run's, librosa's, is compared with."""
+
+LEVEL = -4.0
+"""Of the drums against the rest, in dB."""
 
 
 def example_corpus(folder: str | os.PathLike[str], *, damaged: bool = False) -> list[KnownStems]:
@@ -99,23 +118,44 @@ def example_corpus(folder: str | os.PathLike[str], *, damaged: bool = False) -> 
     return pieces
 
 
-def score(pieces: list[KnownStems], plan: Plan) -> Evaluation:
-    """How well what a run does separates the stems."""
-    settings = Settings(plan.stft, plan.recipe.hpss, plan.shape.sample_rate, plan.job.corpus.channels)
-    return evaluate(pieces, settings)
+def score(pieces: list[KnownStems], plan: Plan) -> Comparison:
+    """How well what a run does separates the stems, and how well `OTHER` would."""
+    run = Settings(plan.stft, plan.recipe.hpss, plan.shape.sample_rate, plan.job.corpus.channels)
+    other = replace(Settings.of(OTHER), sample_rate=run.sample_rate, channels=run.channels)
+    return compare(pieces, {"librosa": run, OTHER: other})
+
+
+def write_parts(folder: str | os.PathLike[str]) -> Path:
+    """Write what each method makes of one piece, to listen to, where it is not there yet; the folder's path."""
+    target = Path(folder, "listen")
+    target.mkdir(parents=True, exist_ok=True)
+    song = SONGS[1]
+    for method in ("librosa", OTHER):
+        paths = {part: target / f"{Path(song.name).stem}.{part}.{method}.flac" for part in SOURCES}
+        if not all(path.exists() for path in paths.values()):
+            job = {
+                "corpus": {"channels": "all"},
+                "hpss": {"method": method},
+                "output": {"arrays": [*SOURCES]},
+            }
+            parts = open_corpus(Path(folder, "music", song.name), job).stems(song.name)
+            for part, path in paths.items():
+                sf.write(path, parts[part].values.T, song.sample_rate)
+    return target
 
 
 def _stems(song: Song, seed: int) -> tuple[Float32, Float32]:
     """Harmonic and percussive stem, shape (samples, channels)."""
     rng = np.random.default_rng(seed)
-    n_samples = round(song.seconds * song.sample_rate)
+    n_samples = round(song.bars * 240 / song.tempo * song.sample_rate)
     harmonic = np.zeros((n_samples, song.channels), np.float32)
     percussive = np.zeros_like(harmonic)
-    for seconds, sound in _notes(song):
-        _add(harmonic, sound, seconds, song.sample_rate, pan=rng.uniform(0.3, 0.7))
-    for seconds, sound in _drums(song, rng):
-        _add(percussive, sound, seconds, song.sample_rate, pan=rng.uniform(0.4, 0.6))
-    return harmonic, percussive * np.float32(0.6 * harmonic.std() / percussive.std() + 0.4)
+    for seconds, pan, sound in _notes(song, rng):
+        _add(harmonic, sound, seconds, song.sample_rate, pan)
+    for seconds, pan, sound in _drums(song, rng):
+        _add(percussive, sound, seconds, song.sample_rate, pan)
+    level = 10 ** (LEVEL / 20) * harmonic.std() / percussive.std()
+    return harmonic, percussive * np.float32(level)
 
 
 def _add(stem: Float32, sound: Float32, seconds: float, sample_rate: int, pan: float) -> None:
@@ -127,39 +167,32 @@ def _add(stem: Float32, sound: Float32, seconds: float, sample_rate: int, pan: f
         stem[start : start + len(sound), channel] += np.float32(gain) * sound
 
 
-def _notes(song: Song) -> Iterator[tuple[float, Float32]]:
-    """A chord a bar and a melody in half notes."""
-    beat = 60 / song.tempo
-    for bar in range(int(song.seconds / (4 * beat)) + 1):
-        for semitones in CHORDS[bar % len(CHORDS)]:
-            yield 4 * beat * bar, 0.2 * _tone(song, semitones, 4 * beat, partials=8)
-    for note in range(int(song.seconds / (2 * beat)) + 1):
-        yield 2 * beat * note, 0.25 * _tone(song, MELODY[note % len(MELODY)], 2 * beat, partials=5)
-
-
-def _tone(song: Song, semitones: int, seconds: float, partials: int) -> Float32:
-    """Partials below half the sample rate, with a soft attack and release, the higher the weaker."""
-    t = np.arange(round(seconds * song.sample_rate)) / song.sample_rate
-    frequency = song.root * 2 ** (semitones / 12)
-    overtones = [k for k in range(1, partials + 1) if k * frequency < song.sample_rate / 2.2]
-    wave = sum(np.sin(2 * np.pi * k * frequency * t) * np.exp(-0.4 * k * t) / k for k in overtones)
-    envelope = np.minimum(1, t / 0.06) * np.minimum(1, (seconds - t) / 0.08)
-    return np.asarray(wave * envelope, np.float32)
-
-
-def _drums(song: Song, rng: np.random.Generator) -> Iterator[tuple[float, Float32]]:
-    """Kick on one and three, snare on two and four, hi-hat on every eighth."""
+def _notes(song: Song, rng: np.random.Generator) -> Iterator[tuple[float, float, Float32]]:
+    """Time, place between left and right, and sound: a bar's chord, broken twice, a bass on each beat, a tune."""
     beat, rate = 60 / song.tempo, song.sample_rate
+    for bar in range(song.bars):
+        chord, tune, begin = CHORDS[bar % len(CHORDS)], TUNES[bar % len(TUNES)], 4 * bar * beat
+        for eighth, semitones in enumerate((*chord, chord[2], *chord[1:])):
+            ring = min(8 - eighth, 5) * beat / 2
+            pluck = plucked(song.root * 2 ** (semitones / 12), ring, rate, rng)
+            yield begin + eighth * beat / 2, 0.3 + 0.05 * eighth, 0.5 * pluck
+        for at in (0, 1.5, 2, 3):
+            yield begin + at * beat, 0.5, 0.5 * bass(song.root / 2 * 2 ** (chord[0] / 12), beat, rate)
+        notes = [song.root * 2 ** (semitones / 12) for semitones in tune]
+        yield begin + beat / 2, 0.55, 0.45 * voice(notes, 3.25 * beat, rate, song.vowel)
 
-    def noise(seconds: float, decay: float) -> NDArray[np.float64]:
-        t = np.arange(round(seconds * rate)) / rate
-        return rng.standard_normal(len(t)) * np.exp(-t / decay)
 
-    for eighth in range(int(song.seconds / beat * 2)):
-        yield eighth * beat / 2, np.asarray(0.25 * np.diff(noise(0.08, 0.015)), np.float32)
-        if eighth % 4 == 0:
-            t = np.arange(round(0.25 * rate)) / rate
-            sweep = np.sin(2 * np.pi * (50 * t + 6 * (1 - np.exp(-t / 0.03)))) * np.exp(-t / 0.06)
-            yield eighth * beat / 2, np.asarray(1.2 * sweep, np.float32)
-        if eighth % 4 == 2:
-            yield eighth * beat / 2, np.asarray(0.6 * noise(0.2, 0.04), np.float32)
+def _drums(song: Song, rng: np.random.Generator) -> Iterator[tuple[float, float, Float32]]:
+    """Time, place between left and right, and sound: struck in eighths, never twice alike."""
+    beat, rate = 60 / song.tempo, song.sample_rate
+    kit: dict[str, tuple[float, float, Callable[[], Float32]]] = {
+        "k": (0.5, 1.0, lambda: kick(rate)),
+        "s": (0.47, 0.7, lambda: snare(rate, rng)),
+        "c": (0.55, 0.5, lambda: clap(rate, rng)),
+        "h": (0.65, 0.3, lambda: hat(rate, rng)),
+        "o": (0.65, 0.3, lambda: hat(rate, rng, is_open=True)),
+    }
+    for eighth in range(8 * song.bars):
+        for drum in song.drums[eighth % 8]:
+            pan, loudness, strike = kit[drum]
+            yield eighth * beat / 2, pan, np.float32(loudness * rng.uniform(0.8, 1)) * strike()

@@ -23,9 +23,9 @@ from hpss_batch.labelled import FRAME_DIMS, FREQUENCY_DIMS
 from hpss_batch.products.plots.canvas import Canvas
 from hpss_batch.products.raster import Stretch, images
 from hpss_batch.products.spectra import Frames, Spectra
+from hpss_batch.store.arrays.schema import MASKS
 from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.reading.corpus import open_corpus
-from hpss_batch.store.schema import MASKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,7 +23,7 @@ from hpss_batch.errors import ParameterError
 from hpss_batch.products.raster import Stretch, images, levels
 from hpss_batch.products.report.measure import Meter
 from hpss_batch.runner.plan import Plan
-from hpss_batch.store.schema import MASKS
+from hpss_batch.store.arrays.schema import MASKS
 
 SECONDS = 8.0
 """Length of an excerpt, where its track is not shorter."""

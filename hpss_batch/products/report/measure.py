@@ -17,8 +17,8 @@ from hpss_batch.errors import HpssBatchError
 from hpss_batch.products.report.metrics import FLOOR, Measured
 from hpss_batch.products.spectra import Spectra
 from hpss_batch.runner.plan import Plan
+from hpss_batch.store.arrays.schema import MASKS, read_decoded
 from hpss_batch.store.layout import CHUNK_FRAMES
-from hpss_batch.store.schema import MASKS, read_decoded
 
 SPANS = 4
 """Stretches of a track that are looked at, a chunk of frames each."""

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import is_url
-from hpss_batch.store.arrays import zarr_settings
+from hpss_batch.store.arrays.group import zarr_settings
+from hpss_batch.store.arrays.schema import Coding
+from hpss_batch.store.arrays.shard import ABSENT, ShardReader
 from hpss_batch.store.directory import GROUP, RunDirectory
-from hpss_batch.store.schema import Coding
-from hpss_batch.store.shard import ABSENT, ShardReader
 
 Array = NDArray[Any]
 

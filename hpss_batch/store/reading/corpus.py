@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError, TrackError
 from hpss_batch.paths import is_url
+from hpss_batch.store.arrays.schema import REFERENCES
+from hpss_batch.store.catalog import no_track
 from hpss_batch.store.directory import GROUP, STEMS, RunDirectory
 from hpss_batch.store.layout import channels_kept
 from hpss_batch.store.reading.chunk_reader import open_readers
 from hpss_batch.store.reading.resynthesis import component_samples
 from hpss_batch.store.reading.views import chunk_frames, decoded, fits, plain, with_derived
 from hpss_batch.store.records import STATUSES
-from hpss_batch.store.schema import REFERENCES
 from hpss_batch.text import file_name
 
 DONE = STATUSES.index("done")
@@ -147,7 +148,7 @@ class Corpus(Mapping[str, xr.Dataset]):
         view = self._view(track)
         names = [str(name) for name in view.data_vars]
         with self._directory.reading():
-            view = decoded(view.chunk({"frame": self._chunk_frames(names)}))
+            view = decoded(view.chunk({"frame": self._chunk_frames(names)} if names else {}))
         return with_derived(view, self.dataset.attrs.get("job", {}))
 
     def _view(self, track: str) -> xr.Dataset:
@@ -265,11 +266,7 @@ class Corpus(Mapping[str, xr.Dataset]):
             )
         row = self._rows.get(track)
         if row is None:
-            import difflib
-
-            near = difflib.get_close_matches(track, self._rows, n=3, cutoff=0.5)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise TrackError(f"{self.path} has no track {track!r}{hint}")
+            raise no_track(self.path, track, self._rows)
         return row
 
     def _row(self, track: str) -> int:

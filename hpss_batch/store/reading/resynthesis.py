@@ -13,7 +13,7 @@ import xarray as xr
 from hpss_batch.dsp.framing import check_nola
 from hpss_batch.dsp.params import COMPONENTS, StftParams
 from hpss_batch.errors import ParameterError, TrackError
-from hpss_batch.store.schema import REFERENCES
+from hpss_batch.store.arrays.schema import REFERENCES
 
 
 def component_samples(

@@ -8,7 +8,7 @@ import xarray as xr
 import zarr
 
 from hpss_batch.dsp.params import COMPONENTS
-from hpss_batch.store.schema import MASKS, Coding
+from hpss_batch.store.arrays.schema import MASKS, Coding
 
 
 def fits(values: Any, end: int) -> bool:

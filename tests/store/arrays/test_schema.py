@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.schema import Coding, Shape
+from hpss_batch.store.arrays.schema import Coding, Shape
 
 SPANS = [(0.0, 1.0), (-48.0, 48.0), (-100.0, 27.0), (0.5, 0.75)]
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpss_batch.errors import StoreError
+from hpss_batch.store.arrays.shard import ABSENT, CLEVEL, CNAME, ShardReader, ShardWriter, shard_key
 from hpss_batch.store.layout import CHUNK_FRAMES
-from hpss_batch.store.shard import ABSENT, CLEVEL, CNAME, ShardReader, ShardWriter, shard_key
 from hpss_batch.store.storage import LocalFile, open_folder
 
 CHUNKS = 6

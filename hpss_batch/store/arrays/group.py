@@ -27,14 +27,14 @@ import zarr.errors
 from numpy.typing import NDArray
 
 from hpss_batch.errors import StoreError
+from hpss_batch.store.arrays.schema import AXES, REFERENCES, Shape, fill_value
+from hpss_batch.store.arrays.shard import CLEVEL, CNAME
+from hpss_batch.store.arrays.track_table import track_variables
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.records import versions
-from hpss_batch.store.schema import AXES, REFERENCES, Shape, fill_value
-from hpss_batch.store.shard import CLEVEL, CNAME
 from hpss_batch.store.storage import Folder
-from hpss_batch.store.track_table import track_variables
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.features import Feature
@@ -232,7 +232,7 @@ def _summaries(group: zarr.Group, shape: Shape, catalog: Catalog) -> list[str]:
     """Bring summaries of features up to date; their names."""
     if not shape.summaries:
         return []
-    from hpss_batch.store.track_table import attributes, write_summaries
+    from hpss_batch.store.arrays.track_table import attributes, write_summaries
 
     def create(name: str, feature: "Feature", statistic: str) -> zarr.Array[Any]:
         size = (len(catalog.rows), *feature.shape)

@@ -7,7 +7,7 @@ own, and behind them where each of them lies:
 
 A unit computes frames in order, so that a chunk can be compressed while the cache still holds it, and leave. zarr
 wants the shard in one assignment, hence in memory, where it costs more than all arithmetic: fresh memory is dear.
-The bytes are those that zarr writes for the same values (tests/store/test_shard.py).
+The bytes are those that zarr writes for the same values (tests/store/arrays/test_shard.py).
 """
 
 import os

@@ -19,10 +19,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from hpss_batch.store.arrays.schema import Shape, read_decoded
 from hpss_batch.store.catalog import Catalog
 from hpss_batch.store.labels import column_values, storable, text_values, variable_name
 from hpss_batch.store.records import STATUSES
-from hpss_batch.store.schema import Shape, read_decoded
 
 if TYPE_CHECKING:
     from hpss_batch.dsp.features import Feature

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpss_batch import files
-from hpss_batch.files import RangedFile, RangedStream
+from hpss_batch import ranges
+from hpss_batch.ranges import RangedFile, RangedStream
 
 DATA = bytes(range(7)) * 40
 
@@ -19,10 +19,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     place = tmp_path_factory.mktemp("objects") / "100% a#b"
     place.write_bytes(DATA)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "_BLOCK", 16)
-        patch.setattr(files, "HELD_BYTES", 64)
-        patch.setattr(files, "_MOST_BLOCKS", 2)
-        patch.setattr(files, "SMALL_BYTES", 32)
+        patch.setattr(ranges, "_BLOCK", 16)
+        patch.setattr(ranges, "HELD_BYTES", 64)
+        patch.setattr(ranges, "_MOST_BLOCKS", 2)
+        patch.setattr(ranges, "SMALL_BYTES", 32)
         yield f"file://{place.parent}/100%25 a#b"
 
 
