@@ -182,6 +182,15 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_every_recipe_and_every_benchmark_is_told() -> None:
+    recipes, benchmarks = (ROOT / "workflows" / page / "README.md" for page in (".", "benchmarks"))
+    assert all(
+        f"]({page.parent.name}/README.md)" in recipes.read_text()
+        for page in recipes.parent.glob("*/README.md")
+    )
+    assert all(path.name in benchmarks.read_text() for path in benchmarks.parent.glob("*.py"))
+
+
 def test_extras_that_are_told_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     told = {extra for page in PAGES for extra in re.findall(r"'\.\[(\w+)\]'", (ROOT / page).read_text())}
