@@ -124,6 +124,7 @@ def reader(tmp_path: Path) -> dict[str, str]:
         "python": 'test -f "$1"',
         "pip": ":",
         "docker": ":",
+        "jupyter": 'test -f "$2"',
     }.items():
         (programs / name).write_text(f"#!/bin/sh\n{does}\n")
         (programs / name).chmod(0o755)

@@ -1,6 +1,7 @@
 """Every workflow as a newcomer would start it: one command, on small made audio, without a warning."""
 
 import csv
+import json
 import re
 import shlex
 import subprocess
@@ -64,6 +65,35 @@ def test_what_runs_elsewhere_is_one_command_of_the_command_line(workflow: str) -
         main.make_context("hpss-batch", shlex.split(line)[:1])
     made = Job.load(WORKFLOWS.parent / job)
     assert Job.parse(made.to_yaml()) == made
+
+
+EXECUTE = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+nbformat.write(notebook, "done.ipynb")
+"""
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    notebook = WORKFLOWS / "notebook" / "explore.ipynb"
+    assert not any(cell.get("outputs") for cell in json.loads(notebook.read_text())["cells"])
+    ran = subprocess.run(
+        [sys.executable, "-c", EXECUTE, str(notebook)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    outputs = [
+        output
+        for cell in json.loads((tmp_path / "done.ipynb").read_text())["cells"]
+        for output in cell.get("outputs", [])
+    ]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert "3 done" in "".join("".join(output.get("data", {}).get("text/plain", "")) for output in outputs)
+    assert "(8, 64, 2049)" in "".join(outputs[-1]["data"]["text/plain"])
 
 
 def test_the_image_is_made_of_what_is_here() -> None:

@@ -92,8 +92,7 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            with _hearing():
-                return super().invoke(ctx)
+            return self._invoke(ctx)
         except HpssBatchError as error:
             self._say(f"hpss-batch: {error}", "red")
             ctx.exit(2)
@@ -103,6 +102,19 @@ class Group(click.Group):
         except click.ClickException as error:
             vars(error)["message"] = printable(error.message, "\n")
             raise
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what fails while it ends, since it was told to stop, is no news."""
+        try:
+            with _hearing():
+                return super().invoke(ctx)
+        except Exception as error:
+            behind: BaseException | None = error
+            while behind is not None and not isinstance(behind, KeyboardInterrupt):
+                behind = behind.__context__
+            if behind is None:
+                raise
+            raise behind from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order of use."""

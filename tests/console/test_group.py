@@ -25,6 +25,12 @@ def library():
     with contextlib.suppress(BaseException):
         signal.raise_signal(number)
 
+def cleanup():
+    try:
+        signal.raise_signal(number)
+    finally:
+        raise OSError("the cluster cannot be closed")
+
 @click.group(cls=Group)
 def main(): ...
 
@@ -37,9 +43,9 @@ main(["wait"])
 """
 
 
-@pytest.mark.parametrize("where", ["finalizer", "library"])
+@pytest.mark.parametrize("where", ["finalizer", "library", "cleanup"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_heard_that_comes_where_exceptions_are_lost(number: signal.Signals, where: str) -> None:
+def test_a_signal_is_heard_wherever_it_comes(number: signal.Signals, where: str) -> None:
     """Python drops what is raised in finalizers and while garbage is collected; some libraries clear all errors."""
     words = [sys.executable, "-c", PROGRAM, str(int(number)), where]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30)
