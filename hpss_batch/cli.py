@@ -251,14 +251,15 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: Sequence
     metavar="N",
     help="Take figures from N tracks at most, drawn at random.",
 )
-def report(out: str, output: str | None, tracks: int, sample: int) -> None:
+@click.option("--method", metavar="NAME", help="Let these tracks be heard by librosa, tuned or banded, too.")
+def report(out: str, output: str | None, tracks: int, sample: int, method: str | None) -> None:
     """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
     from hpss_batch.console.streams import say
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.products.report.report import report as do_report
 
     with ProgressBar("looking at tracks") as bar:
-        place = do_report(out, output, tracks=tracks, sample=sample, progress=bar)
+        place = do_report(out, output, tracks=tracks, sample=sample, method=method, progress=bar)
     say(f"Wrote {place}")
 
 

@@ -127,10 +127,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", ["plan", "run", "submit", "evaluate"])
+@pytest.mark.parametrize("name", ["plan", "run", "submit", "evaluate", "report"])
 def test_the_help_of_method_names_every_method(name: str) -> None:
     *others, last = PRESETS
-    assert f"Separate by {', '.join(others)} or {last}" in " ".join(command(name, "--help").output.split())
+    assert f"by {', '.join(others)} or {last}" in " ".join(command(name, "--help").output.split())
 
 
 def test_a_finished_run_imports_neither_distributed_nor_xarray(corpus_folder: Path, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ def store_numerics(job: "Job") -> dict[str, Any]:
     }
     chosen: dict[str, Any] = plain(job.model_dump(include=numeric))
     del chosen["hpss"]["method"]  # which has other numbers if any of the rest has
+    if job.hpss.channels == "each":  # as it always was
+        del chosen["hpss"]["channels"]
     if job.corpus.decoder == "ffmpeg":  # else libsndfile reads what it knows, as it always did
         chosen["corpus"]["decoder"] = "ffmpeg"
     chosen["stft"]["win_length"] = job.stft.win_length or job.stft.n_fft

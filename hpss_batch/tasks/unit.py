@@ -6,7 +6,8 @@ are. For each piece, each block of frames, and each channel:
 
     read    the samples of the block and its halo                       `frames`, over `audio`
     stft    of the frames that were not held yet                        `frames`, over `dsp.stft`
-    hpss    masks, components and features, into rows of shards         `block`, over `dsp.hpss`
+    hpss    masks (each channel's, or joint), components and features,  `block`, over `dsp.hpss`
+            into rows of shards
     write   chunks, compressed, as they get full                        `store.arrays.shard`
 
 When all shards are on disk, the unit is committed. A piece that cannot be read fails alone: its frames hold the fill
@@ -29,7 +30,7 @@ from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
 from hpss_batch.store.records import Commit, Outcome, keep, versions
 from hpss_batch.store.storage import Folder, open_folder
-from hpss_batch.tasks.block import Buffers, buffers_for, describe, separate
+from hpss_batch.tasks.block import Buffers, Complex64, Float32, buffers_for, describe, joint_masks, separate
 from hpss_batch.tasks.clock import Clock
 from hpss_batch.tasks.frames import Window
 from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
@@ -172,21 +173,27 @@ def pass_through(recipe: Recipe, piece: Piece, buffers: Buffers[Any], clock: Clo
         stop = min(stop, end)
         if stop <= first:
             break
-        at = piece.offset + first - piece.first
-        for channel in channels:
-            clock.step("stft")
-            window = windows[channel].move(begin, end)
+        at, block = piece.offset + first - piece.first, slice(first - begin, stop - begin)
+        clock.step("stft")
+        moved: Iterable[tuple[Complex64, Float32]] = (window.move(begin, end) for window in windows)
+        shared = None
+        if recipe.separation.joint:
+            moved = list(moved)
+            clock.step("hpss")
+            shared = joint_masks([magnitude for _, magnitude in moved], block, recipe, buffers)
+        for channel, window in enumerate(moved):
             clock.step("write")  # frames before the piece are looked back on, and go nowhere
             shards = buffers.shards[channel] if first >= piece.first else {}
             rows = {name: shard.rows(at, at + stop - first) for name, shard in shards.items()}
             clock.step("hpss")
-            magnitudes = separate(*window, slice(first - begin, stop - begin), recipe, buffers, rows)
+            magnitudes = separate(*window, block, recipe, buffers, rows, shared)
             if features:
                 clock.step("features")
                 describe(magnitudes, features[channel], recipe.shape, rows)
             clock.step("write")
             for shard in shards.values():
                 shard.written()
+            clock.step("stft")
     source.check()
     return _done(recipe, piece, source)
 

@@ -248,7 +248,13 @@ def test_a_job_survives_its_yaml(kwargs, dask, margin, power, kernel_size, path)
 
 def test_yaml_keeps_every_default():
     values = yaml.safe_load(job().to_yaml())
-    assert values["hpss"] == {"method": "librosa", "kernel_size": 31, "power": 2.0, "margin": 1.0}
+    assert values["hpss"] == {
+        "method": "librosa",
+        "kernel_size": 31,
+        "power": 2.0,
+        "margin": 1.0,
+        "channels": "each",
+    }
     assert values["cluster"] == {
         "class": "distributed.LocalCluster",
         "kwargs": {},
