@@ -243,18 +243,28 @@ def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
     return cast("Callable[..., Any]", kind)
 
 
-def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any], tries: int = 2) -> Any:
+    """The cluster; begun once more where a worker dies before it is there, which Dask takes for the end of all."""
     try:
         return kind(**kwargs)
     except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # a nanny says no more than that its worker did not start
+        died = next((cause for cause in _causes(error) if "Nanny failed" in str(cause)), None)
+        if died is not None and tries > 1:
+            return _start(cluster, kind, kwargs, tries - 1)
+        cause = died or error
+        while cause.__cause__ is not None:
             cause = cause.__cause__
-        hint = f". {GUARD}" if "Nanny failed" in str(cause) else ""
+        hint = f". {GUARD}" if died else ""
         raise ClusterError(
             f"{cluster.class_name} could not be started with cluster.kwargs={cluster.kwargs}: "
             f"{type(cause).__name__}: {cause}{hint}"
         ) from (None if hint else error)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error, and those before it: to close what has begun may fail as well, and hide why it must be closed."""
+    before = error.__cause__ or error.__context__
+    return [error, *(_causes(before) if before is not None else ())]
 
 
 def with_workers(job: Job, n: int) -> Job:

@@ -71,7 +71,7 @@ class StemRecipe:
         rate = self.sample_rate or track.source_rate
         channels = track.n_channels(self.channels)
         n_samples = -(-track.source_samples * rate // max(track.source_rate, 1))
-        return self.encoding.refusal(rate, channels, n_samples)
+        return self.encoding.refusal(rate, channels, n_samples, track.layout)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from hpss_batch.audio.containers.id3 import id3
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.opening import Handle, open_handle
+from hpss_batch.audio.speakers.layouts import Arrangement
+from hpss_batch.audio.speakers.naming import Change, relabelled
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.files import measured
 from hpss_batch.objects import object_store, persistently, reaching
@@ -84,6 +86,8 @@ class StemFile:
         Hz; how many. `Encoding.refusal` said nothing against them.
     encoding : Encoding
         How samples are stored.
+    arrangement : Arrangement
+        Which channels go where.
     tags : mapping
         As `tags_of` gives them; those that the format cannot hold are left out.
 
@@ -100,10 +104,14 @@ class StemFile:
         sample_rate: int,
         channels: int,
         encoding: Encoding,
+        arrangement: Arrangement,
         tags: Mapping[str, str],
     ) -> None:
         self.url, self.name = url, name
         self.expected = (0, sample_rate, channels)
+        self.arrangement = arrangement
+        # a plain WAV file has no room for a mask
+        self.format = "WAVEX" if encoding.format == "WAV" and arrangement.mask else encoding.format
         self.final = None if is_url(url) else Path(url, STEMS, file_name(name))
         folder = Path(tempfile.gettempdir()) if self.final is None else self.final.parent
         self.facts: StemFacts | None = None
@@ -117,19 +125,21 @@ class StemFile:
                 sample_rate,
                 channels,
                 subtype=encoding.subtype,
-                format=encoding.format,
+                format=self.format,
             )
         except (OSError, sf.SoundFileError) as error:
             raise self._trouble("made", error) from error
-        self.lead = b""  # bytes that the file gets before all others
+        self.changes = list[Change]()  # what libsndfile does not write
         if encoding.format == "MP3" and not "".join(tags.values()).isascii():
-            self.lead, tags = id3(tags), {}
+            self.changes, tags = [Change(0, 0, id3(tags))], {}
         for tag, text in tags.items():
             with contextlib.suppress(sf.SoundFileError):  # the format has no such tag
                 setattr(self.file, tag, text)
 
     def write(self, block: NDArray[Any]) -> None:
-        """Append samples of the encoding's `file_dtype`, shape (samples, channels)."""
+        """Append samples of the encoding's `file_dtype`, shape (samples, channels), in the recording's order."""
+        if self.arrangement.order is not None:
+            block = block[:, self.arrangement.order]
         try:
             for first in range(0, len(block), SAMPLES):
                 self.file.write(block[first : first + SAMPLES])
@@ -146,8 +156,10 @@ class StemFile:
         """Close the file; when this returns, it is whole and on disk, under its temporary name."""
         try:
             self.file.close()
-            if self.lead:
-                self._put_before()
+            if self.expected[2] > 2:
+                self.changes += relabelled(str(self.partial), self.format, self.arrangement.mask)
+            if self.changes:
+                self._change()
             with Handle(os.fsencode(self.partial)) as stem:
                 found = (stem.frames, stem.samplerate, stem.channels)
             with self.partial.open("rb") as file:
@@ -160,12 +172,21 @@ class StemFile:
         self.facts = StemFacts(self.name, n_bytes, digest)
         return self.facts
 
-    def _put_before(self) -> None:
-        """Write the file again, behind its first bytes."""
+    def _change(self) -> None:
+        """Make the changes: in place where all keep their length, or in a copy."""
+        if all(change.length == len(change.data) for change in self.changes):
+            with self.partial.open("r+b") as file:
+                for change in self.changes:
+                    file.seek(change.at)
+                    file.write(change.data)
+            return
         longer = self.partial.with_name(f"{self.partial.name}{PARTIAL}")
         try:
             with self.partial.open("rb") as file, longer.open("xb") as out:
-                out.write(self.lead)
+                for change in self.changes:
+                    out.write(file.read(change.at - file.tell()))
+                    out.write(change.data)
+                    file.seek(change.length, os.SEEK_CUR)
                 shutil.copyfileobj(file, out, READ_BYTES)
             os.replace(longer, self.partial)
         except BaseException:

@@ -249,3 +249,21 @@ def test_another_corpus_takes_the_place_of_one_of_which_nothing_is_done(
             run_job(song, out)
     assert run_job(another, out).exit_status == 0
     assert list(open_corpus(out)) == ["x.wav"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_the_cluster_starts_is_started_again(tmp_path: Path) -> None:
+    die = tmp_path / "die.py"
+    die.write_text(
+        "import os, signal\n"
+        "try:\n"
+        f"    os.mkdir({str(tmp_path / 'died')!r})\n"
+        "except FileExistsError:\n"
+        "    pass\n"
+        "else:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    preload = {"distributed.worker.preload": [str(die)]}
+    with open_client(Cluster(kwargs={"n_workers": 2, "memory_limit": 0}), preload) as client:
+        client.wait_for_workers(2, timeout=60)
+    assert (tmp_path / "died").exists()

@@ -139,7 +139,7 @@ class ShardWriter:
     def written(self) -> None:
         """Take what the last `rows` hold now; a chunk that is full leaves."""
         self.digest = google_crc32c.extend(self.digest or 0, self._rows.reshape(-1).view(np.uint8))
-        if self._used == CHUNK_FRAMES:
+        if self._used == self.chunk_frames:
             self._write_chunk()
 
     def write(self, begin: int, values: Array) -> None:
