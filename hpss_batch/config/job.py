@@ -172,10 +172,17 @@ class Job(Section):
         if self.output.stems is not None:
             from hpss_batch.dsp.framing import check_nola
 
-            try:
-                check_nola(self.stft)
-            except ParameterError as error:
-                yield "output.stems", f"output.stems need a spectrogram that can be inverted: stft.{error}"
+            second = self.output.stems.second_pass
+            transforms = {
+                "stft": self.stft,
+                **({"output.stems.second_pass.stft": second.stft} if second else {}),
+            }
+            for name, stft in transforms.items():
+                try:
+                    check_nola(stft)
+                except ParameterError as error:
+                    where = "output.stems" if name == "stft" else name
+                    yield where, f"output.stems need a spectrogram that can be inverted: {name}.{error}"
 
     def _feature_problems(self) -> Iterable[tuple[str, str]]:
         features, rate = self.output.features, self.corpus.sample_rate
