@@ -166,7 +166,7 @@ def test_the_front_door_is_short() -> None:
     assert len((ROOT / README).read_text().splitlines()) <= 250
 
 
-@pytest.mark.parametrize("page", [*PAGES, Path("SECURITY.md"), Path("hpss_batch/README.md")], ids=str)
+@pytest.mark.parametrize("page", [*PAGES, Path(".github/SECURITY.md"), Path("hpss_batch/README.md")], ids=str)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
         if "://" in target:
