@@ -103,8 +103,8 @@ def _render(catalog: Catalog, recipe: StemRecipe, task: StemTask, say: Say) -> S
     if track.error is not None:
         return task.record("failed", track.error)
     made = run_stems(recipe, task)
-    if made.status == "done" or not _has_components(catalog, task.row):
-        return made
+    if made.status == "done" or recipe.second or not _has_components(catalog, task.row):
+        return made  # a second pass needs the audio
     say(f"{track.id}: {made.error}; rendered from the store, at its rate and channels")
     again = replace(task, attempt=task.attempt + 1)
     return commit(recipe, from_store(open_corpus(recipe.url), recipe, again))

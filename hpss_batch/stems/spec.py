@@ -26,6 +26,8 @@ class StemRecipe:
         What stands for the settings of stems in names of records.
     stft, hpss : StftParams, HpssParams
         How to transform and to separate.
+    second : pair of StftParams and HpssParams, or None
+        How to do so a second time, with what the first pass leaves; see `two_pass`.
     components : tuple of str
         Which stems.
     encoding : Encoding
@@ -47,10 +49,18 @@ class StemRecipe:
     pattern: Pattern
     sample_rate: int | None
     channels: Channels
+    second: tuple[StftParams, HpssParams] | None = None
 
     def separation(self, sample_rate: int) -> Separation:
         """How to separate at a rate, in frames and bins."""
         return separation(self.hpss, Grid.of(self.stft, sample_rate))
+
+    def second_pass(self, sample_rate: int) -> tuple[StftParams, Separation] | None:
+        """How the second pass, where there is one, transforms and, in frames and bins at a rate, separates."""
+        if self.second is None:
+            return None
+        stft, hpss = self.second
+        return stft, separation(hpss, Grid.of(stft, sample_rate))
 
     def highest_rate(self, tracks: Iterable[Placed]) -> int:
         """Of the stems of some tracks, in Hz."""

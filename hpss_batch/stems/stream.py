@@ -31,13 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import masks
 from hpss_batch.dsp.kernels.magnitude import joint_magnitude
 from hpss_batch.dsp.params import COMPONENTS
 from hpss_batch.dsp.separation import Separation
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
-from hpss_batch.tasks.frames import Samples, Window, window_memory
+from hpss_batch.tasks.frames import Readable, Samples, Window, window_memory
 
 Complex64 = NDArray[np.complex64]
 Float32 = NDArray[np.float32]
@@ -112,7 +111,7 @@ class Stream:
 
     Parameters
     ----------
-    recording : Recording
+    recording : Readable
         Any rate, any channels.
     stft : StftParams
         How to transform, so that it can be undone: `check_nola`.
@@ -131,7 +130,7 @@ class Stream:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: Readable,
         stft: StftParams,
         how: Separation,
         components: Sequence[str],
@@ -194,7 +193,7 @@ class Stream:
         for channel in self._separated(span):
             for name in COMPONENTS:
                 steps = self.steps[name][:n]
-                self._fill(name, steps, span)
+                self._fill(name, steps, channel, span)
                 clipped, peak = self.encoding.clip(steps)
                 if clipped and self._is_rest(name):
                     self._give_back(name, n)
@@ -245,12 +244,14 @@ class Stream:
             if self.joint is None:
                 weigh(magnitude)
             self.spectrogram = spectrogram[at : at + n]
-            self.encoding.steps(
-                self.samples.of(channel, span.start, span.stop), self.steps["input"][: span.n_samples]
-            )
+            self.encoding.steps(self._input(channel, span), self.steps["input"][: span.n_samples])
             yield channel
 
-    def _fill(self, name: str, steps: NDArray[Any], span: Span) -> None:
+    def _input(self, channel: int, span: Span) -> Float32:
+        """A block's samples of what the components are to add up to."""
+        return self.samples.of(channel, span.start, span.stop)
+
+    def _fill(self, name: str, steps: NDArray[Any], channel: int, span: Span) -> None:
         """Samples of a component of the channel that was separated last, not clipped."""
         others = COMPONENTS[: COMPONENTS.index(name)]
         if self._is_rest(name):

@@ -16,6 +16,7 @@ from hpss_batch.audio.speakers.layouts import Arrangement
 from hpss_batch.errors import AudioError, UnreachableError
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block, Stream
+from hpss_batch.stems.two_pass import TwoPass
 from hpss_batch.stems.writer import StemFile, tags_of
 from hpss_batch.store.layout import Placed
 from hpss_batch.store.records import keep, kept, versions
@@ -67,8 +68,9 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
     except Exception as error:
         raise _TrackFailed(error) from error
     with recording:
-        how = recipe.separation(recording.sample_rate)
-        stream = Stream(recording, recipe.stft, how, recipe.components, recipe.encoding)
+        rate, wanted = recording.sample_rate, (recipe.components, recipe.encoding)
+        first, second = (recipe.stft, recipe.separation(rate)), recipe.second_pass(rate)
+        stream = TwoPass(recording, first, second, *wanted) if second else Stream(recording, *first, *wanted)
         blocks = _blamed(stream, task.track)
         rate, channels = recording.sample_rate, recording.channels
         arrangement = recipe.encoding.arrangement(channels, recording.info.layout)

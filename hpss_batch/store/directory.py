@@ -126,10 +126,16 @@ class RunDirectory:
         Raises
         ------
         StoreError
-            If there are none: then this is not a run directory; or if one is missing or damaged.
+            If there are none: this is not a run directory, or a submitted run has not begun; or if one is missing or
+            damaged.
         """
         found = self._generations()
         if not found:
+            if self.folder.read("driver.yaml") is not None:
+                raise StoreError(
+                    f"{self.url} has no layout/ yet: what was submitted has not begun there. The queue says whether it "
+                    f"waits, and {self.url.rstrip('/')}/driver.log why it ended"
+                )
             raise StoreError(
                 f"{self.url} is not a run directory: it has no layout/. Give the output.path of a job that was run"
             )
