@@ -11,7 +11,7 @@ from hpss_batch.dsp.params import StftParams
 from hpss_batch.dsp.separation import Grid, Separation, separation
 from hpss_batch.stems.names import Pattern
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.stem_records import StemRecord
+from hpss_batch.store.stem_records import StemRecord, record_name
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,10 @@ class StemTask:
     stem: str
     attempt: int
     layout: str
+
+    def name(self, key: str) -> str:
+        """The name of the record that it creates, of the stems of a key."""
+        return record_name(key, self.row, self.attempt)
 
     def record(
         self,

@@ -19,7 +19,7 @@ from hpss_batch.stems.stream import Block, Stream
 from hpss_batch.stems.two_pass import TwoPass
 from hpss_batch.stems.writer import StemFile, tags_of
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.records import keep, versions
+from hpss_batch.store.records import keep, kept, versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
@@ -30,10 +30,13 @@ READING = "read and separate"
 
 
 def run_stems(recipe: StemRecipe, task: StemTask, last_try: bool = True) -> StemRecord:
-    """Render a track and write down what became of it; if another driver's worker was first, its record is returned.
+    """Render a track and write down what became of it, unless another driver's worker was first: then, its record.
 
     A file that cannot be reached from here is for another worker to try (`UnreachableError`), but for the last try.
     """
+    there = kept(open_folder(recipe.url), task.name(recipe.key), StemRecord, task.layout)
+    if there is not None:
+        return there
     try:
         record = render(recipe, task)
     except _TrackFailed as failure:

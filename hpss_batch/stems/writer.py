@@ -5,6 +5,9 @@
     .finish()       closed, read back (length, rate, channels, digest), on disk
     .place()        under its name, in place of what was there
 
+The same audio under the same name gives the same bytes, whenever and by whomever it is written: two drivers may render
+a track at the same time, and the record of one is true of the files of the other.
+
 What a crash leaves has `storage.PARTIAL` in its name. On an object store the temporary file is on local disk, and
 placing it uploads it.
 """
@@ -14,16 +17,18 @@ import os
 import shutil
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.id3 import id3
+from hpss_batch.audio.containers.ogg import set_serial
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.opening import Handle, open_handle
 from hpss_batch.audio.speakers.layouts import Arrangement
@@ -40,6 +45,8 @@ from hpss_batch.text import file_name
 
 SAMPLES = 65_536
 """Samples that libsndfile gets at once: it crashes when given minutes of Vorbis."""
+
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 _TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
 
@@ -160,6 +167,10 @@ class StemFile:
                 self.changes += relabelled(str(self.partial), self.format, self.arrangement.mask)
             if self.changes:
                 self._change()
+            if self.format == "OGG":
+                set_serial(os.fsencode(self.partial), zlib.crc32(os.fsencode(file_name(self.name))))
+            elif self.format in ("WAV", "WAVEX", "RF64", "AIFF"):
+                self._forget_time()
             with Handle(os.fsencode(self.partial)) as stem:
                 found = (stem.frames, stem.samplerate, stem.channels)
             with self.partial.open("rb") as file:
@@ -171,6 +182,16 @@ class StemFile:
             raise self._trouble("finished", f"it holds {found} samples, Hz and channels, not {self.expected}")
         self.facts = StemFacts(self.name, n_bytes, digest)
         return self.facts
+
+    def _forget_time(self) -> None:
+        """Put 0 for the time of writing in the chunk that has the peaks of samples in floating point."""
+        with self.partial.open("r+b") as file:
+            head = file.read(READ_BYTES)
+            for order in _ORDERS:
+                mark = b"PEAK" + (8 + 8 * self.expected[2]).to_bytes(4, order) + (1).to_bytes(4, order)
+                if (at := head.find(mark)) >= 0:
+                    file.seek(at + len(mark))
+                    file.write(bytes(4))
 
     def _change(self) -> None:
         """Make the changes: in place where all keep their length, or in a copy."""

@@ -28,7 +28,7 @@ from hpss_batch.store.arrays.schema import AXES
 from hpss_batch.store.arrays.shard import ShardWriter, shard_key
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
-from hpss_batch.store.records import Commit, Outcome, keep, versions
+from hpss_batch.store.records import Commit, Outcome, keep, kept, versions
 from hpss_batch.store.storage import Folder, open_folder
 from hpss_batch.tasks.block import Buffers, Complex64, Float32, buffers_for, describe, joint_masks, separate
 from hpss_batch.tasks.clock import Clock
@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # sparse matrices are for those who want features
 
 
 def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_try: bool = True) -> Commit:
-    """Do a unit and commit it; if another driver's worker was first, its commit is returned.
+    """Do a unit and commit it, unless another driver's worker was first, whose commit is returned then.
 
     Parameters
     ----------
@@ -60,8 +60,12 @@ def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_t
     UnreachableError
         If it is not the last try, and a file cannot be reached from here.
     """
+    folder = open_folder(recipe.url)
+    there = kept(folder, Commit(unit.number, {}).name, Commit, unit.layout)
+    if there is not None:
+        return there
     commit = separate_unit(recipe, unit, excluded, write=True, last_try=last_try)
-    return keep(open_folder(recipe.url), commit.name, commit)
+    return keep(folder, commit.name, commit)
 
 
 def probe_pieces(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> int:

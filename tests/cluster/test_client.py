@@ -124,12 +124,26 @@ def test_nothing_is_asked_of_a_cluster_that_is_not_needed(song: Path, tmp_path: 
     assert run(Job.parse(made | {"cluster": {"class": "dask_jobqueue.SLURMCluster"}})).exit_status == 0
 
 
-def test_planning_leaves_dask_its_defaults() -> None:
-    """In a process that has not imported distributed: a run there needs them."""
+SLURM = {
+    "class": "dask_jobqueue.SLURMCluster",
+    "kwargs": {"cores": 1, "memory": "1GiB", "scheduler_options": {"dashboard_address": "127.0.0.1:0"}},
+}
+
+
+@pytest.mark.parametrize("ask", ["request(cluster, settings)", "with open_client(cluster, settings): pass"])
+@pytest.mark.parametrize(
+    ("cluster", "defaults"), [({}, "distributed.comm"), (SLURM, "jobqueue.slurm.death-timeout")]
+)
+def test_planning_and_running_leave_packages_their_defaults(
+    ask: str, cluster: dict[str, Any], defaults: str
+) -> None:
+    """In a process that has not imported the package: a later run needs them, whatever the job before has set."""
     code = (
-        "import dask; from hpss_batch.cluster.client import request; "
-        "from hpss_batch.config.sections import Cluster; request(Cluster(), {}); "
-        "dask.config.get('distributed.comm')"
+        "import dask\nfrom hpss_batch.cluster.client import open_client, request\n"
+        "from hpss_batch.config.sections import Cluster\n"
+        f"if __name__ == '__main__':\n cluster = Cluster.model_validate({cluster!r})\n"
+        f" settings = {{'jobqueue.slurm.queue': 'normal'}}\n {ask}\n"
+        f" dask.config.get({defaults!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
