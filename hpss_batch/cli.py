@@ -17,14 +17,36 @@ from hpss_batch.console.group import Group
 from hpss_batch.console.options import job_of, job_options
 
 
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from hpss_batch.console.versions import told
+
+        click.echo(told(__version__))
+        ctx.exit()
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="hpss-batch")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show this version, those of what it computes and stores with, and exit.",
+)
 def main() -> None:
     """Split every track of an audio corpus into harmonic and percussive parts.
 
     \b
     hpss-batch demo                     see it work on a small corpus that it makes
     hpss-batch run music/ -o out/       run it on yours
+
+    \b
+    Exit status of every command:
+      0    all that was asked for is done
+      1    some is not: tracks failed, or what was checked is wrong; the output says which
+      2    nothing could be done: wrong arguments, no such folder, an impossible job
+      129, 130, 143    stopped: the terminal was closed, Ctrl-C, SIGTERM; run it again to go on
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows ASCII alone is no reason to stop
@@ -68,20 +90,27 @@ def demo(output: str) -> None:
 @click.argument("path", default="job.yaml", type=click.Path(dir_okay=False))
 @click.option("--corpus", default="music/", show_default=True, help="corpus.path of the job.")
 @click.option("-o", "--output", default="out/", show_default=True, help="output.path of the job.")
-def init(path: str, corpus: str, output: str) -> None:
-    """Write a commented job to PATH, every key with its default."""
-    from hpss_batch.config.job import template
+@click.option("--stems", is_flag=True, help="Fill in output.stems: audio files of the parts.")
+@click.option("--features", is_flag=True, help="Fill in output.features: numbers to train on.")
+@click.option(
+    "--cluster",
+    type=click.Choice(["slurm", "pbs", "kubernetes"]),
+    help="Fill in cluster, which is this machine by default.",
+)
+def init(path: str, **words: Any) -> None:
+    """Write a commented job to PATH, every key with its default. Edit it, and then plan and run it."""
+    from hpss_batch.config.template import template
     from hpss_batch.console.streams import say
+    from hpss_batch.errors import ConfigError
 
+    text = template(**words)
     try:
         with Path(path).open("x", encoding="utf-8") as file:
-            file.write(template(corpus, output))
+            file.write(text)
     except FileExistsError:
-        raise click.ClickException(
-            f"{path} is there already; nothing was written. Give another name"
-        ) from None
+        raise ConfigError(f"{path} is there already; nothing was written. Give another name") from None
     except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     say(f"Wrote {path}. Next: hpss-batch plan {path}")
 
 
@@ -222,14 +251,15 @@ def verify(out: str, sample: int, everything: bool, heal: bool, corpus: Sequence
     metavar="N",
     help="Take figures from N tracks at most, drawn at random.",
 )
-def report(out: str, output: str | None, tracks: int, sample: int) -> None:
+@click.option("--method", metavar="NAME", help="Let these tracks be heard by librosa, tuned or banded, too.")
+def report(out: str, output: str | None, tracks: int, sample: int, method: str | None) -> None:
     """Write a page about a run directory: totals, failures, distributions, outliers, pictures, sounds."""
     from hpss_batch.console.streams import say
     from hpss_batch.console.terminal import ProgressBar
     from hpss_batch.products.report.report import report as do_report
 
     with ProgressBar("looking at tracks") as bar:
-        place = do_report(out, output, tracks=tracks, sample=sample, progress=bar)
+        place = do_report(out, output, tracks=tracks, sample=sample, method=method, progress=bar)
     say(f"Wrote {place}")
 
 

@@ -175,7 +175,7 @@ def _settings(params: HpssParams) -> dict[str, Any]:
         return list(value) if isinstance(value, tuple) else value
 
     values = asdict(params)
-    del values["method"]  # the rest says it all
+    del values["method"], values["channels"]  # the rest says it all, and channels are separated one by one
     return {f"hpss_{name}": plain(value) for name, value in values.items()}
 
 

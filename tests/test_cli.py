@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner, Result
@@ -14,6 +15,7 @@ from helpers import music, settings
 
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
+from hpss_batch.config.template import CLUSTERS
 from hpss_batch.dsp.methods import PRESETS
 
 
@@ -26,8 +28,53 @@ def test_init_writes_a_job_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert command("init", "job.yaml").exit_code == 0
     assert Job.load("job.yaml") == Job.from_command_line("music/", "out/")
     again = command("init", "job.yaml")
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "is there already" in again.output
+
+
+@pytest.mark.parametrize(
+    ("words", "shows"),
+    [
+        (("--stems",), ("stems ", "LocalCluster")),
+        (("--features",), ("log_mel_harmonic ", "LocalCluster")),
+        (("--cluster", "slurm"), ("harmonic_mask ", "#SBATCH --cpus-per-task=4")),
+        (("--cluster", "pbs", "--stems"), ("stems ", "#PBS -l walltime=01:00:00")),
+        (("--cluster", "kubernetes", "--features"), ("onset ", "replicas: 4")),
+    ],
+)
+def test_plan_takes_what_init_writes_for_each_reader(
+    words: tuple[str, ...], shows: tuple[str, ...], corpus_folder: Path, tmp_path: Path
+) -> None:
+    job, out = str(tmp_path / "job.yaml"), str(tmp_path / "out")
+    assert command("init", job, "--corpus", str(corpus_folder), "-o", out, *words).exit_code == 0
+    shown = command("plan", job)
+    assert shown.exit_code == 0, shown.output
+    assert all(words in shown.output for words in shows)
+    assert ("harmonic_mask" in shown.output) == (words == ("--cluster", "slurm"))
+
+
+def test_init_offers_every_cluster_that_it_knows() -> None:
+    assert f"--cluster [{'|'.join(CLUSTERS)}]" in command("init", "--help").output
+
+
+def test_version_tells_the_libraries_and_imports_none() -> None:
+    program = (
+        "import sys; from hpss_batch.console.versions import told; print(told('1.2.3'));"
+        "heavy = {'numpy', 'scipy', 'dask', 'zarr', 'soundfile'} & set(sys.modules); sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    lines = dict(line.split() for line in done.stdout.splitlines())
+    assert lines["hpss-batch"] == "1.2.3"
+    assert lines["libsndfile"] == sf.__libsndfile_version__
+    assert lines["numpy"] == np.__version__
+    assert {"scipy", "zarr", "dask", "librosa", "av"} <= set(lines)
+    assert command("--version").output.splitlines()[1:] == done.stdout.splitlines()[1:]
+
+
+def test_help_tells_exit_statuses() -> None:
+    said = command("--help").output
+    assert all(f"\n    {number} " in said for number in (0, 1, 2))
+    assert "129, 130, 143" in said
 
 
 def test_plan_prints_and_changes_nothing(corpus_folder: Path, tmp_path: Path) -> None:
@@ -80,10 +127,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", ["plan", "run", "submit", "evaluate"])
+@pytest.mark.parametrize("name", ["plan", "run", "submit", "evaluate", "report"])
 def test_the_help_of_method_names_every_method(name: str) -> None:
     *others, last = PRESETS
-    assert f"Separate by {', '.join(others)} or {last}" in " ".join(command(name, "--help").output.split())
+    assert f"by {', '.join(others)} or {last}" in " ".join(command(name, "--help").output.split())
 
 
 def test_a_finished_run_imports_neither_distributed_nor_xarray(corpus_folder: Path, tmp_path: Path) -> None:

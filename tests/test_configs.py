@@ -1,21 +1,27 @@
 """The jobs in `configs/`, run as they are: from a folder in which `music/` lies, as their comments say."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
 import pytest
 import soundfile as sf
+import yaml
 from distributed import Client
 from helpers import THREADS, music, shards
 
 from hpss_batch.config.job import Job
+from hpss_batch.dsp.methods import Band, Logistic
 from hpss_batch.runner.run import run
 from hpss_batch.store.reading.corpus import Corpus, open_corpus
 
@@ -50,6 +56,38 @@ def do(home: Path, monkeypatch: pytest.MonkeyPatch) -> Do:
         return open_corpus(job.output.path)
 
     return do_it
+
+
+def rows(section: str) -> list[tuple[str, Any]]:
+    """Keys and defaults in the tables of a section of the page, whose heading begins with its name."""
+    page = (CONFIGS / "README.md").read_text()
+    start = page.index(f"\n{'#' * (2 + section.count('.'))} `{section}`")
+    found = re.match(r"(?:(?!\n##).)*", page[start + 3 :], re.DOTALL)
+    assert found is not None
+    cells = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|", found[0], re.MULTILINE)
+    return [(name, yaml.safe_load(default.strip("`"))) for name, default in cells]
+
+
+def test_the_page_has_every_key_of_a_job_with_its_default() -> None:
+    plain = yaml.safe_load(Job.from_command_line("needed", "out/").to_yaml())
+    plain["output"]["path"] = "needed"
+    full = Job.from_command_line("music/", "out/", ["output.stems=true", "output.features=true"])
+    output = yaml.safe_load(full.to_yaml())["output"]
+    for section in ("corpus", "stft", "output", "cluster"):
+        assert rows(section) == list(plain[section].items())
+    for section in ("stems", "features"):
+        assert rows(f"output.{section}") == list(output[section].items())
+    nested = [
+        json.loads(json.dumps(asdict(block))) for block in (Band(), Logistic())
+    ]  # of kernel_size, of power
+    assert rows("hpss") == [item for block in (plain["hpss"], *nested) for item in block.items()]
+    assert rows("dask") == [("dask", plain["dask"])]
+    assert set(plain) == {"corpus", "stft", "hpss", "output", "cluster", "dask"}
+
+
+def test_every_file_is_told_in_the_page() -> None:
+    page = (CONFIGS / "README.md").read_text()
+    assert all(f"]({path.name})" in page for path in CONFIGS.glob("*.yaml"))
 
 
 def test_laptop_runs_from_the_command_line_as_it_stands(home: Path) -> None:

@@ -30,6 +30,7 @@ LAYERS = [
     ["labelled"],
     ["chunked"],
     ["audio"],
+    ["audio.speakers"],
     ["audio.containers"],
     ["dsp"],
     ["dsp.kernels"],

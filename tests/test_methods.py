@@ -131,7 +131,8 @@ def test_run_directories_of_before_there_were_methods_are_gone_on_with(
 def test_the_fingerprint_covers_all_of_a_description_and_no_name() -> None:
     base = Job.from_command_line("m/", "o/", ["hpss.method=banded"])
     changes = ["method=tuned", "margin=2", "kernel_size=31", "power=2", "power.slope=2", "power.smoothing=1",
-               "power.floor=0.01", "power.offset=0", "power.knots=[50,110,250,600,1500,4000]"]  # fmt: skip
+               "power.floor=0.01", "power.offset=0", "power.knots=[50,110,250,600,1500,4000]",
+               "channels=joint"]  # fmt: skip
     found = {
         base.replace({f"hpss.{key}": yaml_value(text)}).fingerprint()
         for key, _, text in (c.partition("=") for c in changes)
@@ -156,6 +157,7 @@ def test_another_method_in_the_same_run_directory_is_refused(folder: Path, made:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ("channels=all", "hpss.channels is 'all'; allowed: each, joint"),
         ("method=best", "hpss.method is 'best'; allowed: librosa, tuned, banded"),
         ("kernel_size=[205 Hz, 31]", r"hpss.kernel_size is \[205 Hz, 31\]; allowed: .*0.35 s, 205 Hz"),
         ("kernel_size=[0 s, 31]", r"hpss.kernel_size is \[0 s, 31\]"),

@@ -19,9 +19,10 @@ import hpss_batch
 from hpss_batch.audio.decoder import Decoder
 from hpss_batch.audio.probe import probe
 from hpss_batch.audio.recording import Recording
+from hpss_batch.cluster import workforce
 from hpss_batch.config.job import Job
 from hpss_batch.corpus.listing import find
-from hpss_batch.errors import AudioError, CorpusError, StoreError, UnreachableError
+from hpss_batch.errors import AudioError, ClusterError, CorpusError, StoreError, UnreachableError
 from hpss_batch.files import hold, is_there, opened, stat
 from hpss_batch.ranges import RangedFile
 from hpss_batch.runner.run import run
@@ -53,6 +54,24 @@ def web_server(folder: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_workers_that_do_not_see_the_bucket_get_no_work(
+    bucket: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workforce, "GRACE_SECONDS", 1)
+    (tmp_path / "music").mkdir()
+    sf.write(tmp_path / "music" / "song.wav", music(1.0, 22050), 22050)
+    bucket.upload(tmp_path / "music", "music")
+    with web_server(tmp_path / "music") as nothing:
+        job = settings(Path("music"), tmp_path / "out", corpus__path=f"s3://{BUCKET}/music") | {
+            "cluster": {"kwargs": {"n_workers": 1, "env": {"AWS_ENDPOINT": nothing}}},
+        }
+        with pytest.raises(
+            ClusterError, match=f"cannot read the corpus: s3://{BUCKET}/music/song.wav: .*credentials"
+        ):
+            run(Job.parse(job))
+    assert not (tmp_path / "out" / "commits").exists()
 
 
 def test_a_bucket_gives_the_bits_of_a_disk(

@@ -1,10 +1,12 @@
-"""README.md does what it says: each block of Python is a script that runs, each command is typed, jobs are taken."""
+"""README.md and the pages that it leads to do what they say: read from top to bottom, with every block run."""
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +14,25 @@ import click
 import pytest
 import soundfile as sf
 from helpers import THREADS, music
+from slurm import Slurm
 
 from hpss_batch.cli import main
-from hpss_batch.config.job import Job, template
+from hpss_batch.config.job import Job
+from hpss_batch.products.demonstration.demo import example_corpus
 from hpss_batch.runner.run import run
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    path.relative_to(ROOT)
+    for path in (
+        ROOT / "README.md",
+        ROOT / "configs" / "README.md",
+        *sorted(ROOT.glob("workflows/**/README.md")),
+    )
+]
+"""What users read, from the front door on."""
+
+README = PAGES[0]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -34,11 +49,11 @@ class DataLoader:
 """
 
 
-def blocks(*languages: str) -> list[tuple[str, str]]:
-    """README's blocks in these languages, and the line where each begins."""
-    text = README.read_text()
+def blocks(page: Path, *languages: str) -> list[tuple[str, str, str]]:
+    """A page's blocks in these languages: the line where each begins, its language, and its text."""
+    text = (ROOT / page).read_text()
     return [
-        (f"README.md, line {text.count(chr(10), 0, found.start()) + 2}", found[2])
+        (f"{page}, line {text.count(chr(10), 0, found.start()) + 2}", found[1], found[2])
         for found in FENCE.finditer(text)
         if found[1] in languages
     ]
@@ -52,95 +67,144 @@ def without_prompts(block: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def typed(block: str) -> list[str]:
+    """The commands of a console's block, without what they answer."""
+    return [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+
+
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every command line of hpss-batch that README shows, as a shell takes it apart."""
-    for place, block in blocks("console", "text", "bash", "sh"):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = (
-                shlex.split(line.removeprefix("$ "), comments=True) if line.startswith("$ hpss-batch") else []
-            )
-            if words:
-                yield f"{place}: {line}", words[1:]
+    """Every command line of hpss-batch that a page shows, as a shell takes it apart."""
+    for page in PAGES:
+        for place, _, block in blocks(page, "console", "text"):
+            for line in typed(block):
+                name, *words = shlex.split(line)
+                if name == "hpss-batch":
+                    yield f"{place}: {line}", words
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader's folder: the demo, `music/` and its run directory `out/`, and a job."""
-    home = tmp_path_factory.mktemp("home")
-    demo = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "hpss_batch", "demo"], cwd=home, capture_output=True, text=True
-    )
-    assert demo.returncode == 0, demo.stderr
-    (home / "music" / "album").mkdir(parents=True)
-    for number, name in enumerate(("a.flac", "album/song.flac")):
-        sf.write(home / "music" / name, music(4.0, 44100, 2, number), 44100)
-    (home / "manifest.csv").write_text("path,genre\nmusic/a.flac,jazz\nmusic/album/song.flac,rock\n")
-    arrays = ("output.arrays", ["spectrogram", "harmonic_mask", "percussive_mask"])
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `hpss-batch demo` makes."""
+    folder = tmp_path_factory.mktemp("demo") / "hpss-batch-demo"
+    example_corpus(folder, damaged=True)
     cluster = [(f"cluster.{key}", value) for key, value in THREADS.items()]
-    run(Job.from_command_line(home / "music", home / "out", [arrays, *cluster]))
-    (home / "job.yaml").write_text(template("music/", "job_out/"))
-    (home / "stand_in" / "torch" / "utils").mkdir(parents=True)
-    (home / "stand_in" / "torch" / "__init__.py").write_text("class Tensor: ...\n")
-    (home / "stand_in" / "torch" / "utils" / "data.py").write_text(TORCH)
+    run(Job.from_command_line(folder / "music", folder / "out", cluster))
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, demo: Path) -> Path:
+    """A reader's folder: the project's, with music and its list, and the demo for whoever does not make it."""
+    home = tmp_path / "home"
+    tracks = ("machine_wars.mp3", "time_to_strike.mp3")
+    names = [*(f"music/asc-music/{name}" for name in tracks), "live/a.wav", "studio/a.wav", "song.flac"]
+    for number, name in enumerate(names):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        sf.write(home / name, music(2.0, 44100, 2, number), 44100)
+    (home / "manifest.csv").write_text(f"path,genre\n{names[0]},chiptune\n{names[1]},rock\n")
+    shutil.copytree(demo, home / "hpss-batch-demo")
+    (home / "truth").symlink_to("hpss-batch-demo/truth")
+    for name in ("configs", "workflows"):
+        (home / name).symlink_to(ROOT / name)
     return home
 
 
-@pytest.mark.slow
-def test_each_block_of_python_is_a_script(home: Path) -> None:
-    said = dict[str, str]()
-    for place, block in blocks("python"):
-        (home / "script.py").write_text(without_prompts(block))
-        found = [os.environ.get("PYTHONPATH", ""), *([str(home / "stand_in")] if "torch" in block else [])]
-        path = {"PYTHONPATH": os.pathsep.join(filter(None, found))}
-        command = [sys.executable, "-W", "error", "script.py"]
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=os.environ | path)
-        assert done.returncode == 0, f"{place}: {done.stderr}"
-        said[place] = done.stdout
-    assert len(said) >= 6
-    assert "3 done, 1 failed" in "".join(said.values())
-
-
-@pytest.mark.slow
-def test_each_command_is_typed(tmp_path: Path) -> None:
-    """In README's order, in a folder with what README speaks of; what installs or tests the package is left out."""
-    for number, name in enumerate(
-        (
-            "music/asc-music/time_to_strike.mp3",
-            "music/asc-music/machine_wars.mp3",
-            "live/a.wav",
-            "studio/a.wav",
-            "song.flac",
-        )
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        sf.write(tmp_path / name, music(2.0, 44100, 2, number), 44100)
-    (tmp_path / "truth").symlink_to("hpss-batch-demo/truth")
+@pytest.fixture
+def reader(tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who has installed it, as `pip` would, with a queue that holds all jobs."""
+    queue = Slurm(tmp_path / "queue")
+    queue.hold()
+    (tmp_path / "torch" / "utils").mkdir(parents=True)
+    (tmp_path / "torch" / "__init__.py").write_text("class Tensor: ...\n")
+    (tmp_path / "torch" / "utils" / "data.py").write_text(TORCH)
     programs = tmp_path / "programs"
     programs.mkdir()
-    ours = f'"{sys.executable}" -W error -m hpss_batch "$@"'
-    for name, does in (("hpss-batch", ours), ("pip", ":"), ("python", ":")):
+    for name, does in {
+        "hpss-batch": f'"{sys.executable}" -W error -m hpss_batch "$@"',
+        "python": 'test -f "$1"',
+        "pip": ":",
+        "docker": ":",
+        "jupyter": 'test -f "$2"',
+    }.items():
         (programs / name).write_text(f"#!/bin/sh\n{does}\n")
         (programs / name).chmod(0o755)
-    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
-    for place, block in blocks("console"):
-        lines = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
-        done = subprocess.run(
-            ["sh", "-ec", "\n".join(lines)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            env=os.environ | path,
-        )
+    return os.environ | {"PATH": f"{programs}{os.pathsep}{queue.path}"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_page_is_done_from_top_to_bottom(page: Path, home: Path, reader: dict[str, str]) -> None:
+    """All in one folder: commands are typed, scripts run, and no job meets a run directory of another."""
+    if "$ hpss-batch demo\n" in (ROOT / page).read_text():
+        shutil.rmtree(home / "hpss-batch-demo")
+    said = ""
+    for place, language, block in blocks(page, "console", "python"):
+        environment = reader
+        if language == "python":
+            (home / "script.py").write_text(without_prompts(block))
+            command = [sys.executable, "-W", "error", "script.py"]
+            if "torch" in block:
+                found = [os.environ.get("PYTHONPATH", ""), str(home.parent)]
+                environment = reader | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
+        else:
+            command = ["bash", "-ec", "\n".join(typed(block))]
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, f"{place}: {done.stdout}{done.stderr}"
+        said += done.stdout
+    assert page != README or "3 done, 1 failed" in said
+
+
+def test_the_line_for_a_shell_s_completion_is_taken(reader: dict[str, str]) -> None:
+    line = re.search(r'`(eval "[^`]+")`', (ROOT / README).read_text())
+    assert line is not None
+    command = ["bash", "-ec", f"{line[1]}; complete -p hpss-batch"]
+    done = subprocess.run(command, capture_output=True, text=True, env=reader)
+    assert done.stdout.endswith("-F _hpss_batch_completion hpss-batch\n"), done.stderr
+
+
+def test_the_front_door_is_short() -> None:
+    assert len((ROOT / README).read_text().splitlines()) <= 250
+
+
+@pytest.mark.parametrize("page", [*PAGES, Path(".github/SECURITY.md"), Path("hpss_batch/README.md")], ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (ROOT / page).parent / path if path else ROOT / page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+
+
+def anchors(page: Path) -> set[str]:
+    """What a page's headings are called in links to them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_recipe_and_every_benchmark_is_told() -> None:
+    recipes, benchmarks = (ROOT / "workflows" / page / "README.md" for page in (".", "benchmarks"))
+    assert all(
+        f"]({page.parent.name}/README.md)" in recipes.read_text()
+        for page in recipes.parent.glob("*/README.md")
+    )
+    assert all(path.name in benchmarks.read_text() for path in benchmarks.parent.glob("*.py"))
+
+
+def test_extras_that_are_told_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = {extra for page in PAGES for extra in re.findall(r"'\.\[(\w+)\]'", (ROOT / page).read_text())}
+    assert {"cluster", "features", "ffmpeg", "plot"} <= told <= set(extras)
 
 
 @pytest.mark.parametrize("language", ["console", "text"])
 def test_every_shell_takes_commands_as_they_stand(language: str) -> None:
     """Typed into zsh, which knows no comments there, and to which brackets outside of quotes are patterns."""
-    lines = [line for _, block in blocks(language) for line in block.splitlines() if line.startswith("$ ")]
+    lines = [line for page in PAGES for _, _, block in blocks(page, language) for line in typed(block)]
     assert lines
     for line in lines:
-        unquoted = re.sub("'[^']*'|\"[^\"]*\"", "", line[2:])
+        unquoted = re.sub("'[^']*'|\"[^\"]*\"", "", line)
         assert not re.search(r"""[][*?{}()<>|;&!~^#$`\\'"]|(^|\s)=""", unquoted), line
 
 
@@ -158,17 +222,17 @@ def test_commands_are_taken(line: str, words: list[str]) -> None:
 
 
 def test_every_command_is_told_and_every_one_that_is_told_exists() -> None:
-    told = set(re.findall(r"(?<=hpss-batch )[a-z]+(?=[ `\n])", README.read_text()))
-    assert {"demo", "init", "plan", "run", "status"} <= told
-    assert told <= set(main.commands)
+    told = {
+        word
+        for page in PAGES
+        for word in re.findall(r"hpss-batch ([a-z]+)(?=[ `\n])", (ROOT / page).read_text())
+    }
+    assert told - {"job"} == set(main.commands)
 
 
-def test_jobs_load() -> None:
-    found = blocks("yaml")
-    assert found
-    for place, block in found:
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_jobs_load(page: Path) -> None:
+    for place, _, block in blocks(page, "yaml"):
         whole = "" if re.search("^corpus:", block, re.MULTILINE) else "corpus: {path: music/}\n"
         whole += block if re.search("^output:", block, re.MULTILINE) else block + "output: {path: out/}\n"
-        job = Job.parse(whole, name=place)
-        if "cluster" in block and "stft" in block:  # the reference, which shows defaults
-            assert job == Job.from_command_line("music/", "out/")
+        Job.parse(whole, name=place)

@@ -97,7 +97,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
 
 
 def test_the_image_is_made_of_what_is_here() -> None:
-    lines = (WORKFLOWS / "kubernetes" / "Dockerfile").read_text().splitlines()
+    lines = (WORKFLOWS / "Dockerfile").read_text().splitlines()
     copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
     assert "pyproject.toml" in copied
     assert all((WORKFLOWS.parent / name).exists() for name in copied)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.formats import refusal
+from hpss_batch.audio.speakers.layouts import Arrangement, Layout, arrangement
 
 Float = NDArray[np.floating[Any]]
 
@@ -61,9 +62,15 @@ class Encoding:
         """Whether samples beyond ±1 are lost, here or in the player."""
         return self.subtype not in ("FLOAT", "DOUBLE")
 
-    def refusal(self, sample_rate: int, channels: int, n_samples: int) -> str | None:
+    def refusal(self, sample_rate: int, channels: int, n_samples: int, layout: Layout = ()) -> str | None:
         """Why audio like this cannot be held, and what to do; None where it can."""
-        return refusal(self.format, self.subtype, sample_rate, channels, n_samples)
+        return refusal(self.format, self.subtype, sample_rate, channels, n_samples, layout)
+
+    def arrangement(self, channels: int, layout: Layout) -> Arrangement:
+        """How a file has channels of a layout, against which `refusal` said nothing."""
+        found = arrangement(self.format, self.subtype, channels, layout)
+        assert found is not None, "refusal comes first"
+        return found
 
     def steps(self, samples: Float, out: Float) -> Float:
         """Samples as the format counts them: multiples of its steps, not clipped; unchanged where it has none.

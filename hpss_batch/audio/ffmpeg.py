@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.reasons import REMEDY, too_short
 from hpss_batch.audio.kinds import ffmpeg_is_here
+from hpss_batch.audio.speakers.layouts import Layout, known
 from hpss_batch.errors import AudioError
 from hpss_batch.files import opened, stream
 
@@ -135,6 +136,8 @@ class FFmpegFile:
         FFmpeg's names of container and coding.
     lossy : bool
         Whether the coding keeps less than it was given.
+    layout : tuple of str
+        The speaker of each channel, in FFmpeg's order, if it knows them; see `layouts`.
 
     Raises
     ------
@@ -164,6 +167,8 @@ class FFmpegFile:
         self.samplerate, self.channels = self._stream.rate or 0, self._stream.channels
         self.format, self.subtype = self._container.format.name, context.name
         self.lossy = not context.codec.lossless
+        speakers = tuple(channel.name for channel in self._stream.layout.channels)
+        self.layout: Layout = known(speakers, self.channels)
         self._frames = self._decoded()
         self._held, self._next = np.empty((0, self.channels), np.float32), 0
 
@@ -260,8 +265,15 @@ class FFmpegFile:
                 f"{self.channels} channels at {self.samplerate} Hz become {frame.layout.nb_channels} at "
                 f"{frame.sample_rate} Hz"
             )
-        found = frame.to_ndarray()
-        found = found.T if frame.format.is_planar else found.reshape(-1, self.channels)
+        # frame.to_ndarray() fails where there are planes for eight channels or more
+        audio, planar = _av().audio, frame.format.is_planar
+        planes = [audio.plane.AudioPlane(frame, i) for i in range(self.channels if planar else 1)]
+        dtype, count = (
+            audio.frame.format_dtypes[frame.format.name],
+            frame.samples * self.channels // len(planes),
+        )
+        found = np.array([np.frombuffer(plane, dtype, count) for plane in planes])
+        found = found.T if planar else found.reshape(-1, self.channels)
         if found.dtype.kind == "f":
             return found.astype(np.float32, copy=False)
         bits = 8 * found.dtype.itemsize

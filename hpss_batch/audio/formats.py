@@ -2,6 +2,8 @@
 
 import math
 
+from hpss_batch.audio.speakers.layouts import SPEAKERS, USUAL, Layout, arrangement, fixed
+
 STEM_RATES: dict[str, tuple[int, ...]] = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
@@ -21,7 +23,9 @@ _LARGEST = 2**32 - 2**20
 """Bytes of audio that a file may have whose header counts them in 32 bits."""
 
 
-def refusal(format: str, subtype: str, sample_rate: int, channels: int, n_samples: int) -> str | None:
+def refusal(
+    format: str, subtype: str, sample_rate: int, channels: int, n_samples: int, layout: Layout = ()
+) -> str | None:
     """Why a format cannot hold audio like this, and what to do; None where it can.
 
     Parameters
@@ -30,6 +34,8 @@ def refusal(format: str, subtype: str, sample_rate: int, channels: int, n_sample
         As libsndfile names them; known to go together.
     sample_rate, channels, n_samples : int
         Hz; how many; samples a channel.
+    layout : Layout
+        The channels' speakers, if they are known.
     """
     name = format if format in _MOST_CHANNELS else subtype
     most, highest, rates = _MOST_CHANNELS.get(name), _HIGHEST_RATE.get(name), STEM_RATES.get(subtype)
@@ -51,6 +57,8 @@ def refusal(format: str, subtype: str, sample_rate: int, channels: int, n_sample
             f"has {sample_rate} samples a second, and {name} takes {takes}: set "
             "output.stems.format=wav, or output.stems.sample_rate"
         )
+    if arrangement(format, subtype, channels, layout) is None:
+        return _misplaced(format, subtype, channels, layout)
     n_bytes = n_samples * channels * _BYTES.get(subtype, 1)
     if format in _LIMITED and n_bytes > _LARGEST:
         return (
@@ -58,3 +66,21 @@ def refusal(format: str, subtype: str, sample_rate: int, channels: int, n_sample
             "output.stems.format to flac, rf64 or w64"
         )
     return None
+
+
+def _misplaced(format: str, subtype: str, channels: int, layout: Layout) -> str:
+    """Why channels of a layout cannot be told apart in a format."""
+    layouts = fixed(format, subtype)
+    if layouts is None:
+        return (
+            f"has channels for {' '.join(layout)}, and {format} names only {' '.join(SPEAKERS)}: set "
+            "output.stems.channels=mono"
+        )
+    mine = f"for {' '.join(layout)}" if layout else f"that players take for {' '.join(USUAL[channels])}"
+    theirs = (
+        f"takes {channels} for {' '.join(layouts[channels])}" if channels in layouts else "names no so many"
+    )
+    return (
+        f"has channels {mine}, and {subtype} {theirs}: set output.stems.format=wav or flac, or "
+        "output.stems.channels=mono"
+    )

@@ -30,6 +30,8 @@ from hpss_batch.audio.containers.reasons import cannot_decode, not_a_file, too_s
 from hpss_batch.audio.ffmpeg import FFmpegError, FFmpegFile
 from hpss_batch.audio.kinds import why_not_audio
 from hpss_batch.audio.opening import FAILURES, HEADERLESS, Handle, open_handle
+from hpss_batch.audio.speakers.layouts import Layout
+from hpss_batch.audio.speakers.naming import read_layout
 from hpss_batch.errors import AudioError
 from hpss_batch.files import hold, stat
 
@@ -65,6 +67,8 @@ class AudioInfo:
         Container and coding in the decoder's words, as "FLAC/PCM_16" or "matroska,webm/opus".
     decoder : {"libsndfile", "ffmpeg"}
         What reads it.
+    layout : tuple of str
+        The speaker of each channel, in the order of the samples; see `layouts`.
     """
 
     n_samples: int
@@ -72,6 +76,7 @@ class AudioInfo:
     channels: int
     format: str
     decoder: Decoding = "libsndfile"
+    layout: Layout = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +193,14 @@ def _describe(path: str, file: Handle | FFmpegFile, found: os.stat_result) -> Op
         raise AudioError(why_not_audio(path, "it has no header"))
     _check_sane(file.samplerate, file.channels)
     promised: int | None
+    rate, channels, kind = file.samplerate, file.channels, f"{file.format}/{file.subtype}"
     if isinstance(file, FFmpegFile):
         n_samples, promised = _length_by_ffmpeg(path, file, found)
+        layout = file.layout
     else:
         n_samples, promised = _length(path, file, found)
-    kind = f"{file.format}/{file.subtype}"
-    return Opened(file, AudioInfo(n_samples, file.samplerate, file.channels, kind, file.decoder), promised)
+        layout = read_layout(path, file.format, file.subtype, channels)
+    return Opened(file, AudioInfo(n_samples, rate, channels, kind, file.decoder, layout), promised)
 
 
 def _check_sane(rate: int, channels: int) -> None:

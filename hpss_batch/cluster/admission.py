@@ -16,7 +16,9 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from hpss_batch.cluster.fetch import fetched
-from hpss_batch.errors import StoreError
+from hpss_batch.errors import HpssBatchError, StoreError
+from hpss_batch.files import opened
+from hpss_batch.paths import is_url
 from hpss_batch.store.records import versions
 from hpss_batch.store.storage import open_folder
 from hpss_batch.text import file_name
@@ -41,7 +43,7 @@ class Question:
     folder, token : str
         The run directory, and the name of a file in it.
     recording : str or None
-        A file of the corpus.
+        A file of the corpus, or its URL.
     """
 
     resource: str
@@ -179,11 +181,12 @@ def _complaint(question: Question) -> str | None:
         )
     try:
         if question.recording is not None:
-            with open(file_name(question.recording), "rb") as file:
-                file.read(1)
-    except OSError as error:
-        return (
-            f"it cannot read the corpus: {question.recording}: {error.strerror or error}. Put the corpus on a file "
-            "system that all machines share, and mount it there"
-        )
+            with opened(file_name(question.recording)) as file:
+                file.read(0, 1)
+    except (OSError, HpssBatchError) as error:
+        why = str(getattr(error, "strerror", None) or error)
+        cure = "Put the corpus on a file system that all machines share, and mount it there"
+        if is_url(str(question.recording)):
+            cure = "Start workers with a way to the store, and with the credentials that the run has in its environment"
+        return f"it cannot read the corpus: {question.recording}: {why}. {cure}"
     return None

@@ -118,8 +118,9 @@ def open_client(
 
     # or Dask has the server, and this process, import pandas as well
     distributed.utils._forkserver_preload_set = True
+    kind = None if cluster.connect is not None else _imported(cluster, allow_class)
     with dask.config.set(settings), ExitStack() as stack:
-        if cluster.connect is not None:
+        if kind is None:
             try:
                 where = "scheduler_file" if cluster.scheduler_file else "address"
                 client = Client(**{where: cluster.connect}, set_as_default=False)
@@ -131,7 +132,7 @@ def open_client(
             yield stack.enter_context(client)
             return
         with _deaf_to_interrupts():
-            kind, kwargs, _ = _chosen(cluster, settings, allow_class, task_bytes, logs)
+            kwargs, _ = _checked(kind, cluster, settings, task_bytes, logs)
             started = stack.enter_context(_start(cluster, kind, kwargs))
         if not is_kept_up(started):
             for key, argument in (("scale", cluster.scale), ("adapt", cluster.adapt)):
@@ -159,20 +160,26 @@ def request(
 
     if cluster.connect is not None:
         return None
-    settings = OURS | settings
+    kind, settings = _imported(cluster, allow_class), OURS | settings
     with _deaf_to_interrupts(), dask.config.set(settings):
-        return _chosen(cluster, settings, allow_class, task_bytes, logs)[-1]
+        return _checked(kind, cluster, settings, task_bytes, logs)[1]
 
 
-def _chosen(
-    cluster: Cluster, settings: Mapping[str, Any], allow_class: bool, task_bytes: int, logs: str | None
-) -> tuple[Callable[..., Any], dict[str, Any], Request]:
-    """The class that a job names, what it is called with, and what it then asks for; all of it checked."""
-    kind = _cluster_class(cluster, allow_class)
+def _imported(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
+    """The class that a job names. Not to be called where Dask has settings for a while: with them would go, when they
+    end, the defaults that a package such as dask-jobqueue brings as it is imported."""
+    with _deaf_to_interrupts():
+        return _cluster_class(cluster, allow_class)
+
+
+def _checked(
+    kind: Callable[..., Any], cluster: Cluster, settings: Mapping[str, Any], task_bytes: int, logs: str | None
+) -> tuple[dict[str, Any], Request]:
+    """What a job's class is called with, and what it then asks for; both checked."""
     kwargs = arguments(kind, cluster, settings, logs)
     found = asked(kind, cluster, kwargs)
     found.check_memory(task_bytes)
-    return kind, kwargs, found
+    return kwargs, found
 
 
 @contextmanager
@@ -243,18 +250,28 @@ def _cluster_class(cluster: Cluster, allow_class: bool) -> Callable[..., Any]:
     return cast("Callable[..., Any]", kind)
 
 
-def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+def _start(cluster: Cluster, kind: Callable[..., Any], kwargs: Mapping[str, Any], tries: int = 2) -> Any:
+    """The cluster; begun once more where a worker dies before it is there, which Dask takes for the end of all."""
     try:
         return kind(**kwargs)
     except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # a nanny says no more than that its worker did not start
+        died = next((cause for cause in _causes(error) if "Nanny failed" in str(cause)), None)
+        if died is not None and tries > 1:
+            return _start(cluster, kind, kwargs, tries - 1)
+        cause = died or error
+        while cause.__cause__ is not None:
             cause = cause.__cause__
-        hint = f". {GUARD}" if "Nanny failed" in str(cause) else ""
+        hint = f". {GUARD}" if died else ""
         raise ClusterError(
             f"{cluster.class_name} could not be started with cluster.kwargs={cluster.kwargs}: "
             f"{type(cause).__name__}: {cause}{hint}"
         ) from (None if hint else error)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error, and those before it: to close what has begun may fail as well, and hide why it must be closed."""
+    before = error.__cause__ or error.__context__
+    return [error, *(_causes(before) if before is not None else ())]
 
 
 def with_workers(job: Job, n: int) -> Job:

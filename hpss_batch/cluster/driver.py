@@ -19,7 +19,7 @@ from hpss_batch.paths import absolute, check_place, is_url
 from hpss_batch.text import one_line
 
 SIZE = {"cores": 1, "processes": 1, "memory": "4GiB", "job_cpu": None, "job_mem": None, "resource_spec": None}
-"""Of a driver's job; planning a million tracks takes 2.7 GiB (README, Scale)."""
+"""Of a driver's job; planning a million tracks takes 2.7 GiB (workflows/benchmarks, Scale)."""
 
 
 @dataclass(frozen=True)

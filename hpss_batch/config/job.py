@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from hpss_batch.config.document import Document, Override, flatten
-from hpss_batch.config.messages import Complaints, block_of, config_error, keys
+from hpss_batch.config.messages import Complaints, config_error
 from hpss_batch.config.numerics import differences, plain, stem_numerics, store_numerics
 from hpss_batch.config.outputs import Output
 from hpss_batch.config.sections import Cluster, CorpusSection, Hpss, Stft
 from hpss_batch.config.types import Section, Settings
-from hpss_batch.config.yaml_reader import dump, inline, show
+from hpss_batch.config.yaml_reader import dump, show
 from hpss_batch.dsp.methods import PRESETS, HpssParams
 from hpss_batch.dsp.params import StftParams
 from hpss_batch.errors import ConfigError, ParameterError, StoreError
@@ -172,10 +172,17 @@ class Job(Section):
         if self.output.stems is not None:
             from hpss_batch.dsp.framing import check_nola
 
-            try:
-                check_nola(self.stft)
-            except ParameterError as error:
-                yield "output.stems", f"output.stems need a spectrogram that can be inverted: stft.{error}"
+            second = self.output.stems.second_pass
+            transforms = {
+                "stft": self.stft,
+                **({"output.stems.second_pass.stft": second.stft} if second else {}),
+            }
+            for name, stft in transforms.items():
+                try:
+                    check_nola(stft)
+                except ParameterError as error:
+                    where = "output.stems" if name == "stft" else name
+                    yield where, f"output.stems need a spectrogram that can be inverted: {name}.{error}"
 
     def _feature_problems(self) -> Iterable[tuple[str, str]]:
         features, rate = self.output.features, self.corpus.sample_rate
@@ -270,24 +277,3 @@ class Job(Section):
         """16 hexadecimal digits that two jobs share exactly if their `numerics` are the same."""
         text = json.dumps(self.numerics(), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def template(corpus: str = "music/", output: str = "out/") -> str:
-    """The YAML that `hpss-batch init` writes: every key with its default and what it is."""
-    values = Job.from_command_line(corpus, output).model_dump(by_alias=True)
-    lines = [
-        "# A job of hpss-batch: `hpss-batch plan job.yaml` says what it will do, `hpss-batch run job.yaml` does it.",
-        "# Every key but the two paths may be left out; `--set hpss.margin=3` changes one for a run.",
-        "# Keys of stft and hpss that are commented out follow hpss.method.",
-        "# Paths are relative to the folder in which you run it; ~ and $VARIABLES are replaced.",
-    ]
-    for name, info in keys(Job).items():
-        block = block_of(info)
-        if block is None:
-            lines += ["", f"{name}: {inline(values[name])}    # {info.description}"]
-            continue
-        lines += ["", f"{name}:    # {info.description}"]
-        for inner, declared in keys(block).items():
-            follows = "# " if name in ("stft", "hpss") and inner != "method" else ""
-            lines += [f"  # {declared.description}", f"  {follows}{inner}: {inline(values[name][inner])}"]
-    return "\n".join(lines) + "\n"

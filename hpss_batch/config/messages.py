@@ -123,7 +123,8 @@ def _unknown(location: Key, model: Blocks) -> str:
     here = list(keys(block))
     sentence = f"{dotted(location)} is not a key"
     known = {dotted(path): path[-1] for path in _all_keys(model)}
-    elsewhere = [path for path, last in known.items() if last == name]
+    found = sorted((path for path, last in known.items() if last == name), key=lambda path: path.count("."))
+    elsewhere = [path for path in found if path.count(".") == found[0].count(".")]  # not deep within a block
     close = difflib.get_close_matches(str(name).lower().replace("-", "_"), here, n=1)
     if close:
         return f"{sentence}; did you mean {dotted((*parents, close[0]))}?"

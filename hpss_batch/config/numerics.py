@@ -28,6 +28,8 @@ def store_numerics(job: "Job") -> dict[str, Any]:
     }
     chosen: dict[str, Any] = plain(job.model_dump(include=numeric))
     del chosen["hpss"]["method"]  # which has other numbers if any of the rest has
+    if job.hpss.channels == "each":  # as it always was
+        del chosen["hpss"]["channels"]
     if job.corpus.decoder == "ffmpeg":  # else libsndfile reads what it knows, as it always did
         chosen["corpus"]["decoder"] = "ffmpeg"
     chosen["stft"]["win_length"] = job.stft.win_length or job.stft.n_fft
@@ -41,6 +43,13 @@ def stem_numerics(job: "Job") -> dict[str, Any]:
     assert job.output.stems is not None
     numerics, stems = store_numerics(job), plain(job.output.stems.model_dump(by_alias=True))
     stems["components"] = sorted(stems["components"])
+    second = stems.pop("second_pass")
+    if job.output.stems.second_pass is not None:  # else keys are what they always were
+        del second["hpss"]["method"]
+        second["stft"]["win_length"] = second["stft"]["win_length"] or second["stft"]["n_fft"]
+        if job.output.stems.second_pass.hpss.power == math.inf:
+            second["hpss"]["power"] = "inf"
+        stems["second_pass"] = second
     stems["format"] = job.output.stems.format.upper()
     return {"stems": stems, **{name: numerics[name] for name in ("stft", "hpss", "numerics_version")}}
 

@@ -11,9 +11,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hpss_batch.audio.formats import STEM_RATES
 from hpss_batch.config.messages import Complaints, key, keys
+from hpss_batch.config.sections import Hpss, Stft
 from hpss_batch.config.types import Declared, Listed, Location, Once, OrNone, Positive, Section, Text
 from hpss_batch.config.yaml_reader import show
-from hpss_batch.dsp.params import FeatureParams
+from hpss_batch.dsp.methods import HpssParams
+from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.store.layout import CHUNK_FRAMES
 
 ArrayName = Literal[
@@ -41,6 +43,17 @@ def _ordered(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(names, key=get_args(ArrayName).index))
 
 
+class SecondPass(Section):
+    """How the percussive stem is taken out of what the harmonic one leaves."""
+
+    stft: Stft = key(
+        StftParams(n_fft=256, hop_length=64),
+        "how the rest is cut into frames; {n_fft: 256, hop_length: 64} unless given",
+        "a block with the keys of stft",
+    )
+    hpss: Hpss = key(HpssParams(), "how it is separated", "a block with the keys of hpss")
+
+
 class Stems(Section):
     """Components rendered back to audio files."""
 
@@ -64,6 +77,11 @@ class Stems(Section):
         None, "Hz; null: the track's own", "a whole number of Hz from 1 on, or null"
     )
     channels: Literal["mono"] | None = key(None, "mono; null: the track's own", "mono or null")
+    second_pass: Annotated[SecondPass | None, OrNone] = key(
+        None,
+        "take what is percussive from what is left, by windows of its own: {stft: …, hpss: …}; true: short ones",
+        "true, null, or a block with the keys stft and hpss",
+    )
 
     @property
     def encoding(self) -> tuple[str, str, tuple[str, ...]]:

@@ -28,8 +28,10 @@ def print_result(result: Result, bar: ProgressBar | None) -> None:
     if bar and bar.n_tasks:
         seconds = time.monotonic() - bar.began
         out.print(f"{clock(bar.done)} of audio in {clock(seconds)}: {pace(bar.done, seconds)}.")
-    nothing = "Nothing to do: " if bar and not bar.n_tasks and not result.broken else ""
-    out.print(f"{nothing}{result.catalog.summary()}. Results: {shown(url)}")
+    nothing = bar and not bar.n_tasks and not result.broken and not result.elsewhere
+    out.print(f"{'Nothing to do: ' if nothing else ''}{result.catalog.summary()}. Results: {shown(url)}")
+    if result.elsewhere:
+        out.print(f"Done by other drivers meanwhile: {counted(result.elsewhere, 'task')}.")
     if result.plan.n_relabelled:
         out.print(f"New values of the manifest's columns: {counted(result.plan.n_relabelled, 'track')}.")
     print_reasons("failed", {track: reason for track, (_, reason) in result.catalog.reasons.items()})

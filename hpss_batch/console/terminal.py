@@ -169,6 +169,12 @@ class ProgressBar:
             fast = pace(self.done, self.spoke - self.began)
             err.print(f"{clock(self.done)} of {clock(self.total)} of audio, {fast} {shown}".rstrip())
 
+    def elsewhere(self, work: Sequence[Work]) -> None:
+        """Make the bar shorter by what others have done."""
+        self.total -= sum(task.seconds for task in work)
+        if self.task is not None:
+            self.bar.update(self.task, total=self.total)
+
     def message(self, text: str) -> None:
         """Print a line above the bar."""
         err.say(text, "yellow")

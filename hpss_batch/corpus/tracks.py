@@ -17,6 +17,7 @@ from itertools import islice
 
 from hpss_batch.audio.choices import Choice, Decoding
 from hpss_batch.audio.probe import probe
+from hpss_batch.audio.speakers.layouts import Layout
 from hpss_batch.corpus.listing import find
 from hpss_batch.corpus.search import Found, Listing, Meta
 from hpss_batch.errors import AudioError
@@ -44,6 +45,8 @@ class Track:
         Why the track cannot be read.
     decoder : {"libsndfile", "ffmpeg"}
         What reads it.
+    layout : tuple of str
+        The speaker of each channel, where the file says so.
     """
 
     id: str
@@ -56,6 +59,7 @@ class Track:
     error: str | None = None
     meta: Meta | None = None
     decoder: Decoding = "libsndfile"
+    layout: Layout = ()
 
 
 def probe_tracks(
@@ -121,4 +125,5 @@ def _probe(found: Found, decoder: Choice) -> Track:
         None,
         found.meta,
         info.decoder,
+        info.layout,
     )

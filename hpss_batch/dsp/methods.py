@@ -1,12 +1,13 @@
 """What is a method of separation, as data, and what is it in frames and bins?
 
-A method is a transform and four things more, all of them keys of a job's `hpss`:
+A method is a transform and some things more, all of them keys of a job's `hpss`:
 
 1. Bands of frequency (`Band`). In each of them the harmonic median runs along frames, over the highest of some
    neighbouring bins if it is widened, and the percussive median along bins.
 2. How both become masks: their ratio to a power, or a logistic of its logarithm (`Logistic`), whose slope and offset
    depend on frequency.
 3. Margins.
+4. Channels: whether each has masks of its own, or all of a track have the same.
 
 `PRESETS` are methods under names; a new one is a new entry. Lengths in seconds and Hz mean the same at every rate and
 transform; `hpss_batch.dsp.separation` says what they are in frames and bins.
@@ -203,7 +204,8 @@ class HpssParams(Parameters):
     """How a spectrogram is separated. Numbers stand for pairs (harmonic, percussive); None for what the method has.
 
     The harmonic median runs over `kernel_size[0]` frames, the percussive one over `kernel_size[1]` bins; each must
-    exceed the other by its `margin`. Where masks are hard (infinite `power`), ties belong to neither.
+    exceed the other by its `margin`. Where masks are hard (infinite `power`), ties belong to neither. With joint
+    `channels` both medians are of the root of the mean of the channels' powers.
     """
 
     method: str = field(
@@ -234,6 +236,15 @@ class HpssParams(Parameters):
         "how much one part must exceed the other: a number, or [harmonic, percussive]; above 1 leaves a residual",
         "a number from 1 on, or a pair [harmonic, percussive] of them; finite, and often from 1 to 10",
     )
+    channels: str = field(
+        default="each",
+        kw_only=True,
+        metadata={
+            "check": one_of("each", "joint"),
+            "comment": "each with masks of its own; or joint: all of a track have the same, so that the image stays",
+            "allowed": "each, joint",
+        },
+    )
 
     @property
     def bands(self) -> tuple[Band, ...]:
@@ -245,6 +256,8 @@ class HpssParams(Parameters):
     @property
     def title(self) -> str:
         """The method that it is, whatever it was made from; or what it was made from, and what was changed."""
+        if self.channels == "joint":
+            return f"{replace(self, channels='each').title}, channels joint"
         for name, one in methods.items():
             if replace(self, method=name) == one.hpss:
                 return name
@@ -257,7 +270,8 @@ class HpssParams(Parameters):
         """Each parameter in a word or two, or as a pair."""
         kernels = f"{len(self.bands)} bands" if isinstance(self.kernel_size[0], Band) else self.kernel_size
         power = "logistic" if isinstance(self.power, Logistic) else f"{self.power:g}"
-        return {"kernel_size": kernels, "power": power, "margin": self.margin}
+        joint = {"channels": "joint"} if self.channels == "joint" else {}
+        return {"kernel_size": kernels, "power": power, "margin": self.margin, **joint}
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ class Separation:
         Of harmonic and percussive masks.
     n_bins
         Bins that it is for; None if for any number.
+    joint
+        Whether all channels of a track have the same masks, those of `joint_magnitude`.
     """
 
     bands: tuple[BinBand, ...]
@@ -100,6 +102,7 @@ class Separation:
     curves: Curves | None
     margin: tuple[float, float]
     n_bins: int | None
+    joint: bool = False
 
     @property
     def halo(self) -> int:
@@ -131,11 +134,11 @@ def separation(params: HpssParams, grid: Grid | None = None) -> Separation:
         If it is needed, and not known.
     """
     grid = grid or Grid()
-    bands = _bands(params, grid)
+    bands, joint = _bands(params, grid), params.channels == "joint"
     if not isinstance(params.power, Logistic):
         plain = len(params.bands) == 1 and bands[0].widening == 1
-        return Separation(bands, params.power, None, params.margin, None if plain else grid.n_bins)
-    return Separation(bands, None, _curves(params.power, grid), params.margin, grid.n_bins)
+        return Separation(bands, params.power, None, params.margin, None if plain else grid.n_bins, joint)
+    return Separation(bands, None, _curves(params.power, grid), params.margin, grid.n_bins, joint)
 
 
 def _count(length: Length, unit: float | None) -> int:

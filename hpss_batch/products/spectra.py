@@ -8,7 +8,7 @@ import zarr
 from numpy.typing import NDArray
 
 from hpss_batch.config.job import Job
-from hpss_batch.dsp.stft import context, stft_frames
+from hpss_batch.dsp.stft import StftParams, context, stft_frames
 from hpss_batch.errors import AudioError, HpssBatchError, StoreError
 from hpss_batch.runner.survey import source_of
 from hpss_batch.store.catalog import Catalog
@@ -46,8 +46,8 @@ class Spectra:
         """Channels of a track, as arrays hold them."""
         return self.catalog.rows[row].n_channels(self.catalog.channels)
 
-    def frames(self, row: int, first: int, stop: int) -> Complex64:
-        """Frames first … stop of a track, shape (channel, frame, frequency).
+    def frames(self, row: int, first: int, stop: int, stft: StftParams | None = None) -> Complex64:
+        """Frames first … stop of a track, shape (channel, frame, frequency); from its audio if of another transform.
 
         Raises
         ------
@@ -57,29 +57,28 @@ class Spectra:
             If they are not stored, and the audio is not there, not as it was, or cannot be read.
         """
         placed = self.catalog.rows[row]
-        if self.stored is not None:
+        stft = stft or self.stft
+        if self.stored is not None and stft == self.stft:
             begin = placed.frame_start
             with self.directory.reading():
                 return np.asarray(self.stored[: self.channels(row), begin + first : begin + stop])
         if self.source is not None:
             raise AudioError("is known to the run directory that this one was made from only")
         n_samples = self.catalog.states[row].n_samples
-        start, end = self.stft.sample_span(first, stop)
-        start, end = max(start - context(self.stft), 0), min(end + context(self.stft), n_samples)
+        start, end = stft.sample_span(first, stop)
+        start, end = max(start - context(stft), 0), min(end + context(stft), n_samples)
         with open_recording(placed, self.rate, self.catalog.channels) as recording:
             samples = recording.read(start, end)
-        return np.stack(
-            [stft_frames(channel, start, n_samples, first, stop, self.stft) for channel in samples]
-        )
+        return np.stack([stft_frames(channel, start, n_samples, first, stop, stft) for channel in samples])
 
     def magnitudes(self, row: int, first: int, stop: int) -> Float32:
         """Absolute values of `frames`."""
         return np.abs(self.frames(row, first, stop))
 
-    def why_not(self, row: int) -> str:
+    def why_not(self, row: int, stft: StftParams | None = None) -> str:
         """Why frames of a track cannot be had, for people; empty where they can."""
         try:
-            self.frames(row, 0, min(1, self.catalog.states[row].n_frames))
+            self.frames(row, 0, min(1, self.catalog.states[row].n_frames), stft)
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
         except HpssBatchError as error:

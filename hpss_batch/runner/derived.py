@@ -15,8 +15,8 @@ from hpss_batch.errors import StoreError
 from hpss_batch.paths import is_url
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.directory import GROUP, JOB, SKIPPED, STEMS
-from hpss_batch.store.records import Commit
+from hpss_batch.store.directory import GROUP, JOB, SKIPPED, STEMS, RunDirectory
+from hpss_batch.store.presence import running
 from hpss_batch.store.stem_records import PLACE, StemRecord
 from hpss_batch.store.storage import PARTIAL
 
@@ -32,9 +32,8 @@ def is_behind(planned: Plan) -> bool:
     directory, catalog = planned.directory, planned.catalog
     if not is_current(directory, catalog):
         return True
-    if planned.pending and lacking(
-        directory, directory.group(), catalog
-    ):  # as a run of an earlier version left it
+    # earlier versions wrote coordinates with each unit
+    if planned.pending and lacking(directory, directory.group(), catalog):
         return True
     try:
         written = Job.of_run(planned.directory)
@@ -68,7 +67,7 @@ def prepare(planned: Plan) -> None:
         directory.folder.replace(JOB, planned.job.absolute().to_yaml().encode())
         if planned.stems is not None:
             directory.declare_stems(planned.job.stem_settings())
-        if not is_url(directory.url):
+        if not is_url(directory.url) and not running(directory.folder):
             _sweep(Path(directory.url))
 
 
@@ -106,19 +105,25 @@ def refresh(planned: Plan, records: Iterable[str] = ()) -> Catalog:
 
     directory, catalog, stems = planned.directory, planned.catalog, dict[int, StemRecord]()
     with directory.writing():
-        key = planned.stems.recipe.key if planned.stems is not None else None
-        names = directory.stem_record_names(key) if key is not None else {}
-        late = set(records) - {Commit(unit, {}).name for unit in directory.committed()} - set(names.values())
+        key, group = planned.job.stems_key, directory.group("r+")
+        late = set(records) - directory.record_names(key)
         directory.wait_for(late)
-        if key is not None:
-            found = [directory.stem_record(name) for name in late if name.startswith(PLACE)]
-            stems = directory.stem_records(key) | {record.row: record for record in found}
-        units = {int(Path(name).stem) for name in late if not name.startswith(PLACE)} | directory.committed()
-        group, known = directory.group("r+"), set(catalog.commits)
+        late_stems = {name for name in late if name.startswith(PLACE)}
+        late_units = {int(Path(name).stem) for name in late - late_stems}
+        units, names = _recorded(directory, key)
         while True:
-            catalog = catalog.with_records(directory.commits(units - known), stems)
+            if key is not None:
+                found = map(directory.stem_record, late_stems - names)
+                stems = directory.stem_records(key) | {record.row: record for record in found}
+            wanted = (units | late_units) - catalog.commits.keys()
+            catalog = catalog.with_records(directory.commits(wanted), stems)
             write_tracks(directory.folder, group, planned.shape, catalog)
-            known |= units
-            units = directory.committed()
-            if units <= known:
+            # others may write the same with less in it, and look again after that as well: who is last has it all
+            known, (units, names) = (units | late_units, names | late_stems), _recorded(directory, key)
+            if units <= known[0] and names <= known[1]:
                 return catalog
+
+
+def _recorded(directory: RunDirectory, key: str | None) -> tuple[set[int], set[str]]:
+    """Units that are committed, and names of the last record of each row of the stems of a key."""
+    return directory.committed(), set(directory.stem_record_names(key).values()) if key is not None else set()

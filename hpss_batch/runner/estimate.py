@@ -195,12 +195,14 @@ def typical_of_stems(recipe: StemRecipe, tracks: Iterable[Placed]) -> Steps:
         decoded += track.source_samples * track.source_channels
         rendered += samples
         resampled += samples * (rate != track.source_rate)
-    bins, files = rendered / recipe.stft.hop_length * recipe.stft.n_bins, len(recipe.components)
-    # the last file is what the others leave of the input
-    rate = recipe.highest_rate(tracks)
-    each = TRANSFORMED + _masking(recipe.separation(rate)) + RENDERED * (files - 1)
+    files, rate = len(recipe.components), recipe.highest_rate(tracks)
+    second, separated = recipe.second_pass(rate), 0.0
+    for stft, how in [(recipe.stft, recipe.separation(rate)), *([second] if second else [])]:
+        # the last file, and what goes on to a second pass, is what the others leave of the input
+        each = TRANSFORMED + _masking(how) + RENDERED * (1 if second else files - 1)
+        separated += each * rendered / stft.hop_length * stft.n_bins
     return {
-        "read and separate": DECODED * decoded + RESAMPLED * resampled + each * bins,
+        "read and separate": DECODED * decoded + RESAMPLED * resampled + separated,
         "write": ENCODED * rendered * files,
     }
 
@@ -267,7 +269,8 @@ def stem_figures(stems: StemPlan | None) -> dict[str, Any] | None:
         return None
     encoding = stems.recipe.encoding
     return {
-        "encoding": f"{encoding.format} {encoding.subtype}{' or finer' if encoding.finer else ''}",
+        "encoding": f"{encoding.format} {encoding.subtype}{' or finer' if encoding.finer else ''}"
+        + (", in two passes" if stems.recipe.second else ""),
         "files": stems.n_files,
         "pending": len(stems.tasks),
         "done": stems.n_done,

@@ -4,13 +4,14 @@ Tasks that killed their workers are narrowed down, alone on the cluster, until t
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from hpss_batch.cluster.submission import Call, Submissions, result_alone
 from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.errors import ClusterError, UnreachableError
 from hpss_batch.runner.plan import Plan
+from hpss_batch.runner.share import Share
 from hpss_batch.runner.work import Work
 from hpss_batch.store.buckets.packs import PER_PACK
 from hpss_batch.store.directory import Steps
@@ -32,6 +33,9 @@ class Reporter(Protocol):
     def finished(self, work: Work, failed: int | None) -> None:
         """A task was committed, in which so many tracks failed, or (None) could not be done now."""
 
+    def elsewhere(self, work: Sequence[Work]) -> None:
+        """Tasks of this run were committed by other drivers."""
+
     def message(self, text: str) -> None:
         """Something that a person wants to know at once."""
 
@@ -48,6 +52,9 @@ class Silent:
     def finished(self, work: Work, failed: int | None) -> None:
         """See `Reporter`."""
 
+    def elsewhere(self, work: Sequence[Work]) -> None:
+        """See `Reporter`."""
+
     def message(self, text: str) -> None:
         """See `Reporter`."""
 
@@ -59,6 +66,8 @@ class Execution:
     ----------
     records : dict of str to dict
         The records that workers say they created, and the seconds that each step took, by name.
+    elsewhere : int
+        How many tasks other drivers did.
     broken : dict of str to str
         Tasks that could not be done, and why.
     """
@@ -77,12 +86,14 @@ class Execution:
         self.suspects = list[Work]()
         self.records = dict[str, Steps]()
         self.broken = dict[str, str]()
+        self.elsewhere = 0
 
-    def run(self, work: Iterable[Work]) -> None:
+    def run(self, share: Share) -> None:
         """Do everything."""
+        self.share = share
         self.submissions = Submissions(
             self.workforce,
-            work,
+            share,
             self._call,
             key=lambda task: task.key,
             elsewhere=lambda task: self.out_of_reach[task.name],
@@ -123,11 +134,18 @@ class Execution:
                 return True
             self._give_up(task, error)
         else:
-            self._finish(task, result)
+            (self._pass if result.elsewhere else self._finish)(task, result)
         return False
 
+    def _pass(self, task: Work, result: Any) -> None:
+        """Take note of a task that another driver did, and of others that it did meanwhile."""
+        self.records[task.record] = result.seconds
+        found = [task, *self.share.meet()]
+        self.elsewhere += len(found)
+        self.reporter.elsewhere(found)
+
     def _finish(self, task: Work, result: Any) -> None:
-        self.records[task.record(result)] = result.seconds
+        self.records[task.record] = result.seconds
         if len(self.records) % PER_PACK == 0:
             self.pack()
         self.reporter.finished(task, task.failed(result))

@@ -105,6 +105,7 @@ def placed(tracks: Sequence[Track], settings: dict[str, Any], start: int) -> lis
             error=track.error,
             meta=track.meta,
             decoder=track.decoder,
+            source_layout=" ".join(track.layout),
         )
         for track, frame_start, n_frames, n_samples in zip(tracks, starts, frames, samples, strict=True)
     ]

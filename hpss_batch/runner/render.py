@@ -103,8 +103,8 @@ def _render(catalog: Catalog, recipe: StemRecipe, task: StemTask, say: Say) -> S
     if track.error is not None:
         return task.record("failed", track.error)
     made = run_stems(recipe, task)
-    if made.status == "done" or not _has_components(catalog, task.row):
-        return made
+    if made.status == "done" or recipe.second or not _has_components(catalog, task.row):
+        return made  # a second pass needs the audio
     say(f"{track.id}: {made.error}; rendered from the store, at its rate and channels")
     again = replace(task, attempt=task.attempt + 1)
     return commit(recipe, from_store(open_corpus(recipe.url), recipe, again))
@@ -128,12 +128,14 @@ def from_store(corpus: Corpus, recipe: StemRecipe, task: StemTask) -> StemRecord
     view, rate = corpus[task.track.id], corpus.sample_rate
     n_samples, channels = int(view.attrs["n_samples"]), view.sizes["channel"]
     missing = [name for name in recipe.components if name not in view]
-    refusal = recipe.encoding.refusal(rate, channels, n_samples)
+    refusal = recipe.encoding.refusal(rate, channels, n_samples, task.track.layout)
     if missing:
         return task.record("failed", f"the store does not say what its {', '.join(missing)} component is")
     if refusal is not None:
         return task.record("failed", f"as stored, {refusal}")
-    return write_stems(recipe, task, rate, channels, _stored_blocks(corpus, recipe, task.track.id, n_samples))
+    arrangement = recipe.encoding.arrangement(channels, task.track.layout)
+    blocks = _stored_blocks(corpus, recipe, task.track.id, n_samples)
+    return write_stems(recipe, task, rate, channels, arrangement, blocks)
 
 
 def _stored_blocks(corpus: Corpus, recipe: StemRecipe, track: str, n_samples: int) -> Iterator[Block]:

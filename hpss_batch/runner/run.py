@@ -4,11 +4,12 @@
 1. Start the cluster, if there is something to do: where none can be had, nothing is written.
 2. Create the generations that the plan found new. Who loses that race plans again, on top of the winner's.
 3. Make the store as long as its layout.
-4. Execute pending tasks: units, and tracks' stems. Workers commit; the driver only counts.
+4. Execute pending tasks: units, and tracks' stems. Workers commit; the driver only counts. Several drivers share the
+   tasks (`share`).
 5. Bring the variables on `track` up to date.
 
 Killing the driver or a worker at any moment loses the tasks under way and nothing else: what is in `commits/` is
-done, and the next run does the rest.
+done, and the next run, or another driver that is at it, does the rest.
 """
 
 import os
@@ -22,17 +23,19 @@ from hpss_batch.cluster.admission import Question, needed
 from hpss_batch.cluster.client import dashboard, open_client
 from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job
-from hpss_batch.errors import ClusterError
-from hpss_batch.paths import check_place
+from hpss_batch.errors import ClusterError, HpssBatchError
+from hpss_batch.files import opened
+from hpss_batch.paths import check_place, is_url
 from hpss_batch.runner.derived import is_behind, note_skipped, place, prepare, refresh
 from hpss_batch.runner.execution import Execution, Reporter, Silent
 from hpss_batch.runner.plan import Plan, plan_work
+from hpss_batch.runner.share import Share
 from hpss_batch.runner.status import RunStatus
 from hpss_batch.runner.work import all_work
 from hpss_batch.store.buckets.folder import ObjectFolder
 from hpss_batch.store.buckets.trial import check_create_only
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.presence import at_work
+from hpss_batch.store.presence import at_work, running
 from hpss_batch.store.storage import open_folder
 from hpss_batch.text import file_name
 
@@ -52,11 +55,14 @@ class Result:
         What is done now.
     broken : dict of str to str
         Tasks that could not be done ("unit 3", "stems of a/song.flac"), and why; the next run tries them again.
+    elsewhere : int
+        How many of the tasks that were planned other drivers did meanwhile.
     """
 
     plan: Plan
     catalog: Catalog
     broken: dict[str, str] = field(default_factory=dict)
+    elsewhere: int = 0
 
     def __repr__(self) -> str:
         words = self.catalog.summary() + (f", {len(self.broken)} tasks not done" if self.broken else "")
@@ -94,7 +100,7 @@ def run(
     reporter: Reporter | None = None,
     allow_cluster_class: bool = False,
 ) -> Result:
-    """Do what is not done yet of a job.
+    """Do what is not done yet of a job. Others may do so at the same time, with the same job, and share the work.
 
     Parameters
     ----------
@@ -121,28 +127,38 @@ def run(
     check_place(job.output.path)
     if isinstance(folder := open_folder(job.output.path), ObjectFolder):
         check_create_only(folder)
+    planned = plan_work(job, retry_failed, reporter.placing)
     while True:
-        planned = plan_work(job, retry_failed, reporter.placing)
         # before anything is written, so that a cluster that cannot be had leaves no trace
         opened = nullcontext() if planned.is_done else _workforce(planned, reporter, allow_cluster_class)
         with opened as workforce:
-            if not place(planned):
+            while not place(planned):
+                planned = plan_work(job, retry_failed, reporter.placing)
+            if workforce is None and not planned.is_done:
                 continue
             if planned.new or is_behind(planned):
                 prepare(planned)
             note_skipped(planned)
             if workforce is None:
                 return Result(planned, planned.catalog)
-            work = all_work(planned)
-            reporter.started(planned, work, dashboard(workforce.client))
-            pack = partial(planned.directory.pack, planned.job.stems_key)
-            execution = Execution(workforce, reporter, planned.job.cluster.stalled_after, pack)
-            try:
-                execution.run(work)
-            finally:
-                planned.directory.note_timings(execution.records)
-            pack()
-        return Result(planned, refresh(planned, execution.records), execution.broken)
+            execution = _execute(planned, workforce, reporter)
+        catalog = refresh(planned, execution.records)
+        return Result(planned, catalog, execution.broken, execution.elsewhere)
+
+
+def _execute(planned: Plan, workforce: Workforce, reporter: Reporter) -> Execution:
+    """Do a plan's tasks, but for those that other drivers do."""
+    directory, key, work = planned.directory, planned.job.stems_key, all_work(planned)
+    share = Share(work, partial(directory.record_names, key), alone=not running(directory.folder))
+    reporter.started(planned, work, dashboard(workforce.client))
+    pack = partial(directory.pack, key)
+    execution = Execution(workforce, reporter, planned.job.cluster.stalled_after, pack)
+    try:
+        execution.run(share)
+    finally:
+        directory.note_timings(execution.records)
+    pack()
+    return execution
 
 
 @contextmanager
@@ -168,4 +184,16 @@ def _recording(planned: Plan) -> str | None:
         tracks = [piece.track for unit in planned.pending[:SAMPLE] for piece in unit.pieces]
         tracks += [task.track for task in planned.stems.tasks[:SAMPLE]] if planned.stems else []
         paths = [track.path for track in tracks]
-    return next((path for path in paths if os.access(file_name(path), os.R_OK)), None)
+    return next(filter(_can_be_read, paths), None)
+
+
+def _can_be_read(path: str) -> bool:
+    """Whether a file, or an object, can be read from here."""
+    if not is_url(path):
+        return os.access(file_name(path), os.R_OK)
+    try:
+        with opened(file_name(path)) as file:
+            file.read(0, 1)
+    except (OSError, HpssBatchError):
+        return False
+    return True

@@ -41,14 +41,15 @@ class Work(Protocol):
     seconds: float
     limits: str
 
+    @property
+    def record(self) -> str:
+        """The name of the record that says that it is done."""
+
     def call(self, last_try: bool = True) -> Call:
         """A function and its arguments, for a worker; it raises `UnreachableError` unless this is the last try."""
 
     def failed(self, result: Any) -> int:
         """How many tracks failed, by what the function returned."""
-
-    def record(self, result: Any) -> str:
-        """The name of the record that the function says it created."""
 
     def clear(self, workforce: Workforce, say: Say, limit: float | None) -> Any | None:
         """Find out what kills workers, with nothing else on the cluster; a result, or None to call once more.
@@ -67,6 +68,11 @@ class UnitWork:
         self.seconds = _samples(unit, plan.stft.hop_length) / plan.shape.sample_rate
         self.excluded: Mapping[int, Outcome] = plan.catalog.excluded(unit)
 
+    @property
+    def record(self) -> str:
+        """The unit's commit."""
+        return Commit(self.unit.number, {}).name
+
     def call(self, last_try: bool = True) -> Call:
         """The unit's task."""
         from hpss_batch.tasks.unit import run_unit
@@ -76,10 +82,6 @@ class UnitWork:
     def failed(self, result: Commit) -> int:
         """Tracks of the unit that failed."""
         return sum(outcome.status != "done" for outcome in result.tracks.values())
-
-    def record(self, result: Commit) -> str:
-        """The unit's commit."""
-        return result.name
 
     def clear(self, workforce: Workforce, say: Say, limit: float | None) -> Commit | None:
         """Narrow down which of the unit's tracks kills workers, and leave it out."""
@@ -104,6 +106,11 @@ class StemWork:
         self.tracks: tuple[str, ...] = (task.track.id,)
         self.seconds = seconds_of(task.track)
 
+    @property
+    def record(self) -> str:
+        """The track's record."""
+        return self.task.name(self.recipe.key)
+
     def call(self, last_try: bool = True) -> Call:
         """The track's task."""
         from hpss_batch.stems.task import run_stems
@@ -113,10 +120,6 @@ class StemWork:
     def failed(self, result: StemRecord) -> int:
         """1 if the track has no stems."""
         return int(result.status != "done")
-
-    def record(self, result: StemRecord) -> str:
-        """The track's record."""
-        return result.name(self.recipe.key)
 
     def clear(self, workforce: Workforce, say: Say, limit: float | None) -> StemRecord | None:
         """Try the track alone; if it kills workers then too, it is quarantined."""

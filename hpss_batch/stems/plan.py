@@ -54,11 +54,14 @@ class StemPlan:
     def task_bytes(self) -> int:
         """Upper bound on what rendering a track adds to a worker's memory, whatever its length."""
         from hpss_batch.stems.stream import stream_bytes
+        from hpss_batch.stems.two_pass import two_pass_bytes
 
         channels = max((task.track.n_channels(self.recipe.channels) for task in self.tasks), default=1)
         resampled = _RESAMPLER_BYTES * channels if self.recipe.sample_rate else 0
-        how = self.recipe.separation(self.recipe.highest_rate(task.track for task in self.tasks))
-        return stream_bytes(self.recipe.stft, how, channels) + resampled
+        rate = self.recipe.highest_rate(task.track for task in self.tasks)
+        first, second = (self.recipe.stft, self.recipe.separation(rate)), self.recipe.second_pass(rate)
+        held = two_pass_bytes(first, second, channels) if second else stream_bytes(*first, channels)
+        return held + resampled
 
 
 def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None:
@@ -87,6 +90,7 @@ def stem_plan(job: Job, catalog: Catalog, retry_failed: bool) -> StemPlan | None
         pattern=Pattern(stems.path, encoding.extension),
         sample_rate=stems.sample_rate,
         channels=stems.channels or "all",
+        second=(stems.second_pass.stft, stems.second_pass.hpss) if stems.second_pass else None,
     )
     names = names_of(catalog, recipe.pattern)
     tasks, n_done, n_failed = list[StemTask](), 0, 0

@@ -11,7 +11,7 @@ from hpss_batch.dsp.params import StftParams
 from hpss_batch.dsp.separation import Grid, Separation, separation
 from hpss_batch.stems.names import Pattern
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.stem_records import StemRecord
+from hpss_batch.store.stem_records import StemRecord, record_name
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class StemRecipe:
         What stands for the settings of stems in names of records.
     stft, hpss : StftParams, HpssParams
         How to transform and to separate.
+    second : pair of StftParams and HpssParams, or None
+        How to do so a second time, with what the first pass leaves; see `two_pass`.
     components : tuple of str
         Which stems.
     encoding : Encoding
@@ -47,10 +49,18 @@ class StemRecipe:
     pattern: Pattern
     sample_rate: int | None
     channels: Channels
+    second: tuple[StftParams, HpssParams] | None = None
 
     def separation(self, sample_rate: int) -> Separation:
         """How to separate at a rate, in frames and bins."""
         return separation(self.hpss, Grid.of(self.stft, sample_rate))
+
+    def second_pass(self, sample_rate: int) -> tuple[StftParams, Separation] | None:
+        """How the second pass, where there is one, transforms and, in frames and bins at a rate, separates."""
+        if self.second is None:
+            return None
+        stft, hpss = self.second
+        return stft, separation(hpss, Grid.of(stft, sample_rate))
 
     def highest_rate(self, tracks: Iterable[Placed]) -> int:
         """Of the stems of some tracks, in Hz."""
@@ -61,7 +71,7 @@ class StemRecipe:
         rate = self.sample_rate or track.source_rate
         channels = track.n_channels(self.channels)
         n_samples = -(-track.source_samples * rate // max(track.source_rate, 1))
-        return self.encoding.refusal(rate, channels, n_samples)
+        return self.encoding.refusal(rate, channels, n_samples, track.layout)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,10 @@ class StemTask:
     stem: str
     attempt: int
     layout: str
+
+    def name(self, key: str) -> str:
+        """The name of the record that it creates, of the stems of a key."""
+        return record_name(key, self.row, self.attempt)
 
     def record(
         self,

@@ -4,7 +4,8 @@ Everything moves forward in blocks of output; what a block needs besides its own
 
     samples                 |------------held------------|            read once, in order; see `tasks.frames`
     spectrogram, magnitude     |halo|----frames----|halo|             computed once
-    masks × spectrogram             |----frames----|                  of the frames that touch the block
+    masks × spectrogram             |----frames----|                  of the frames that touch the block; masks are each
+                                                                      channel's, or joint
     output                            |--block--|                     overlap-add; blocks join bit for bit
 
 Which samples there are is known when decoding ends, not before: until then every frame that is asked for exists.
@@ -21,7 +22,7 @@ the format, and to the last bit of all where the input was no finer:
 What is clipped of one stem, others get, as far as they have room: the sum stays.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,13 +31,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.audio.encoding import Encoding
-from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.kernels.magnitude import joint_magnitude
 from hpss_batch.dsp.params import COMPONENTS
 from hpss_batch.dsp.separation import Separation
 from hpss_batch.dsp.stft import StftParams, context, istft_samples
-from hpss_batch.tasks.frames import Samples, Window, window_memory
+from hpss_batch.tasks.frames import Readable, Samples, Window, window_memory
 
+Complex64 = NDArray[np.complex64]
 Float32 = NDArray[np.float32]
 
 FRAMES = 256
@@ -109,7 +111,7 @@ class Stream:
 
     Parameters
     ----------
-    recording : Recording
+    recording : Readable
         Any rate, any channels.
     stft : StftParams
         How to transform, so that it can be undone: `check_nola`.
@@ -128,7 +130,7 @@ class Stream:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: Readable,
         stft: StftParams,
         how: Separation,
         components: Sequence[str],
@@ -139,10 +141,12 @@ class Stream:
         rows = block_frames(stft)
         # frames that touch a block: one a hop, and those that reach in from before
         most = rows + -(-stft.n_fft // stft.hop_length) + 1
+        held = most + 2 * how.halo
         self.windows = [
-            Window(window_memory(most + 2 * how.halo, stft.n_bins), partial(self.samples.frames, channel))
+            Window(window_memory(held, stft.n_bins), partial(self.samples.frames, channel))
             for channel in range(recording.channels)
         ]
+        self.joint = np.empty((held, stft.n_bins), np.float32) if how.joint else None
         self.masks = (np.empty((most, stft.n_bins), np.float32), np.empty((most, stft.n_bins), np.float32))
         self.part = np.empty((most, stft.n_bins), np.complex64)
         self.size = rows * stft.hop_length
@@ -186,11 +190,10 @@ class Stream:
             dict.fromkeys(self.components, 0),
             dict.fromkeys(self.components, 0.0),
         )
-        for channel in range(len(self.windows)):
-            self._separate(channel, span)
+        for channel in self._separated(span):
             for name in COMPONENTS:
                 steps = self.steps[name][:n]
-                self._fill(name, steps, span)
+                self._fill(name, steps, channel, span)
                 clipped, peak = self.encoding.clip(steps)
                 if clipped and self._is_rest(name):
                     self._give_back(name, n)
@@ -225,19 +228,30 @@ class Stream:
         """The last component in order that is wanted."""
         return max(self.components, key=COMPONENTS.index)
 
-    def _separate(self, channel: int, span: Span) -> None:
-        """Masks of a channel's frames that touch a block, and its input in steps."""
+    def _separated(self, span: Span) -> Iterator[int]:
+        """The channels, one after the other: of each, a block's masks, spectrogram, and input in steps."""
         halo, n = self.how.halo, span.end - span.first
-        begin = max(span.first - halo, 0)
-        spectrogram, magnitude = self.windows[channel].move(begin, min(span.end + halo, span.n_frames))
+        begin, end = max(span.first - halo, 0), min(span.end + halo, span.n_frames)
         at = span.first - begin
-        self.spectrogram = spectrogram[at : at + n]
-        masks(magnitude, self.how, start=at, stop=at + n, out=(self.masks[0][:n], self.masks[1][:n]))
-        self.encoding.steps(
-            self.samples.of(channel, span.start, span.stop), self.steps["input"][: span.n_samples]
+        weigh = partial(
+            masks, how=self.how, start=at, stop=at + n, out=(self.masks[0][:n], self.masks[1][:n])
         )
+        moved: Iterable[tuple[Complex64, Float32]] = (window.move(begin, end) for window in self.windows)
+        if self.joint is not None:
+            moved = list(moved)
+            weigh(joint_magnitude([magnitude for _, magnitude in moved], self.joint[: end - begin]))
+        for channel, (spectrogram, magnitude) in enumerate(moved):
+            if self.joint is None:
+                weigh(magnitude)
+            self.spectrogram = spectrogram[at : at + n]
+            self.encoding.steps(self._input(channel, span), self.steps["input"][: span.n_samples])
+            yield channel
 
-    def _fill(self, name: str, steps: NDArray[Any], span: Span) -> None:
+    def _input(self, channel: int, span: Span) -> Float32:
+        """A block's samples of what the components are to add up to."""
+        return self.samples.of(channel, span.start, span.stop)
+
+    def _fill(self, name: str, steps: NDArray[Any], channel: int, span: Span) -> None:
         """Samples of a component of the channel that was separated last, not clipped."""
         others = COMPONENTS[: COMPONENTS.index(name)]
         if self._is_rest(name):
@@ -262,6 +276,6 @@ def stream_bytes(stft: StftParams, how: Separation, channels: int) -> int:
     size, frames = block_frames(stft) * stft.hop_length, most + 2 * how.halo
     begin, end = stft.sample_span(0, frames)
     channel = frames * stft.n_bins * (8 + 4) + 2 * 4 * (end - begin + 2 * context(stft)) + 3 * 4 * size
-    # the separation itself works on arrays of the window's size
-    once = most * stft.n_bins * (4 + 4 + 8) + 3 * frames * stft.n_bins * 4 + 5 * 8 * size
+    # the separation itself works on arrays of the window's size, of which a joint magnitude is one more
+    once = most * stft.n_bins * (4 + 4 + 8) + (3 + how.joint) * frames * stft.n_bins * 4 + 5 * 8 * size
     return channels * channel + once

@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from hpss_batch.audio.mixdown import cancel
 from hpss_batch.audio.recording import Recording
+from hpss_batch.audio.speakers.layouts import Arrangement
 from hpss_batch.errors import AudioError, UnreachableError
 from hpss_batch.stems.spec import StemRecipe, StemTask
 from hpss_batch.stems.stream import Block, Stream
+from hpss_batch.stems.two_pass import TwoPass
 from hpss_batch.stems.writer import StemFile, tags_of
 from hpss_batch.store.layout import Placed
-from hpss_batch.store.records import keep, versions
+from hpss_batch.store.records import keep, kept, versions
 from hpss_batch.store.stem_records import Stem, StemRecord
 from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.clock import Clock
@@ -28,10 +30,13 @@ READING = "read and separate"
 
 
 def run_stems(recipe: StemRecipe, task: StemTask, last_try: bool = True) -> StemRecord:
-    """Render a track and write down what became of it; if another driver's worker was first, its record is returned.
+    """Render a track and write down what became of it, unless another driver's worker was first: then, its record.
 
     A file that cannot be reached from here is for another worker to try (`UnreachableError`), but for the last try.
     """
+    there = kept(open_folder(recipe.url), task.name(recipe.key), StemRecord, task.layout)
+    if there is not None:
+        return there
     try:
         record = render(recipe, task)
     except _TrackFailed as failure:
@@ -63,10 +68,13 @@ def render(recipe: StemRecipe, task: StemTask) -> StemRecord:
     except Exception as error:
         raise _TrackFailed(error) from error
     with recording:
-        how = recipe.separation(recording.sample_rate)
-        stream = Stream(recording, recipe.stft, how, recipe.components, recipe.encoding)
+        rate, wanted = recording.sample_rate, (recipe.components, recipe.encoding)
+        first, second = (recipe.stft, recipe.separation(rate)), recipe.second_pass(rate)
+        stream = TwoPass(recording, first, second, *wanted) if second else Stream(recording, *first, *wanted)
         blocks = _blamed(stream, task.track)
-        record = write_stems(recipe, task, recording.sample_rate, recording.channels, blocks)
+        rate, channels = recording.sample_rate, recording.channels
+        arrangement = recipe.encoding.arrangement(channels, recording.info.layout)
+        record = write_stems(recipe, task, rate, channels, arrangement, blocks)
         return replace(record, cancels=cancel(recording.energies))
 
 
@@ -74,7 +82,9 @@ def _opened(recipe: StemRecipe, track: Placed) -> tuple[Recording, StemRecipe]:
     """A track's recording, and the recipe with the encoding for it."""
     recording = open_recording(track, recipe.sample_rate, recipe.channels)
     encoding = recipe.encoding.like(recording.info.format)
-    refusal = encoding.refusal(recording.sample_rate, recording.channels, recording.bound)
+    refusal = encoding.refusal(
+        recording.sample_rate, recording.channels, recording.bound, recording.info.layout
+    )
     if refusal is not None:
         recording.close()
         raise AudioError(refusal)
@@ -98,7 +108,12 @@ def _blamed(stream: Stream, track: Placed) -> Iterator[Block]:
 
 
 def write_stems(
-    recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int, blocks: Iterable[Block]
+    recipe: StemRecipe,
+    task: StemTask,
+    sample_rate: int,
+    channels: int,
+    arrangement: Arrangement,
+    blocks: Iterable[Block],
 ) -> StemRecord:
     """Write blocks to a file a component; when this returns, all are whole, on disk, and have their names.
 
@@ -108,6 +123,8 @@ def write_stems(
         How, and for whom.
     sample_rate, channels : int
         Hz of the blocks; how many channels they have.
+    arrangement : Arrangement
+        Which of these a file has where.
     blocks : iterable of Block
         From the first sample to the last. Where there is none, no file is made.
 
@@ -124,7 +141,7 @@ def write_stems(
         for block in blocks:
             clock.step("write")
             # only now: the first block could be read, so there is something to write
-            files = files or _opened_files(recipe, task, sample_rate, channels)
+            files = files or _opened_files(recipe, task, sample_rate, channels, arrangement)
             for component, samples in block.samples.items():
                 files[component].write(samples)
                 clipped[component] += block.clipped[component]
@@ -157,13 +174,17 @@ def write_stems(
     )
 
 
-def _opened_files(recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int) -> dict[str, StemFile]:
+def _opened_files(
+    recipe: StemRecipe, task: StemTask, sample_rate: int, channels: int, arrangement: Arrangement
+) -> dict[str, StemFile]:
     tags = tags_of(task.track)
     files = dict[str, StemFile]()
     try:
         for component in recipe.components:
             name = recipe.pattern.name(task.stem, component)
-            files[component] = StemFile(recipe.url, name, sample_rate, channels, recipe.encoding, tags)
+            files[component] = StemFile(
+                recipe.url, name, sample_rate, channels, recipe.encoding, arrangement, tags
+            )
     except BaseException:
         for file in files.values():
             file.abandon()

@@ -5,6 +5,9 @@
     .finish()       closed, read back (length, rate, channels, digest), on disk
     .place()        under its name, in place of what was there
 
+The same audio under the same name gives the same bytes, whenever and by whomever it is written: two drivers may render
+a track at the same time, and the record of one is true of the files of the other.
+
 What a crash leaves has `storage.PARTIAL` in its name. On an object store the temporary file is on local disk, and
 placing it uploads it.
 """
@@ -14,18 +17,22 @@ import os
 import shutil
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import soundfile as sf
 from numpy.typing import NDArray
 
 from hpss_batch.audio.containers.id3 import id3
+from hpss_batch.audio.containers.ogg import set_serial
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.opening import Handle, open_handle
+from hpss_batch.audio.speakers.layouts import Arrangement
+from hpss_batch.audio.speakers.naming import Change, relabelled
 from hpss_batch.errors import AudioError, StoreError
 from hpss_batch.files import measured
 from hpss_batch.objects import object_store, persistently, reaching
@@ -38,6 +45,8 @@ from hpss_batch.text import file_name
 
 SAMPLES = 65_536
 """Samples that libsndfile gets at once: it crashes when given minutes of Vorbis."""
+
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 _TAGS = ("title", "artist", "album", "tracknumber", "genre", "date", "comment", "copyright", "license")
 
@@ -84,6 +93,8 @@ class StemFile:
         Hz; how many. `Encoding.refusal` said nothing against them.
     encoding : Encoding
         How samples are stored.
+    arrangement : Arrangement
+        Which channels go where.
     tags : mapping
         As `tags_of` gives them; those that the format cannot hold are left out.
 
@@ -100,10 +111,14 @@ class StemFile:
         sample_rate: int,
         channels: int,
         encoding: Encoding,
+        arrangement: Arrangement,
         tags: Mapping[str, str],
     ) -> None:
         self.url, self.name = url, name
         self.expected = (0, sample_rate, channels)
+        self.arrangement = arrangement
+        # a plain WAV file has no room for a mask
+        self.format = "WAVEX" if encoding.format == "WAV" and arrangement.mask else encoding.format
         self.final = None if is_url(url) else Path(url, STEMS, file_name(name))
         folder = Path(tempfile.gettempdir()) if self.final is None else self.final.parent
         self.facts: StemFacts | None = None
@@ -117,19 +132,21 @@ class StemFile:
                 sample_rate,
                 channels,
                 subtype=encoding.subtype,
-                format=encoding.format,
+                format=self.format,
             )
         except (OSError, sf.SoundFileError) as error:
             raise self._trouble("made", error) from error
-        self.lead = b""  # bytes that the file gets before all others
+        self.changes = list[Change]()  # what libsndfile does not write
         if encoding.format == "MP3" and not "".join(tags.values()).isascii():
-            self.lead, tags = id3(tags), {}
+            self.changes, tags = [Change(0, 0, id3(tags))], {}
         for tag, text in tags.items():
             with contextlib.suppress(sf.SoundFileError):  # the format has no such tag
                 setattr(self.file, tag, text)
 
     def write(self, block: NDArray[Any]) -> None:
-        """Append samples of the encoding's `file_dtype`, shape (samples, channels)."""
+        """Append samples of the encoding's `file_dtype`, shape (samples, channels), in the recording's order."""
+        if self.arrangement.order is not None:
+            block = block[:, self.arrangement.order]
         try:
             for first in range(0, len(block), SAMPLES):
                 self.file.write(block[first : first + SAMPLES])
@@ -146,8 +163,14 @@ class StemFile:
         """Close the file; when this returns, it is whole and on disk, under its temporary name."""
         try:
             self.file.close()
-            if self.lead:
-                self._put_before()
+            if self.expected[2] > 2:
+                self.changes += relabelled(str(self.partial), self.format, self.arrangement.mask)
+            if self.changes:
+                self._change()
+            if self.format == "OGG":
+                set_serial(os.fsencode(self.partial), zlib.crc32(os.fsencode(file_name(self.name))))
+            elif self.format in ("WAV", "WAVEX", "RF64", "AIFF"):
+                self._forget_time()
             with Handle(os.fsencode(self.partial)) as stem:
                 found = (stem.frames, stem.samplerate, stem.channels)
             with self.partial.open("rb") as file:
@@ -160,12 +183,31 @@ class StemFile:
         self.facts = StemFacts(self.name, n_bytes, digest)
         return self.facts
 
-    def _put_before(self) -> None:
-        """Write the file again, behind its first bytes."""
+    def _forget_time(self) -> None:
+        """Put 0 for the time of writing in the chunk that has the peaks of samples in floating point."""
+        with self.partial.open("r+b") as file:
+            head = file.read(READ_BYTES)
+            for order in _ORDERS:
+                mark = b"PEAK" + (8 + 8 * self.expected[2]).to_bytes(4, order) + (1).to_bytes(4, order)
+                if (at := head.find(mark)) >= 0:
+                    file.seek(at + len(mark))
+                    file.write(bytes(4))
+
+    def _change(self) -> None:
+        """Make the changes: in place where all keep their length, or in a copy."""
+        if all(change.length == len(change.data) for change in self.changes):
+            with self.partial.open("r+b") as file:
+                for change in self.changes:
+                    file.seek(change.at)
+                    file.write(change.data)
+            return
         longer = self.partial.with_name(f"{self.partial.name}{PARTIAL}")
         try:
             with self.partial.open("rb") as file, longer.open("xb") as out:
-                out.write(self.lead)
+                for change in self.changes:
+                    out.write(file.read(change.at - file.tell()))
+                    out.write(change.data)
+                    file.seek(change.length, os.SEEK_CUR)
                 shutil.copyfileobj(file, out, READ_BYTES)
             os.replace(longer, self.partial)
         except BaseException:

@@ -131,10 +131,16 @@ class RunDirectory:
         Raises
         ------
         StoreError
-            If there are none: then this is not a run directory; or if one is missing or damaged.
+            If there are none: this is not a run directory, or a submitted run has not begun; or if one is missing or
+            damaged.
         """
         found = self._generations()
         if not found:
+            if self.folder.read("driver.yaml") is not None:
+                raise StoreError(
+                    f"{self.url} has no layout/ yet: what was submitted has not begun there. The queue says whether it "
+                    f"waits, and {self.url.rstrip('/')}/driver.log why it ended"
+                )
             raise StoreError(
                 f"{self.url} is not a run directory: it has no layout/. Give the output.path of a job that was run"
             )
@@ -180,14 +186,14 @@ class RunDirectory:
         StoreError
             If a run is at work here, which would commit what it does under the new layout.
         """
+        there = [generation.encode() for generation in self._generations()]
+        if self.has_commits or there != [generation.encode() for generation in found.generations]:
+            return False
         if others := running(self.folder):
             raise StoreError(
                 f"{self.url} holds another job, which is at work there ({', '.join(others)}: host and process). Wait "
                 "until it ends, or use another output.path"
             )
-        there = [generation.encode() for generation in self._generations()]
-        if self.has_commits or there != [generation.encode() for generation in found.generations]:
-            return False
         self.group("w")
         for name in reversed(self.folder.names(LAYOUT)):
             self.folder.delete(f"{LAYOUT}/{name}")
@@ -243,6 +249,11 @@ class RunDirectory:
                     "be on a file system that all workers and this machine share, under the same path, or in a bucket"
                 )
             time.sleep(min(1.0, seconds / 10))
+
+    def record_names(self, key: str | None) -> set[str]:
+        """Names of all commits, and of the last record of each row of the stems of a key."""
+        stems = self.stem_record_names(key) if key is not None else {}
+        return {Commit(unit, {}).name for unit in self.committed()} | set(stems.values())
 
     def declare_stems(self, settings: Mapping[str, Any]) -> None:
         """Write down what a key of stems stands for, before anything is rendered."""

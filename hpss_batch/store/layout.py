@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from hpss_batch.audio.choices import Channels, Decoding
+from hpss_batch.audio.speakers.layouts import Layout
 from hpss_batch.errors import AudioError, ParameterError, UnreachableError
 from hpss_batch.files import blocks, measured, stat
 from hpss_batch.ranges import CHANGED
@@ -77,6 +78,8 @@ class Placed:
         `contents` of all of its file, where it has no frames, so that no task reads it.
     decoder : {"libsndfile", "ffmpeg"}
         What reads it, now and later: another one may give other numbers.
+    source_layout : str
+        The speakers of its channels, such as "FL FR LFE"; empty where the file says nothing, or has two at most.
     """
 
     id: str
@@ -93,11 +96,17 @@ class Placed:
     meta: Labels | None = None
     digest: int | None = None
     decoder: Decoding = "libsndfile"
+    source_layout: str = ""
 
     @property
     def file(self) -> str:
         """Its path as the locale of this process has it."""
         return file_name(self.path)
+
+    @property
+    def layout(self) -> Layout:
+        """The speakers of its channels."""
+        return tuple(self.source_layout.split())
 
     def n_channels(self, kept: Channels) -> int:
         """How many of its channels arrays or stems hold."""

@@ -13,11 +13,11 @@ among `timings`. What a track's status is follows from layouts and commits alone
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import google_crc32c
 
@@ -74,6 +74,8 @@ class Record(Protocol):
     def layout(self) -> str:
         """The layout that it belongs to, as `Catalog.layouts` has it; empty in records of the first format."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     def encode(self) -> bytes:
         """The file's bytes."""
 
@@ -84,6 +86,9 @@ class Record(Protocol):
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
+PASSING = ("seconds", "elsewhere")
+"""What a worker says of a record, and the file does not."""
+
 
 def keep(folder: Folder, name: str, record: AnyRecord) -> AnyRecord:
     """Create a record, unless one of the same layout is there; returns that which is.
@@ -92,11 +97,17 @@ def keep(folder: Folder, name: str, record: AnyRecord) -> AnyRecord:
     """
     if folder.create(name, record.encode()):
         return record
-    there = type(record).decode(folder.read(name) or b"", f"{folder.url}/{name}")
-    if there.layout in ("", record.layout):
-        return there
-    folder.replace(name, record.encode())
-    return record
+    there = kept(folder, name, type(record), record.layout)
+    if there is None:
+        folder.replace(name, record.encode())
+    return there or record
+
+
+def kept(folder: Folder, name: str, kind: type[AnyRecord], layout: str) -> AnyRecord | None:
+    """The record of a layout that is there, which is `elsewhere`; None where there is none."""
+    data = folder.read(name)
+    there = None if data is None else kind.decode(data, f"{folder.url}/{name}")
+    return replace(there, elsewhere=True) if there is not None and there.layout in ("", layout) else None
 
 
 def seal(record: Mapping[str, Any]) -> bytes:
@@ -146,6 +157,8 @@ class Commit:
         See `Record`.
     seconds : mapping
         What the steps took, for whoever wants to make them faster. Not in the file, but among `RunDirectory.timings`.
+    elsewhere : bool
+        Whether somebody else created it, before the worker that was to do so. Not in the file.
     """
 
     unit: int
@@ -155,6 +168,7 @@ class Commit:
     versions: Mapping[str, str] = field(default_factory=dict)
     layout: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    elsewhere: bool = False
 
     @property
     def name(self) -> str:
@@ -178,8 +192,7 @@ class Commit:
                 for index, outcome in self.tracks.items()
             },
         }
-        del record["seconds"]
-        return seal(record)
+        return seal({name: value for name, value in record.items() if name not in PASSING})
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> "Commit":

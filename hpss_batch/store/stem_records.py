@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpss_batch.errors import StoreError
-from hpss_batch.store.records import Status, seal, unseal
+from hpss_batch.store.records import PASSING, Status, seal, unseal
 from hpss_batch.store.storage import Folder
 
 PLACE = "commits/stems"
@@ -68,7 +68,7 @@ class StemRecord:
         True length, Hz and channels of each stem.
     stems : mapping of str to Stem
         By component. Empty for a track of 0 samples, which many formats cannot hold.
-    versions, seconds, layout
+    versions, seconds, layout, elsewhere
         See `Commit`.
     contents : int or None
         CRC32C of the track's file.
@@ -92,10 +92,11 @@ class StemRecord:
     contents: int | None = None
     limits: str | None = None
     cancels: bool = False
+    elsewhere: bool = False
 
     def name(self, key: str) -> str:
         """The record's name in the run directory."""
-        return f"{PLACE}/{key}/{self.row:08d}{f'.{self.attempt}' if self.attempt else ''}.json"
+        return record_name(key, self.row, self.attempt)
 
     @property
     def clipping(self) -> str:
@@ -105,7 +106,7 @@ class StemRecord:
 
     def encode(self) -> bytes:
         """The file's bytes."""
-        return seal({name: value for name, value in asdict(self).items() if name != "seconds"})
+        return seal({name: value for name, value in asdict(self).items() if name not in PASSING})
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> "StemRecord":
@@ -118,6 +119,11 @@ class StemRecord:
             raise StoreError(
                 f"{name} is not a record of stems ({error}). Delete it, and the next run renders its track again"
             ) from error
+
+
+def record_name(key: str, row: int, attempt: int) -> str:
+    """What the record of a row's stems is called in the run directory."""
+    return f"{PLACE}/{key}/{row:08d}{f'.{attempt}' if attempt else ''}.json"
 
 
 def settings_key(settings: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.kernels.magnitude import joint_magnitude
 from hpss_batch.dsp.kernels.magnitude import magnitude as magnitude_of
 from hpss_batch.dsp.params import COMPONENTS
 from hpss_batch.errors import AudioError
@@ -64,6 +65,8 @@ class Buffers(Generic[Kind]):
         For each channel, by array, features included.
     masks, components, magnitudes
         Of a block: both masks; two components, where any is wanted; magnitudes by component, as features need them.
+    joint : ndarray or None
+        The channels' joint magnitude, of a window; None where each channel has masks of its own.
     scratch : ndarray
         For codes.
     """
@@ -74,6 +77,8 @@ class Buffers(Generic[Kind]):
             window_memory(BLOCK_FRAMES + 2 * recipe.separation.halo, shape.n_bins) for _ in channels
         ]
         self.shards = [{name: target(name) for name in shape.names} for _ in channels]
+        joint, window = recipe.separation.joint, self.windows[0][1]
+        self.joint = np.empty_like(window) if joint else None
         block = (BLOCK_FRAMES, shape.n_bins)
         self.masks = np.empty(block, np.float32), np.empty(block, np.float32)
         self.scratch = np.empty(block, np.float32)
@@ -109,6 +114,18 @@ def _shard(shape: Shape, name: str) -> ShardWriter:
     return ShardWriter(dtype, shape.sizes(name), shape.unit_frames, fill_value(dtype))
 
 
+def joint_masks(
+    magnitudes: Sequence[Float32], block: slice, recipe: Recipe, buffers: Buffers[Any]
+) -> Masks | None:
+    """Masks of a block that all channels share, from their windows; None where each has its own, or none is wanted."""
+    if buffers.joint is None or not recipe.separates:
+        return None
+    magnitude = joint_magnitude(magnitudes, buffers.joint[: len(magnitudes[0])])
+    n = block.stop - block.start
+    out = (buffers.masks[0][:n], buffers.masks[1][:n])
+    return masks(magnitude, recipe.separation, start=block.start, stop=block.stop, out=out)
+
+
 def separate(
     spectrogram: Complex64,
     magnitude: Float32,
@@ -116,6 +133,7 @@ def separate(
     recipe: Recipe,
     buffers: Buffers[Any],
     rows: Rows,
+    shared: Masks | None = None,
 ) -> dict[str, Float32]:
     """Masks and components of a block, into rows.
 
@@ -127,6 +145,8 @@ def separate(
         The block's frames within it; those around are halo.
     recipe, buffers, rows
         What is wanted, where to work, where it goes.
+    shared : pair of ndarrays, optional
+        The block's `joint_masks`.
 
     Returns
     -------
@@ -137,7 +157,12 @@ def separate(
     _put("magnitude", magnitude[block], rows, recipe.shape)
     if not recipe.separates:
         return {}
-    weights = _masks(magnitude, block, recipe, buffers, rows)
+    if shared is None:
+        weights = _masks(magnitude, block, recipe, buffers, rows)
+    else:
+        weights = shared
+        for name, weight in zip(MASKS, weights, strict=True):
+            _put(name, weight, rows, recipe.shape, buffers.scratch[: len(weight)])
     residual = _components(spectrogram[block], weights, buffers, rows) if buffers.components else None
     return _magnitudes(magnitude[block], weights, residual, buffers)
 

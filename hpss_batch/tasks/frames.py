@@ -9,11 +9,11 @@ Where frames come from is the affair of `sources`.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpss_batch.audio.recording import Recording
 from hpss_batch.dsp.kernels.magnitude import magnitude
 from hpss_batch.dsp.stft import StftParams, stft_frames
 
@@ -21,12 +21,26 @@ Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 
 
+class Readable(Protocol):
+    """What a `Recording` is to whoever reads it from its beginning to its end."""
+
+    channels: int
+    bound: int
+
+    @property
+    def n_samples(self) -> int | None:
+        """See `Recording`."""
+
+    def read(self, start: int, stop: int, out: Float32 | None = None) -> Float32:
+        """See `Recording`."""
+
+
 class Samples:
     """A recording's samples, of which those that are still needed are held.
 
     Parameters
     ----------
-    recording : Recording
+    recording : Readable
         The recording.
     stft : StftParams
         How frames are cut.
@@ -39,7 +53,7 @@ class Samples:
         The true length, once the end of decoding has been met.
     """
 
-    def __init__(self, recording: Recording, stft: StftParams) -> None:
+    def __init__(self, recording: Readable, stft: StftParams) -> None:
         self.recording, self.stft = recording, stft
         self.start = self.stop = 0
         self.n_samples = recording.n_samples

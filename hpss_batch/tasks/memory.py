@@ -33,7 +33,8 @@ def task_bytes(recipe: Recipe) -> int:
       samples of these frames, twice while they move on, or else the two stored chunks that they lie in, and two more
       while they do;
     - for each array and channel, two chunks, and one as it is compressed;
-    - the masks and components of a block, and with features, librosa, the components' magnitudes and their power.
+    - the masks and components of a block, a window's joint magnitude, and with features, librosa, the components'
+      magnitudes and their power.
     """
     shape, stft, bins = recipe.shape, recipe.stft, recipe.shape.n_bins
     window = BLOCK_FRAMES + 2 * recipe.separation.halo
@@ -43,7 +44,7 @@ def task_bytes(recipe: Recipe) -> int:
         begin, end = stft.sample_span(0, window)
         held = 2 * (end - begin + 2 * stft.n_fft) * 4
     chunks = CHUNK_FRAMES * sum(map(shape.frame_bytes, shape.names))
-    block = BLOCK_FRAMES * bins * (3 * 4 + 2 * 8)
+    block = BLOCK_FRAMES * bins * (3 * 4 + 2 * 8) + window * bins * 4 * recipe.separation.joint
     if shape.features:
         block += LIBROSA_BYTES + BLOCK_FRAMES * (4 * bins * 4 + 4 * sum(map(shape.frame_bytes, shape.names)))
     return (

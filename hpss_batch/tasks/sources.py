@@ -80,12 +80,12 @@ class AudioSource:
         recording = _open.get(track, sample_rate, channels)
         self.samples = Samples(recording, stft)
         self.n_channels, self.frames = recording.channels, self.samples.frames
-        self.before = recording.energies
+        self.recording, self.before = recording, recording.energies
 
     @property
     def cancels(self) -> bool:
         """See `Source`; of what was decoded since."""
-        return cancel(self.samples.recording.energies - self.before)
+        return cancel(self.recording.energies - self.before)
 
     @property
     def n_samples(self) -> int | None:

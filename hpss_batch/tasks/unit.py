@@ -6,7 +6,8 @@ are. For each piece, each block of frames, and each channel:
 
     read    the samples of the block and its halo                       `frames`, over `audio`
     stft    of the frames that were not held yet                        `frames`, over `dsp.stft`
-    hpss    masks, components and features, into rows of shards         `block`, over `dsp.hpss`
+    hpss    masks (each channel's, or joint), components and features,  `block`, over `dsp.hpss`
+            into rows of shards
     write   chunks, compressed, as they get full                        `store.arrays.shard`
 
 When all shards are on disk, the unit is committed. A piece that cannot be read fails alone: its frames hold the fill
@@ -14,7 +15,7 @@ value, its track gets a reason, and the unit's other tracks are done.
 """
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,9 @@ from hpss_batch.files import blocks
 from hpss_batch.store.arrays.shard import ShardWriter, shard_key
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
-from hpss_batch.store.records import Commit, Outcome, keep, versions
+from hpss_batch.store.records import Commit, Outcome, keep, kept, versions
 from hpss_batch.store.storage import open_folder
-from hpss_batch.tasks.block import Buffers, buffers_for, describe, separate
+from hpss_batch.tasks.block import Buffers, Complex64, Float32, buffers_for, describe, joint_masks, separate
 from hpss_batch.tasks.clock import Clock
 from hpss_batch.tasks.frames import Window
 from hpss_batch.tasks.sources import AudioSource, Source, StoredSource
@@ -39,7 +40,7 @@ if TYPE_CHECKING:  # sparse matrices are for those who want features
 
 
 def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_try: bool = True) -> Commit:
-    """Do a unit and commit it; if another driver's worker was first, its commit is returned.
+    """Do a unit and commit it, unless another driver's worker was first, whose commit is returned then.
 
     Parameters
     ----------
@@ -57,8 +58,12 @@ def run_unit(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome], last_t
     UnreachableError
         If it is not the last try, and a file cannot be reached from here.
     """
+    folder = open_folder(recipe.url)
+    there = kept(folder, Commit(unit.number, {}).name, Commit, unit.layout)
+    if there is not None:
+        return there
     commit = separate_unit(recipe, unit, excluded, write=True, last_try=last_try)
-    return keep(open_folder(recipe.url), commit.name, commit)
+    return keep(folder, commit.name, commit)
 
 
 def probe_pieces(recipe: Recipe, unit: Unit, excluded: Mapping[int, Outcome]) -> int:
@@ -142,21 +147,27 @@ def pass_through(recipe: Recipe, piece: Piece, buffers: Buffers[Any], clock: Clo
         stop = min(stop, end)
         if stop <= first:
             break
-        at = piece.offset + first - piece.first
-        for channel in channels:
-            clock.step("stft")
-            window = windows[channel].move(begin, end)
+        at, block = piece.offset + first - piece.first, slice(first - begin, stop - begin)
+        clock.step("stft")
+        moved: Iterable[tuple[Complex64, Float32]] = (window.move(begin, end) for window in windows)
+        shared = None
+        if recipe.separation.joint:
+            moved = list(moved)
+            clock.step("hpss")
+            shared = joint_masks([magnitude for _, magnitude in moved], block, recipe, buffers)
+        for channel, window in enumerate(moved):
             clock.step("write")  # frames before the piece are looked back on, and go nowhere
             shards = buffers.shards[channel] if first >= piece.first else {}
             rows = {name: shard.rows(at, at + stop - first) for name, shard in shards.items()}
             clock.step("hpss")
-            magnitudes = separate(*window, slice(first - begin, stop - begin), recipe, buffers, rows)
+            magnitudes = separate(*window, block, recipe, buffers, rows, shared)
             if features:
                 clock.step("features")
                 describe(magnitudes, features[channel], recipe.shape, rows)
             clock.step("write")
             for shard in shards.values():
                 shard.written()
+            clock.step("stft")
     source.check()
     return _done(recipe, piece, source)
 

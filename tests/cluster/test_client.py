@@ -124,12 +124,26 @@ def test_nothing_is_asked_of_a_cluster_that_is_not_needed(song: Path, tmp_path: 
     assert run(Job.parse(made | {"cluster": {"class": "dask_jobqueue.SLURMCluster"}})).exit_status == 0
 
 
-def test_planning_leaves_dask_its_defaults() -> None:
-    """In a process that has not imported distributed: a run there needs them."""
+SLURM = {
+    "class": "dask_jobqueue.SLURMCluster",
+    "kwargs": {"cores": 1, "memory": "1GiB", "scheduler_options": {"dashboard_address": "127.0.0.1:0"}},
+}
+
+
+@pytest.mark.parametrize("ask", ["request(cluster, settings)", "with open_client(cluster, settings): pass"])
+@pytest.mark.parametrize(
+    ("cluster", "defaults"), [({}, "distributed.comm"), (SLURM, "jobqueue.slurm.death-timeout")]
+)
+def test_planning_and_running_leave_packages_their_defaults(
+    ask: str, cluster: dict[str, Any], defaults: str
+) -> None:
+    """In a process that has not imported the package: a later run needs them, whatever the job before has set."""
     code = (
-        "import dask; from hpss_batch.cluster.client import request; "
-        "from hpss_batch.config.sections import Cluster; request(Cluster(), {}); "
-        "dask.config.get('distributed.comm')"
+        "import dask\nfrom hpss_batch.cluster.client import open_client, request\n"
+        "from hpss_batch.config.sections import Cluster\n"
+        f"if __name__ == '__main__':\n cluster = Cluster.model_validate({cluster!r})\n"
+        f" settings = {{'jobqueue.slurm.queue': 'normal'}}\n {ask}\n"
+        f" dask.config.get({defaults!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -249,3 +263,21 @@ def test_another_corpus_takes_the_place_of_one_of_which_nothing_is_done(
             run_job(song, out)
     assert run_job(another, out).exit_status == 0
     assert list(open_corpus(out)) == ["x.wav"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_the_cluster_starts_is_started_again(tmp_path: Path) -> None:
+    die = tmp_path / "die.py"
+    die.write_text(
+        "import os, signal\n"
+        "try:\n"
+        f"    os.mkdir({str(tmp_path / 'died')!r})\n"
+        "except FileExistsError:\n"
+        "    pass\n"
+        "else:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    preload = {"distributed.worker.preload": [str(die)]}
+    with open_client(Cluster(kwargs={"n_workers": 2, "memory_limit": 0}), preload) as client:
+        client.wait_for_workers(2, timeout=60)
+    assert (tmp_path / "died").exists()

@@ -14,7 +14,7 @@ from slurm import Slurm
 from hpss_batch import submit
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
-from hpss_batch.errors import ClusterError
+from hpss_batch.errors import ClusterError, StoreError
 from hpss_batch.runner.status import status
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +56,8 @@ def test_what_will_be_run_is_what_was_asked_for(tmp_path: Path, queue: Slurm) ->
     queue.hold()
     asked = job(tmp_path / "out")
     submit(asked, retry_failed=True)
+    with pytest.raises(StoreError, match=r"what was submitted has not begun there\..*/out/driver\.log"):
+        status(tmp_path / "out")
     found = Job.load(tmp_path / "out" / "driver.yaml")
     assert found == asked
     assert [found.given(key) for key in ("stft.n_fft", "stft.window")] == [True, False]

@@ -15,9 +15,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpss_batch.config.job import Job, template
+from hpss_batch.config.job import Job
 from hpss_batch.config.numerics import differences
 from hpss_batch.config.outputs import STEM_FORMATS, STEM_RATES
+from hpss_batch.config.template import template
 from hpss_batch.dsp.methods import HpssParams, methods
 from hpss_batch.dsp.stft import StftParams
 from hpss_batch.errors import ConfigError
@@ -197,6 +198,18 @@ def test_template_holds_the_defaults_and_explains_each_key():
     assert max(map(len, text.splitlines())) <= 110
 
 
+@pytest.mark.parametrize("asked", [{"stems": True}, {"features": True}, {"stems": True, "cluster": "slurm"}])
+def test_template_fills_in_what_is_asked_for_and_changes_nothing_else(asked):
+    made = Job.parse(template(**asked))
+    assert (made.output.stems is not None) == ("stems" in asked)
+    assert (made.output.features is not None) == ("features" in asked)
+    assert made.cluster.class_name == (
+        "dask_jobqueue.SLURMCluster" if "cluster" in asked else job().cluster.class_name
+    )
+    back = {"output.stems": None, "output.features": None, "output.arrays": job().output.arrays}
+    assert dict(made.replace(back)) | {"cluster": None} == dict(job()) | {"cluster": None}
+
+
 yaml_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1), inner, max_size=3),
@@ -235,7 +248,13 @@ def test_a_job_survives_its_yaml(kwargs, dask, margin, power, kernel_size, path)
 
 def test_yaml_keeps_every_default():
     values = yaml.safe_load(job().to_yaml())
-    assert values["hpss"] == {"method": "librosa", "kernel_size": 31, "power": 2.0, "margin": 1.0}
+    assert values["hpss"] == {
+        "method": "librosa",
+        "kernel_size": 31,
+        "power": 2.0,
+        "margin": 1.0,
+        "channels": "each",
+    }
     assert values["cluster"] == {
         "class": "distributed.LocalCluster",
         "kwargs": {},
@@ -703,7 +722,7 @@ def test_differences_name_the_keys():
 
 def test_reading_a_job_imports_nothing_heavy():
     program = (
-        "import sys; from hpss_batch.config.job import Job, template; Job.parse(template());"
+        "import sys; from hpss_batch.config.template import Job, template; Job.parse(template());"
         "heavy = {'numpy', 'scipy', 'numba', 'dask', 'distributed', 'xarray', 'zarr', 'soundfile'} & set(sys.modules);"
         "sys.exit(', '.join(heavy) or 0)"
     )

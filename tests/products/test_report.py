@@ -12,6 +12,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile as sf
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 import hpss_batch
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
-from hpss_batch.errors import StoreError
+from hpss_batch.errors import ParameterError, StoreError
 from hpss_batch.products.report import metrics
 from hpss_batch.products.report.excerpts import png
 from hpss_batch.products.report.gather import choose, gather
@@ -195,6 +196,44 @@ def test_harmonic_and_percussive_sounds_add_up_to_the_full_one(report: str) -> N
         a, b, c = (sf.read(io.BytesIO(sound))[0] for sound in (full, harmonic, percussive))
         assert np.abs(a - b - c).max() < 3 / 2**15
         assert np.abs(a).max() > 0.01
+
+
+def test_another_method_is_heard_beside_with_its_own_transform(tmp_path: Path) -> None:
+    """Of a track that is shown whole: what librosa's defaults make of it."""
+    samples = music(3.0, 22050, 2, 5)
+    (tmp_path / "music").mkdir()
+    sf.write(tmp_path / "music" / "track.wav", samples, 22050, subtype="FLOAT")
+    run(Job.parse(settings(tmp_path / "music", tmp_path / "out", corpus__channels="all")))
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "out"), "--method", "librosa"])
+    assert done.exit_code == 0, done.output
+    page = check_stands_alone((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert "By librosa Harmonic by librosa" in words(page)
+    assert len(decoded(page, "image/png")) == 3 + 2
+    full, own, _, *beside = (sf.read(io.BytesIO(sound))[0] for sound in decoded(page, "audio/flac"))
+    at = slice(2000, -2000)  # sounds are faded in and out
+    gain = np.abs(full[at]).max() / np.abs(samples[at]).max()
+    for found, expected in zip(beside, librosa.effects.hpss(samples.T.copy()), strict=True):
+        assert np.abs(found - gain * expected.T)[at].max() < 3 / 2**15
+        assert np.abs(found - own)[at].max() > 1e-2
+
+
+def test_a_method_beside_that_is_none_or_cannot_be_had_is_told(
+    out: Path, tmp_path: Path, corpus: Path
+) -> None:
+    with pytest.raises(ParameterError, match="method is 'best'; allowed: librosa, tuned, banded"):
+        hpss_batch.report(out, tmp_path / "r.html", method="best")
+    run(Job.parse(settings(corpus, tmp_path / "stored", corpus__include=["long.flac"])))
+    corpus.rename(tmp_path / "away")
+    try:
+        text = Path(hpss_batch.report(tmp_path / "stored", method="banded")).read_text(encoding="utf-8")
+    finally:
+        (tmp_path / "away").rename(corpus)
+    page = check_stands_alone(text)
+    assert page.tags.count("audio") == 3, "those of the spectrogram that is stored"
+    assert (
+        "Not separated by banded, too: its spectrogram is not stored, and the audio cannot be read"
+        in words(page)
+    )
 
 
 def test_without_the_audio_masks_are_shown_and_that_is_said(out: Path, tmp_path: Path, corpus: Path) -> None:

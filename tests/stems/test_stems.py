@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from hpss_batch.audio.containers.ogg import ogg_flaw
 from hpss_batch.audio.encoding import Encoding
 from hpss_batch.audio.recording import Recording
+from hpss_batch.audio.speakers.layouts import Arrangement
 from hpss_batch.cli import main
 from hpss_batch.config.job import Job
 from hpss_batch.config.outputs import STEM_FORMATS
@@ -103,6 +106,30 @@ def test_every_format_adds_up_to_its_precision(
     found = [read(tmp_path / "stems" / "album" / f"song.{component}.{name}") for component in ALL]
     assert {info[1] for info in found} == {rate}
     assert np.abs(sum(samples for samples, _ in found) - mixture).max() <= half * 1.01 + 2.0**-31
+
+
+def test_the_same_audio_makes_the_same_file_at_any_time(tmp_path: Path) -> None:
+    kinds = [(name, subtypes[0], 0) for name, subtypes in STEM_FORMATS.items()]
+    kinds += [(name, "FLOAT", 0) for name in ("wav", "rf64", "aiff", "caf", "w64", "au")]
+    kinds += [("ogg", "OPUS", 0), ("wav", "FLOAT", 3)]
+
+    def written() -> dict[str, bytes]:
+        found = dict[str, bytes]()
+        for name, subtype, mask in kinds:
+            encoding, called = Encoding(name.upper(), subtype), f"PEAK.{subtype}{mask or ''}.{name}"
+            speakers = Arrangement(mask=mask)
+            stem = StemFile(str(tmp_path), called, 48000, 2, encoding, speakers, {"title": "PEAK"})
+            stem.write(np.full((4800, 2), 0.25).astype(encoding.file_dtype))
+            stem.finish()
+            stem.place()
+            found[stem.name] = (tmp_path / "stems" / stem.name).read_bytes()
+        return found
+
+    first = written()
+    time.sleep(1.1)  # headers have whole seconds
+    assert written() == first
+    for subtype in ("VORBIS", "OPUS"):
+        assert ogg_flaw(str(tmp_path / "stems" / f"PEAK.{subtype}.ogg"), 48000) is None
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from hpss_batch.cluster.workforce import Workforce
 from hpss_batch.config.job import Job
 from hpss_batch.runner.execution import Execution, Silent
 from hpss_batch.runner.plan import Plan, plan
+from hpss_batch.runner.share import Share
 from hpss_batch.runner.work import UnitWork
 from hpss_batch.store.records import Commit, Outcome
 
@@ -111,7 +112,7 @@ def measure(client: Client, planned: Plan, n_units: int, seconds: float) -> None
     workforce, watch = Workforce(client), Watch(max(n_units // 4, 1))
     workforce.begin(n_units)
     execution = Execution(workforce, watch)
-    execution.run([SimulatedWork(planned, unit, seconds) for unit in units])
+    execution.run(Share([SimulatedWork(planned, unit, seconds) for unit in units], set, alone=True))
     assert len(execution.records) == n_units
     times = np.array(
         [[taken[name] for name in ("begin", "end", "worker")] for taken in execution.records.values()]

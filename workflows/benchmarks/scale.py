@@ -114,6 +114,9 @@ class Watch(Silent):
         """Take a sample now and then."""
         self._count()
 
+    def elsewhere(self, *_: object) -> None:
+        """Nobody else is at it."""
+
     def _count(self) -> None:
         self.units += 1
         if self.units % self.every == 1:

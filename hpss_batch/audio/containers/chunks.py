@@ -16,7 +16,8 @@ Four printable bytes are no chunk: in 8-bit audio a third of all positions look 
 or if those behind it end exactly where the file ends, which chance does once in 2**32.
 
 Where libsndfile would not read from `begin` to `end`, `changes` to the header make it: sizes of 0 or -1 that mean "to
-the end", and BW64's magic (ITU-R BS.2088), which it does not know. See `Corrected`.
+the end", BW64's magic (ITU-R BS.2088), which it does not know, and the floats of W64 files as FFmpeg writes them, which
+it takes for whole numbers. See `Corrected`.
 
 Sources: EBU Tech 3285 and 3306 (WAV, RF64), AIFF 1.3, Apple's CAF specification, libsndfile for the rarer kinds.
 """
@@ -36,6 +37,10 @@ from hpss_batch.files import opened, stat
 
 _MOST_CHUNKS = 4096
 _LONGEST_TAIL = 2**20
+_MOST_CONTENT = 2**16
+EXTENSIBLE = 0xFFFE
+"""The format of a WAV file whose header says more of it further on."""
+
 _BLOCK = 2**20
 _W64 = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_LIST = bytes.fromhex("2f91cf11a5d628db04c10000")
@@ -76,10 +81,32 @@ def find_extent(path: str) -> Extent | None:
     return _find(path, found.st_size, found.st_mtime_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Where a chunk's content begins, what it is, as far as it matters, and `struct`'s sign for the order of bytes."""
+
+    at: int
+    data: bytes
+    order: str
+
+
+def find_chunk(path: str, *names: bytes) -> Chunk | None:
+    """Find the first chunk that has one of these names; None where there is none, or the file is not in chunks."""
+    with opened(path) as file:
+        container = _Container(file.read, file.size, tag_size(file.read(0, 16)))
+        if container.magic not in _KINDS:
+            return None
+        for name, at, n in container.chunks(container.kind.first):
+            if name[:4] in names:
+                data = container.read(at, min(max(n, 0), _MOST_CONTENT))
+                return Chunk(at + container.skipped, data, container.kind.size[0])
+        return None
+
+
 @lru_cache(maxsize=256)
 def _find(path: str, size: int, mtime_ns: int) -> Extent | None:
     with opened(path) as file:
-        return _Container(file.read, size, _tag_size(file.read(0, 16))).extent()
+        return _Container(file.read, size, tag_size(file.read(0, 16))).extent()
 
 
 class _Container:
@@ -127,13 +154,21 @@ class _Container:
         return at + (-at % 8 if self.kind.align == 8 else n % self.kind.align)
 
     def _in_chunks(self) -> Extent | None:
-        wide = None
+        wide, changes = None, Changes()
         for name, at, n in self.chunks(self.kind.first):
             if name == b"ds64":  # where the sizes of RF64 are
                 wide = self.number("<Q", at + 8)
+            elif name == b"fmt " + _W64:
+                changes = self._plain_format(at)
             elif _holds_samples(name):
-                return self._samples(name, at, n, wide)
+                found = self._samples(name, at, n, wide)
+                return found and replace(found, changes=changes + found.changes)
         return None
+
+    def _plain_format(self, at: int) -> Changes:
+        """What makes libsndfile read W64's extensible formats other than whole numbers, which it takes for these."""
+        tag = self.read(at + 24, 2)
+        return ((at, tag),) if self.number("<H", at) == EXTENSIBLE and tag != b"\x01\0" else ()
 
     def _samples(self, name: bytes, at: int, n: int, wide: int | None) -> Extent | None:
         """The extent of the chunk of samples, whose content begins at `at`."""
@@ -213,7 +248,7 @@ class _Container:
     def _tag(self, at: int) -> int:
         """Bytes of the tag at `at`, 0 for none."""
         head = self.read(at, 16)
-        return 128 if head.startswith(b"TAG") and self.size - at == 128 else _tag_size(head)
+        return 128 if head.startswith(b"TAG") and self.size - at == 128 else tag_size(head)
 
     def _is_zero(self, at: int) -> bool:
         blocks = (self.read(start, _BLOCK) for start in range(at, self.size, _BLOCK))
@@ -261,7 +296,7 @@ def _is_placeholder(size: int, bits: int) -> bool:
     return bits == 64 and (size >= 2**62 or size == 0xFFFFFFFF)
 
 
-def _tag_size(head: bytes) -> int:
+def tag_size(head: bytes) -> int:
     """Bytes of the ID3 or APE tag that begins with these 16; 0 for none."""
     if head.startswith(b"ID3") and len(head) == 16:
         return 10 + sum((byte & 127) << 7 * (3 - place) for place, byte in enumerate(head[6:10]))

@@ -6,9 +6,10 @@ second, and everything behind it comes too early. So the pages that libogg takes
 the first to the one that has the mark of the end.
 
 `check_ogg` looks at the last page, without which libsndfile does not know the length; `ogg_flaw` at all of them, once
-decoding has read them.
+decoding has read them. `set_serial` makes files of the same audio the same.
 """
 
+import os
 import struct
 import zlib
 
@@ -22,7 +23,7 @@ PAGE = struct.Struct("<4sBBqIIIB")
 _Page = tuple[bytes, int, int, int, int, int, int, int]
 _LARGEST = PAGE.size + 255 + 255 * 255
 _FIRST, LAST = 2, 4
-_CHECKSUM = 22
+_SERIAL, _CHECKSUM = 14, 22
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 _BEGINNINGS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
@@ -143,8 +144,32 @@ def _behind(data: bytes | Mapped, at: int) -> int:
 
 
 def _is_sound(data: bytes | Mapped, at: int, behind: int) -> bool:
-    """Whether a page has the checksum that it says: zlib's, of bits in the other order, that begins and ends with 0."""
+    """Whether a page has the checksum that it says."""
+    return _checksum(data, at, behind) == data[at + _CHECKSUM : at + _CHECKSUM + 4]
+
+
+def _checksum(data: bytes | Mapped, at: int, behind: int) -> bytes:
+    """The checksum of a page: zlib's, of bits in the other order, that begins and ends with 0."""
     stated, rest = at + _CHECKSUM, at + _CHECKSUM + 4
     found = zlib.crc32(data[at:stated].translate(_REVERSED) + bytes(4), 0xFFFFFFFF)
     found = zlib.crc32(data[rest:behind].translate(_REVERSED), found) ^ 0xFFFFFFFF
-    return found.to_bytes(4, "big").translate(_REVERSED) == data[stated:rest]
+    return found.to_bytes(4, "big").translate(_REVERSED)
+
+
+def set_serial(path: bytes, serial: int) -> None:
+    """Give the stream of an Ogg file, of which libsndfile draws the serial number by lot, this one.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    at = 0
+    with open(path, "r+b") as file:
+        while page_at(page := os.pread(file.fileno(), _LARGEST, at), 0):
+            behind = _behind(page, 0)
+            page = page[:_SERIAL] + serial.to_bytes(4, "little") + page[_SERIAL + 4 : behind]
+            file.seek(at)
+            file.write(page[:_CHECKSUM] + _checksum(page, 0, behind) + page[_CHECKSUM + 4 :])
+            file.flush()
+            at += behind

@@ -3,8 +3,11 @@
 NumPy's absolute value of complex64 takes the larger part x and the ratio r of the smaller to it, x · √(r · r + 1), and
 rounds the sum once where the CPU has fused multiply-add, and twice where it has none: 4 % of the values differ in
 their last bit. The first is what nearly all machines compute, and is what is stored; machines that do not are helped.
+
+`joint_magnitude` is that of several channels together.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -32,6 +35,34 @@ def rounded_once(spectrogram: Complex64, out: Float32 | None = None) -> Float32:
     np.sqrt(wide.astype(np.float32), out=ratio)
     larger *= ratio
     return larger
+
+
+def joint_magnitude(channels: Sequence[Float32], out: Float32 | None = None) -> Float32:
+    """Root of the mean of the channels' powers, shape (frame, frequency): one magnitude for all of them.
+
+    Rounded to float32 at each step, so that two channels that are alike give what they are, to the last bit, from 1e-18
+    to 1e19; beyond, powers are infinite, which `masks` refuses, and far below, they are 0. A single channel is
+    returned as it is; else `out`, where it is given.
+    """
+    if len(channels) == 1:
+        return channels[0]
+    out = np.empty_like(channels[0]) if out is None else out
+    rows = max(1, _JOINT_VALUES // out.shape[1])
+    power = np.empty((rows, out.shape[1]), np.float32)
+    with np.errstate(over="ignore", under="ignore"):
+        for begin in range(0, len(out), rows):
+            total = out[begin : begin + rows]
+            part = slice(begin, begin + len(total))
+            np.square(channels[0][part], out=total)
+            for channel in channels[1:]:
+                total += np.square(channel[part], out=power[: len(total)])
+            total /= np.float32(len(channels))
+            np.sqrt(total, out=total)
+    return out
+
+
+_JOINT_VALUES = 2**15
+"""Of a block that stays in the cache."""
 
 
 @cache

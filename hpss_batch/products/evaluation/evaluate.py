@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hpss_batch.audio.recording import Recording
 from hpss_batch.config.job import Job
 from hpss_batch.dsp.hpss import masks
+from hpss_batch.dsp.kernels.magnitude import joint_magnitude
 from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.separation import Grid, separation
 from hpss_batch.dsp.stft import context, istft_samples, stft_frames
@@ -230,13 +231,17 @@ def _blocks(stems: _Stems, alike: Sequence[Settings], start: int, stop: int) -> 
     begin, end = max(first - halo, 0), min(last + halo, n_frames)
     low, high = stft.sample_span(begin, end)
     low, high = max(min(low, start) - context(stft), 0), min(max(high, stop) + context(stft), n_samples)
-    samples = stems.read(low, high)
-    for channel in range(stems.channels):
-        held = np.ascontiguousarray(samples[:, channel])
-        mixture = stft_frames(held[2], low, n_samples, begin, end, stft)
-        magnitude, mixture = np.abs(mixture), mixture[first - begin : last - begin]
+    samples = np.ascontiguousarray(stems.read(low, high).swapaxes(0, 1))
+    mixtures = [stft_frames(held[2], low, n_samples, begin, end, stft) for held in samples]
+    magnitudes = [np.abs(mixture) for mixture in mixtures]
+    joint = joint_magnitude(magnitudes) if any(how.joint for how in ways) else magnitudes[0]
+    for held, wide, magnitude in zip(samples, mixtures, magnitudes, strict=True):
+        mixture = wide[first - begin : last - begin]
         powers = [np.abs(stft_frames(stem, low, n_samples, first, last, stft)) ** 2 for stem in held[:2]]
-        weights = [masks(magnitude, how, start=first - begin, stop=last - begin) for how in ways]
+        weights = [
+            masks(joint if how.joint else magnitude, how, start=first - begin, stop=last - begin)
+            for how in ways
+        ]
         *separated, ideal = [
             [istft_samples(mixture * weight, first, n_frames, start, stop, stft) for weight in both]
             for both in (*weights, _ideal(*powers))

@@ -4,24 +4,23 @@ Frames come from wherever they can be had (`spectra`), masks from the store, or 
 256 colours, made here with nothing but zlib; sounds are FLAC, lossless, so that what one hears is the separation.
 """
 
-import io
 import math
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import soundfile as sf
 from numpy.typing import NDArray
 
-from hpss_batch.dsp.hpss import masks
-from hpss_batch.dsp.stft import check_nola, istft_samples
+from hpss_batch.dsp.framing import check_nola
+from hpss_batch.dsp.methods import Method
 from hpss_batch.errors import ParameterError
 from hpss_batch.products.raster import Stretch, images, levels
 from hpss_batch.products.report.measure import Meter
+from hpss_batch.products.report.parts import flacs, parts_of, separated_by, waves_of, weights_of
 from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays.schema import MASKS
 
@@ -53,6 +52,10 @@ class Excerpt:
         FLACs of the same; empty where there is nothing to hear.
     note : str
         Why something is missing.
+    title : str
+        By what it was separated; empty for the run's own job.
+    beside : Excerpt or None
+        The same stretch by another method, without "full".
     """
 
     start: float
@@ -62,6 +65,8 @@ class Excerpt:
     pictures: dict[str, bytes]
     sounds: dict[str, bytes] = field(default_factory=dict)
     note: str = ""
+    title: str = ""
+    beside: "Excerpt | None" = None
 
     @property
     def ticks(self) -> dict[str, float]:
@@ -81,10 +86,12 @@ class Cutter:
         Its job and catalog.
     meter : Meter
         What reads it.
+    beside : Method, optional
+        Whose separation is cut out, too.
     """
 
-    def __init__(self, plan: Plan, meter: Meter) -> None:
-        self.plan, self.meter, self.rate = plan, meter, plan.shape.sample_rate
+    def __init__(self, plan: Plan, meter: Meter, beside: Method | None = None) -> None:
+        self.plan, self.meter, self.rate, self.beside = plan, meter, plan.shape.sample_rate, beside
         self.invertible = True
         try:
             check_nola(plan.stft)
@@ -108,54 +115,44 @@ class Cutter:
             pictures = _pictures({name: held[name] for name in MASKS if name in held}, stretch)
             return Excerpt(*times, *stretch.range, pictures, {}, note)
         parts = self._components(row, held, first, stop)
-        return Excerpt(*times, *stretch.range, _pictures(parts, stretch), self._sounds(parts, length))
+        excerpt = Excerpt(*times, *stretch.range, _pictures(parts, stretch))
+        waves = self._waves(parts, length)
+        if self.beside is None:
+            return replace(excerpt, sounds=flacs([waves], self.rate)[0])
+        other, its_waves = self._other(self.beside, row, first, length)
+        sounds, its_sounds = flacs([waves, its_waves], self.rate)
+        return replace(excerpt, sounds=sounds, beside=replace(other, sounds=its_sounds))
 
     def _components(self, row: int, held: Mapping[str, Array], first: int, stop: int) -> dict[str, Array]:
         """Full, harmonic, percussive and residual frames, shape (channel, frame, frequency)."""
         spectra, how = self.meter.spectra, self.plan.recipe.separation
         if set(MASKS) <= held.keys():
-            whole = spectra.frames(row, first, stop)
-            weights = [held[name] for name in MASKS]
-        else:
-            begin, n_frames = max(first - how.halo, 0), self.plan.catalog.states[row].n_frames
-            wide = spectra.frames(row, begin, min(stop + how.halo, n_frames))
-            whole = wide[:, first - begin : stop - begin]
-            pairs = [masks(np.abs(one), how, start=first - begin, stop=stop - begin) for one in wide]
-            weights = [np.stack([pair[i] for pair in pairs]) for i in range(2)]
-        parts = {"full": whole, "harmonic": whole * weights[0], "percussive": whole * weights[1]}
-        rest = whole - parts["harmonic"] - parts["percussive"]
-        if np.abs(rest).max(initial=0) > 1e-2 * np.abs(whole).max(initial=0):
-            parts["residual"] = rest
-        return parts
+            return parts_of(spectra.frames(row, first, stop), [held[name] for name in MASKS])
+        begin, n_frames = max(first - how.halo, 0), self.plan.catalog.states[row].n_frames
+        wide = spectra.frames(row, begin, min(stop + how.halo, n_frames))
+        whole = wide[:, first - begin : stop - begin]
+        return parts_of(whole, weights_of(wide, how, first - begin, stop - begin))
 
-    def _sounds(self, parts: Mapping[str, Array], length: int) -> dict[str, bytes]:
-        """All at one gain, so that they can be compared by ear; the first two channels."""
+    def _waves(self, parts: Mapping[str, Array], length: int) -> dict[str, Array]:
+        """What an excerpt sounds like, where that can be had."""
         stft, k = self.plan.stft, parts["full"].shape[1]
         if not self.invertible or length < stft.n_fft:
             return {}
-        waves = {
-            name: np.stack(
-                [
-                    istft_samples(np.ascontiguousarray(one, np.complex64), 0, k, 0, length, stft)
-                    for one in part[:2]
-                ],
-                axis=1,
-            )
-            for name, part in parts.items()
-        }
-        gain = np.float32(0.99 / max(0.99, *(float(np.abs(wave).max()) for wave in waves.values())))
-        n_fade = round(0.02 * self.rate)
-        fade = np.interp(np.arange(length), [0, n_fade, length - n_fade, length], [0, 1, 1, 0])
-        return {
-            name: _flac(wave * (gain * fade[:, None]).astype(np.float32), self.rate)
-            for name, wave in waves.items()
-        }
+        return waves_of(parts, stft, 0, k, (0, length))
 
-
-def _flac(samples: NDArray[np.float32], rate: int) -> bytes:
-    buffer = io.BytesIO()
-    sf.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    def _other(self, method: Method, row: int, first: int, length: int) -> tuple[Excerpt, dict[str, Array]]:
+        """The same stretch as another method has it, still without sounds; and these, as samples."""
+        hop, spectra = self.plan.stft.hop_length, self.meter.spectra
+        title, times = f"By {method.name}", (first * hop / self.rate, length / self.rate)
+        if why := spectra.why_not(row, method.stft):
+            note = f"Not separated by {method.name}, too: its spectrogram is not stored, and the audio {why}."
+            return Excerpt(*times, 1.0, 1.0, {}, {}, note, title), {}
+        parts, waves = separated_by(method, spectra, row, (first * hop, first * hop + length))
+        n_frames = parts["full"].shape[1]
+        stretch = Stretch(0, n_frames, method.stft.frequencies(self.rate), ROWS, COLUMNS)
+        pictures = _pictures(parts, stretch)
+        del pictures["full"], waves["full"]  # which is shown already
+        return Excerpt(*times, *stretch.range, pictures, title=title), waves
 
 
 def _pictures(parts: Mapping[str, Array], stretch: Stretch) -> dict[str, bytes]:

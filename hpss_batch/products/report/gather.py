@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hpss_batch.dsp.methods import Method
 from hpss_batch.paths import is_url
 from hpss_batch.products.report.excerpts import SECONDS, Cutter, Excerpt
 from hpss_batch.products.report.measure import Meter
@@ -69,7 +70,13 @@ class Findings:
     written: datetime
 
 
-def gather(directory: RunDirectory, tracks: int, sample: int, progress: Progress | None = None) -> Findings:
+def gather(
+    directory: RunDirectory,
+    tracks: int,
+    sample: int,
+    progress: Progress | None = None,
+    beside: Method | None = None,
+) -> Findings:
     """Look at a run directory; see `report.report` for the parameters."""
     recorded = plan_of_run(directory)
     text = (directory.folder.read(JOB) or b"").decode("utf-8-sig")
@@ -83,7 +90,7 @@ def gather(directory: RunDirectory, tracks: int, sample: int, progress: Progress
     measured, portraits = list[Measured](), list[Portrait]()
     if rows:
         meter = Meter(plan, Spectra(directory, catalog), directory.group() if catalog.has_units else None)
-        cutter, total = Cutter(plan, meter), len(rows) + min(tracks, len(rows))
+        cutter, total = Cutter(plan, meter, beside), len(rows) + min(tracks, len(rows))
         for row in rows:
             measured.append(with_stems(meter.measure(row), stems.get(row)))
             if progress is not None:

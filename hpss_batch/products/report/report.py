@@ -10,6 +10,7 @@ and the page says so.
 import os
 from pathlib import Path
 
+from hpss_batch.dsp.methods import HpssParams, methods
 from hpss_batch.errors import StoreError
 from hpss_batch.products.report.gather import Progress, gather
 from hpss_batch.products.report.page import render
@@ -26,6 +27,7 @@ def report(
     *,
     tracks: int = 4,
     sample: int = SAMPLE,
+    method: str | None = None,
     progress: Progress | None = None,
 ) -> str:
     """Write a run directory's report.
@@ -40,6 +42,8 @@ def report(
         How many tracks to show with pictures and sounds.
     sample : int
         Of how many tracks figures are made, at most.
+    method : str, optional
+        One of `hpss_batch.methods`: the tracks that are shown are separated by it, too, from their audio.
     progress : callable, optional
         Called with the number of tracks looked at so far, and of those to look at.
 
@@ -52,9 +56,12 @@ def report(
     ------
     StoreError
         If there is no run directory at `path`, or the file cannot be written.
+    ParameterError
+        If there is no such method.
     """
     directory = RunDirectory(path)
-    page = render(gather(directory, tracks, sample, progress)).encode()
+    beside = None if method is None else methods[HpssParams(method=method).method]
+    page = render(gather(directory, tracks, sample, progress, beside)).encode()
     if output is None:
         directory.folder.replace("report.html", page)
         return f"{directory.url.rstrip('/')}/report.html"

@@ -206,6 +206,10 @@ def track_variables(catalog: Catalog) -> dict[str, Variable]:
             np.array([min(max(getattr(row, name), -(2**63)), 2**63 - 1) for row in rows], np.int64),
             {"units": units, "long_name": long_name},
         )
+    variables["source_layout"] = (
+        text_values([row.source_layout for row in rows]),
+        {"long_name": "speakers of the file's channels, in their order, where it names them"},
+    )
     return variables | _manifest_variables(catalog)
 
 

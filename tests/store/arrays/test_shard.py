@@ -103,6 +103,24 @@ def test_shards_are_zarrs_byte_for_byte(tmp_path: Path, name: str, dims: tuple[i
     assert [number for number, (offset, _) in enumerate(index) if offset == ABSENT] == [2]
 
 
+@pytest.mark.parametrize("length", [CHUNK_FRAMES, 2 * CHUNK_FRAMES, 300])
+def test_tracks_of_any_length_follow_one_another_in_chunks_of_any_size(tmp_path: Path, length: int) -> None:
+    """Coordinates have chunks as long as a shard, which a track may end in anywhere."""
+    shard = ShardWriter(np.dtype("i4"), (), FRAMES, -1, FRAMES)
+    shard.begin(partial(open_folder(str(tmp_path)).begin, "a/c.0"))
+    values = np.full(FRAMES, -1, np.int32)
+    for number, begin in enumerate(range(0, FRAMES - length, length)):
+        values[begin : begin + length] = number
+        shard.write(begin, values[begin : begin + length])
+    shard.finish()
+    array = zarr.create_array(
+        tmp_path / "a", shape=(FRAMES,), dtype="i4", fill_value=-1, chunks=(FRAMES,), shards=(FRAMES,),
+        compressors=zarr.codecs.BloscCodec(cname=CNAME, clevel=CLEVEL, shuffle="bitshuffle"),
+        chunk_key_encoding={"name": "default", "separator": "."},
+    )  # fmt: skip
+    np.testing.assert_array_equal(array[:], values)
+
+
 def test_a_shard_of_nothing_but_gaps_has_no_file(tmp_path: Path) -> None:
     shard = writer(np.dtype("f4"), np.nan, (5,))
     shard.begin(partial(open_folder(tmp_path).begin, "c.0"))
