@@ -160,7 +160,7 @@ def test_ctrl_c_ends_a_run_without_a_word_too_many(when: str, long_corpus: Path,
 
 
 def commits_needed(files: dict[str, bytes]) -> int:
-    return sum(name.startswith("track_index/") for name in files)
+    return sum(name.startswith("commits/") for name in files)
 
 
 @pytest.mark.slow

@@ -26,9 +26,14 @@ STALE_SECONDS = 3600
 
 def is_behind(planned: Plan) -> bool:
     """Whether an earlier run was stopped between placing tracks and writing down that they exist, or done."""
+    from hpss_batch.store.arrays.axes import lacking
     from hpss_batch.store.arrays.group import is_current
 
-    if not is_current(planned.directory, planned.catalog):
+    directory, catalog = planned.directory, planned.catalog
+    if not is_current(directory, catalog):
+        return True
+    # earlier versions wrote coordinates with each unit
+    if planned.pending and lacking(directory, directory.group(), catalog):
         return True
     try:
         written = Job.of_run(planned.directory)
@@ -50,12 +55,14 @@ def place(planned: Plan) -> bool:
 
 def prepare(planned: Plan) -> None:
     """Make a run directory ready for tasks: arrays as long as the layout, the job as run, nothing that a crash left."""
+    from hpss_batch.store.arrays.axes import lacking, write_axes
     from hpss_batch.store.arrays.group import write_arrays, write_tracks
 
     directory = planned.directory
     with directory.writing():
         group = directory.group("a")
         write_arrays(group, planned.shape, planned.catalog, planned.coordinates)
+        write_axes(directory, planned.catalog, lacking(directory, group, planned.catalog))
         write_tracks(directory.folder, group, planned.shape, planned.catalog)
         directory.folder.replace(JOB, planned.job.absolute().to_yaml().encode())
         if planned.stems is not None:

@@ -290,6 +290,12 @@ class Catalog:
             and any(self.states[piece.index].status == "pending" for piece in unit.pieces)
         ]
 
+    @cached_property
+    def needed_units(self) -> set[int]:
+        """Numbers of the units in which a track lies that counts."""
+        counting = [state.status not in ("superseded", "vanished") for state in self.states]
+        return {unit.number for unit in self.units if any(counting[piece.index] for piece in unit.pieces)}
+
     def excluded(self, unit: Unit) -> dict[int, Outcome]:
         """Tracks of a unit that need not be tried, and the outcome that its commit shall give them."""
         return {

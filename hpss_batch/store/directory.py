@@ -105,6 +105,11 @@ class RunDirectory:
         """Whether tracks have been placed there."""
         return FIRST in self.folder.names(LAYOUT)
 
+    @property
+    def n_generations(self) -> int:
+        """How many generations there are."""
+        return len(_numbers(self.folder.names(LAYOUT), 4, ".jsonl.gz"))
+
     def catalog(self, stems: str | None = None) -> Catalog:
         """What the records add up to, with the stems of a key.
 
@@ -201,14 +206,14 @@ class RunDirectory:
 
     def committed(self) -> set[int]:
         """Numbers of the units that are done."""
-        return set(_numbers(self.folder.names(COMMITS), 8, ".json"))
+        return set(_units(self.folder.names(COMMITS)))
 
     def commits(self, units: Iterable[int] | None = None) -> dict[int, Commit]:
         """Commits by unit, of the given units or of all."""
-        wanted, timings = sorted(self.committed() if units is None else units), self.timings()
-        held = self._packed(COMMITS)
+        timings, listed = self.timings(), self._listed(COMMITS)
+        wanted = _units(name.rpartition("/")[2] for name in listed) if units is None else sorted(units)
         with ThreadPoolExecutor(8) as pool:
-            found = pool.map(lambda unit: self.commit(unit, held), wanted)
+            found = pool.map(lambda unit: self.commit(unit, listed), wanted)
             return {c.unit: replace(c, seconds=timings.get(c.name, c.seconds)) for c in found}
 
     def commit(self, unit: int, held: Mapping[str, bytes] | None = None) -> Commit:
@@ -274,7 +279,7 @@ class RunDirectory:
         names = {row: name for row, name in found.items() if rows is None or row in rows}
         if not names:
             return {}
-        timings, held = self.timings(), self._packed(f"{PLACE}/{key}")
+        timings, held = self.timings(), self._listed(f"{PLACE}/{key}")
         with ThreadPoolExecutor(8) as pool:
             read = pool.map(lambda name: self.stem_record(name, held), names.values())
             pairs = zip(names.items(), read, strict=True)
@@ -302,9 +307,11 @@ class RunDirectory:
                 for place in (COMMITS, *([f"{PLACE}/{key}"] if key is not None else [])):
                     pack(self.folder, place)
 
-    def _packed(self, place: str) -> dict[str, bytes]:
-        """Contents of files in a folder, by name, that need not be read one by one."""
-        return packed(self.folder, place) if isinstance(self.folder, ObjectFolder) else {}
+    def _listed(self, place: str) -> dict[str, bytes]:
+        """Files of a folder by name, with the contents of those that need not be read one by one."""
+        if isinstance(self.folder, ObjectFolder):
+            return packed(self.folder, place)
+        return dict.fromkeys((f"{place}/{name}" for name in self.folder.names(place)), b"")
 
     def note_timings(self, seconds: Mapping[str, Steps]) -> None:
         """Write down what the steps of tasks took, by the names of their records; who cannot, goes on without."""
@@ -386,6 +393,11 @@ class RunDirectory:
                 f"{self.url} cannot be written: {error.strerror or error}. Make room or give rights, then run again: "
                 "what is committed is safe"
             ) from error
+
+
+def _units(names: Iterable[str]) -> list[int]:
+    """The units whose commits files are, by name."""
+    return _numbers(names, 8, ".json")
 
 
 def _numbers(names: Iterable[str], width: int, ending: str) -> list[int]:

@@ -33,7 +33,6 @@ def task_bytes(recipe: Recipe) -> int:
       samples of these frames, twice while they move on, or else the two stored chunks that they lie in, and two more
       while they do;
     - for each array and channel, two chunks, and one as it is compressed;
-    - `time` and `track_index` of a unit, as they are and as a chunk of their own;
     - the masks and components of a block, a window's joint magnitude, and with features, librosa, the components'
       magnitudes and their power.
     """
@@ -53,5 +52,4 @@ def task_bytes(recipe: Recipe) -> int:
         + DECODER_BYTES
         + recipe.n_channels * (window * bins * (8 + 4) + held + 3 * chunks)
         + block
-        + 64 * shape.unit_frames
     )

@@ -1,17 +1,12 @@
 """What does a task need to know besides its unit?"""
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hpss_batch.audio.choices import Channels
 from hpss_batch.dsp.methods import HpssParams
 from hpss_batch.dsp.params import COMPONENTS, FeatureParams, StftParams
 from hpss_batch.dsp.separation import Grid, Separation, separation
-from hpss_batch.store.arrays.schema import AXES, MASKS, Shape
-from hpss_batch.store.layout import Unit
+from hpss_batch.store.arrays.schema import MASKS, Shape
 
 BLOCK_FRAMES = 256
 """Frames that pass through the cache together."""
@@ -60,12 +55,3 @@ class Recipe:
     def separates(self) -> bool:
         """Whether anything is wanted that needs masks."""
         return bool(self.shape.features) or not {*MASKS, *COMPONENTS}.isdisjoint(self.shape.arrays)
-
-    def axis_values(self, unit: Unit) -> dict[str, NDArray[Any]]:
-        """What a unit's frames of the coordinates hold, by name; both follow from the layout."""
-        found = {name: np.full(self.shape.unit_frames, fill, dtype) for name, (dtype, fill) in AXES.items()}
-        for piece in unit.pieces:
-            rows = slice(piece.offset, piece.offset + piece.n_frames)
-            found["time"][rows] = self.stft.times(piece.first, piece.stop, self.shape.sample_rate)
-            found["track_index"][rows] = piece.index
-        return found

@@ -14,7 +14,6 @@ When all shards are on disk, the unit is committed. A piece that cannot be read 
 value, its track gets a reason, and the unit's other tracks are done.
 """
 
-import json
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -24,12 +23,11 @@ from hpss_batch.audio.kinds import INSTALL, ffmpeg_is_here
 from hpss_batch.dsp.params import FeatureParams, StftParams
 from hpss_batch.errors import AudioError, StoreError, UnreachableError
 from hpss_batch.files import blocks
-from hpss_batch.store.arrays.schema import AXES
 from hpss_batch.store.arrays.shard import ShardWriter, shard_key
 from hpss_batch.store.directory import GROUP
 from hpss_batch.store.layout import Piece, Placed, Unit
 from hpss_batch.store.records import Commit, Outcome, keep, kept, versions
-from hpss_batch.store.storage import Folder, open_folder
+from hpss_batch.store.storage import open_folder
 from hpss_batch.tasks.block import Buffers, Complex64, Float32, buffers_for, describe, joint_masks, separate
 from hpss_batch.tasks.clock import Clock
 from hpss_batch.tasks.frames import Window
@@ -104,7 +102,6 @@ def separate_unit(
             clock.step("write")
             for shard in buffers.writers:
                 shard.finish()
-            write_axes(recipe, unit, AXES)
             clock.step(None)
     finally:
         for shard in buffers.writers:
@@ -113,33 +110,6 @@ def separate_unit(
     digests = {name: [shards[name].digest for shards in buffers.shards] for name in shape.names}
     used = versions(ffmpeg=ffmpeg)
     return Commit(unit.number, outcomes, digests, pieces, used, unit.layout, clock.seconds)
-
-
-def write_axes(recipe: Recipe, unit: Unit, names: Iterable[str]) -> None:
-    """Write a unit's frames of coordinates; when it returns, they are on disk."""
-    folder, values, unit_frames = open_folder(recipe.url), recipe.axis_values(unit), recipe.shape.unit_frames
-    for name in names:
-        dtype, fill = AXES[name]
-        writer = ShardWriter(dtype, (), unit_frames, fill, _chunk_frames(folder, name))
-        try:
-            writer.begin(partial(folder.begin, f"{GROUP}/{name}/{shard_key(unit.number, None, 0)}"))
-            for piece in unit.pieces:
-                writer.write(piece.offset, values[name][piece.offset : piece.offset + piece.n_frames])
-            writer.finish()
-        finally:
-            writer.abandon()
-
-
-def _chunk_frames(folder: Folder, axis: str) -> int:
-    """Frames of a chunk of a coordinate: a whole shard's, but 512 in stores of earlier versions."""
-    place = f"{GROUP}/{axis}/zarr.json"
-    try:
-        metadata = json.loads(folder.read(place) or b"")
-        return int(metadata["codecs"][0]["configuration"]["chunk_shape"][0])
-    except (ValueError, LookupError, TypeError) as error:
-        raise StoreError(
-            f"{folder.url}/{place} is missing or damaged. `hpss-batch verify --heal {folder.url}` writes it again"
-        ) from error
 
 
 def _outcome(

@@ -4,7 +4,7 @@ All of this follows from layouts, commits and the job, so all of it can be writt
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from hpss_batch.runner.plan import Plan
 from hpss_batch.store.arrays.group import (
     attributes_of,
     is_current,
+    read_array,
     write_arrays,
     write_tracks,
     wrong_attributes,
@@ -28,19 +29,14 @@ from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.text import counted
 from hpss_batch.verification.findings import Finding
-from hpss_batch.verification.prune import in_words, needed_units, spare_files
+from hpss_batch.verification.prune import in_words, spare_files
 
 Shards = dict[int, dict[tuple[str, int], str]]
 """For each unit, the shards that exist: their names in the array's folder, by array and channel."""
 
 
-def read_array(group: zarr.Group, name: str) -> "zarr.Array[Any] | None":
-    """An array of a group; None where there is none, or its metadata make no sense."""
-    try:
-        array = group[name]
-    except BROKEN:
-        return None
-    return array if isinstance(array, zarr.Array) else None
+Cut = tuple[tuple[int, ...], tuple[int, ...]]
+"""Sizes of an array's shards, and of its chunks."""
 
 
 def read_values(group: zarr.Group, name: str, where: slice = slice(None)) -> tuple[NDArray[Any] | None, str]:
@@ -88,17 +84,19 @@ def _metadata_findings(plan: Plan) -> Iterator[Finding]:
     shape, catalog = plan.shape, plan.catalog
     n_frames = round_up(end_of(catalog.rows), shape.unit_frames)
     n_channels = int(catalog.settings["n_channels"])
-    expected: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
+    expected: dict[str, tuple[Any, tuple[int, ...], list[Cut]]] = {
         name: (
             shape.dtype(name),
             (n_channels, n_frames, *shape.sizes(name)),
-            (1, shape.unit_frames, *shape.sizes(name)),
+            [((1, shape.unit_frames, *shape.sizes(name)), (1, CHUNK_FRAMES, *shape.sizes(name)))],
         )
         for name in shape.names
     }
-    expected |= {name: (dtype, (n_frames,), (shape.unit_frames,)) for name, (dtype, _) in AXES.items()}
-    for name, (dtype, size, shard) in expected.items():
-        what = _difference(read_array(group, name), dtype, size, shard, attributes_of(name, shape))
+    unit = (shape.unit_frames,)  # and two cuts of earlier versions
+    cuts_of_axes: list[Cut] = [((shape.axis_frames,), unit), (unit, unit), (unit, (CHUNK_FRAMES,))]
+    expected |= {name: (dtype, (n_frames,), cuts_of_axes) for name, (dtype, _) in AXES.items()}
+    for name, (dtype, size, cuts) in expected.items():
+        what = _difference(read_array(group, name), dtype, size, cuts, attributes_of(name, shape))
         if what:
             means = "its frames cannot be read, or not as what they are"
             yield Finding("wrong", f"{GROUP}/{name} {what}", means, cure, array=name, remedy="records")
@@ -116,7 +114,7 @@ def _difference(
     array: "zarr.Array[Any] | None",
     dtype: np.dtype[Any],
     size: tuple[int, ...],
-    shard: tuple[int, ...],
+    cuts: Sequence[Cut],
     described: Mapping[str, Any],
 ) -> str:
     """How an array is not what the layout needs, if so."""
@@ -124,9 +122,8 @@ def _difference(
         return "is missing, or its metadata cannot be read"
     if array.ndim != len(size) or array.dtype != dtype:
         return f"has {array.ndim} dimensions of {array.dtype}, not {len(size)} of {dtype}"
-    chunks = {CHUNK_FRAMES, *(shard if len(shard) == 1 else ())}
-    if (array.shards or array.chunks) != shard or chunks.isdisjoint(array.chunks):
-        return f"is cut into shards of {array.shards}, not {shard}"
+    if (array.shards or array.chunks, array.chunks) not in cuts:
+        return f"is cut into shards of {array.shards} and chunks of {array.chunks}, not {cuts[0][0]} and {cuts[0][1]}"
     if any(have < need for have, need in zip(array.shape, size, strict=True)):
         return f"is too small: {array.shape}, where the layout needs {size}"
     return wrong_attributes(array, described)
@@ -147,7 +144,7 @@ def shard_names(plan: Plan) -> Shards:
 
 def leftovers(plan: Plan, shards: Shards) -> Iterator[Finding]:
     """What lies around that nothing reads."""
-    needed = needed_units(plan.catalog)
+    needed = plan.catalog.needed_units
     strays = sum(len(shards[number]) for number in shards.keys() & needed - plan.catalog.commits.keys())
     if strays:
         what = f"{counted(strays, 'shard')} of units that are not committed"

@@ -10,13 +10,14 @@ and say what became of their tracks. Shards of units that are still to be done s
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from hpss_batch.errors import StoreError
 from hpss_batch.paths import is_url
 from hpss_batch.runner.plan import Plan, plan_of_run
+from hpss_batch.store.arrays.axes import needed_shards
 from hpss_batch.store.arrays.schema import AXES
 from hpss_batch.store.arrays.shard import shard_place
 from hpss_batch.store.catalog import Catalog
@@ -134,32 +135,26 @@ def spare_files(plan: Plan) -> Iterator[Spare]:
     """The files of a run directory that nobody needs."""
     directory, catalog = plan.directory, plan.catalog
     gone = {f"{RUNNING}/{name}" for name in killed(directory.folder)}
-    needed = needed_units(catalog)
+    needed = catalog.needed_units
     gone |= {Commit(unit, {}).name for unit in directory.committed() - needed - catalog.commits.keys()}
     stems = _superseded_stems(directory, catalog)
-    arrays = {*AXES, *plan.shape.names, *(name for c in catalog.commits.values() for name in c.digests)}
+    arrays = {*plan.shape.names, *(name for c in catalog.commits.values() for name in c.digests)}
+    shards = dict.fromkeys(arrays, needed) | needed_shards(directory, catalog)
     for name, n_bytes in directory.folder.sizes().items():
-        unit = _unit(name, arrays)
         if name.endswith(PARTIAL):
             yield Spare("half-written", name, n_bytes)
         elif name in gone:
             yield Spare("ended", name, n_bytes)
-        elif name in stems or (unit is not None and unit not in needed):
+        elif name in stems or _is_superseded(name, shards):
             yield Spare("superseded", name, n_bytes)
 
 
-def needed_units(catalog: Catalog) -> set[int]:
-    """Numbers of the units in which a track lies that counts."""
-    counting = [state.status not in ("superseded", "vanished") for state in catalog.states]
-    return {unit.number for unit in catalog.units if any(counting[piece.index] for piece in unit.pieces)}
-
-
-def _unit(name: str, arrays: set[str]) -> int | None:
-    """The unit whose shard a file is, if it is one."""
+def _is_superseded(name: str, shards: Mapping[str, Collection[int]]) -> bool:
+    """Whether a file is a shard of an array, and none of those that are needed, by the numbers along frames."""
     folder, _, key = name.rpartition("/")
     group, _, array = folder.partition("/")
-    place = shard_place(key, axis=array in AXES) if group == GROUP and array in arrays else None
-    return place and place[0]
+    place = shard_place(key, axis=array in AXES) if group == GROUP and array in shards else None
+    return place is not None and place[0] not in shards[array]
 
 
 def _superseded_stems(directory: RunDirectory, catalog: Catalog) -> set[str]:

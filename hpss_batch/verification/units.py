@@ -2,8 +2,8 @@
 
 A unit is checked in up to three steps, each of which needs more than the one before:
 
-1. Read the shards that the commit has digests of, and compare; `time` and `track_index` follow from the layout. The
-   tracks that a difference touches are known where the commit has digests of each.
+1. Read the shards that the commit has digests of, and compare. The tracks that a difference touches are known where
+   the commit has digests of each.
 2. Recompute: the unit is done again from its source, writing nothing. That gives the commit's digests, or not. Where
    there is a difference, the shards are read once more, to compare each track with what the source gives of it.
 3. Heal, if asked: where 2 gave the committed digests, the unit is written again, to the same bits, and read again.
@@ -13,18 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
-import zarr
-
-from hpss_batch.store.arrays.group import zarr_settings
+from hpss_batch.store.arrays.group import read_array, zarr_settings
 from hpss_batch.store.arrays.shard import shard_key
 from hpss_batch.store.directory import GROUP, RunDirectory
 from hpss_batch.store.layout import Unit
 from hpss_batch.store.records import Commit, Outcome, versions
 from hpss_batch.tasks.spec import Recipe
-from hpss_batch.tasks.unit import separate_unit, write_axes
+from hpss_batch.tasks.unit import separate_unit
 from hpss_batch.verification.findings import Finding, UnitCheck
-from hpss_batch.verification.metadata import read_array, read_values
 from hpss_batch.verification.shards import Reading, read_shard
 
 Readings = dict[tuple[str, int], Reading]
@@ -92,9 +88,7 @@ def check_unit(task: UnitTask) -> UnitCheck:
 def _examine(task: UnitTask) -> tuple[Readings, list[Finding]]:
     """Step 1."""
     readings = _read(task, task.commit)
-    with zarr_settings():
-        axes = [*_axis_findings(task, RunDirectory(task.recipe.url).group())]
-    return readings, [*_values_findings(task, readings), *_strays(task), *axes]
+    return readings, [*_values_findings(task, readings), *_strays(task)]
 
 
 def _read(task: UnitTask, commit: Commit) -> Readings:
@@ -157,20 +151,6 @@ def _strays(task: UnitTask) -> Iterator[Finding]:
                     "--heal removes the file",
                 )
                 yield Finding("wrong", what, means, cure, task.unit.number, name, channel, (), "delete")
-
-
-def _axis_findings(task: UnitTask, group: zarr.Group) -> Iterator[Finding]:
-    frames, number = task.recipe.shape.unit_frames, task.unit.number
-    for name, expected in task.recipe.axis_values(task.unit).items():
-        found, wrong = read_values(group, name, slice(number * frames, (number + 1) * frames))
-        if found is not None and not np.array_equal(found, expected, equal_nan=name == "time"):
-            wrong = "contradicts the layout"
-        if wrong:
-            means = "whoever reads the store without this package gives frames to wrong tracks or times"
-            cure = "--heal writes it again; that needs no source"
-            tracks = tuple(task.names[piece.index] for piece in task.unit.pieces)
-            what = f"{GROUP}/{name}/c.{number} {wrong}"
-            yield Finding("wrong", what, means, cure, number, name, None, tracks, "layout")
 
 
 @dataclass(frozen=True)
@@ -271,9 +251,7 @@ def _healed(task: UnitTask, findings: list[Finding], proof: _Proof | None) -> li
         separate_unit(recipe, unit, task.excluded, write=True)
     removed = set[tuple[str, int]]()
     for finding in findings:
-        if finding.remedy == "layout" and finding.array is not None:
-            write_axes(recipe, unit, [finding.array])
-        elif finding.remedy == "delete" and finding.array is not None and finding.channel is not None:
+        if finding.remedy == "delete" and finding.array is not None and finding.channel is not None:
             folder.delete(task.shard(finding.array, finding.channel))
             removed.add((finding.array, finding.channel))
     written = {(name, c) for name, held in _digests(task.commit).items() for c in held}
@@ -288,7 +266,5 @@ def _healed(task: UnitTask, findings: list[Finding], proof: _Proof | None) -> li
 
 _DONE = {
     "source": "was computed again and written, to the bits that were committed",
-    "layout": "was written again from the layout",
     "delete": "the file was removed",
-    "records": "was written again from layouts and commits",
 }

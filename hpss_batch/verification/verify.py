@@ -2,9 +2,10 @@
 
 1. Records: do generations, commits and job agree with one another?
 2. Metadata: is every array there, of the type and size that the layout needs, in the consolidated metadata too?
-3. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `units`).
-4. Stems: are the files what their records say (see `stems`)?
-5. Tracks: do the variables on `track` say what layouts and commits add up to?
+3. Coordinates: do `time` and `track_index` say what the layout says (see `axes`)?
+4. Units: every commit against the shards that it speaks of; a sample, or all, against the source (see `units`).
+5. Stems: are the files what their records say (see `stems`)?
+6. Tracks: do the variables on `track` say what layouts and commits add up to?
 
 Healing goes through the same in the same order. It writes what follows from the records, and units whose source
 gives the committed bits; it never changes a record, and never writes anything else.
@@ -33,9 +34,9 @@ from hpss_batch.store.directory import RunDirectory
 from hpss_batch.store.layout import Placed, Unit
 from hpss_batch.store.presence import at_work
 from hpss_batch.store.records import Commit
+from hpss_batch.verification.axes import check_axes
 from hpss_batch.verification.findings import Finding, UnitCheck, Verification
 from hpss_batch.verification.metadata import Shards, check_metadata, check_tracks, leftovers, shard_names
-from hpss_batch.verification.prune import needed_units
 from hpss_batch.verification.stems import check_stems
 from hpss_batch.verification.units import UnitTask, check_unit
 
@@ -84,10 +85,11 @@ def verify(
         findings += check_metadata(state.plan, heal=heal)
     shards = shard_names(state.plan)
     findings += leftovers(state.plan, shards)
-    wanted = state.plan.catalog.commits.keys() & needed_units(state.plan.catalog)
+    wanted = state.plan.catalog.commits.keys() & state.plan.catalog.needed_units
     units = [unit for unit in state.here.units if unit.number in wanted]
     if any(f.remedy == "records" and not f.array and not f.healed for f in findings):
         units = []  # there is no store to look into
+    findings += check_axes(state.plan, units, heal=heal)
     drawn = units if sample is None else random.sample(units, min(sample, len(units)))
     chosen = {unit.number for unit in drawn}
     tasks = state.tasks(units, chosen, shards, heal)

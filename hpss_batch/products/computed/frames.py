@@ -5,9 +5,8 @@ has the bits that a store has there, since a track may be cut anywhere.
 """
 
 import uuid
-from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from threading import Lock, local
@@ -19,6 +18,7 @@ from xarray.backends import BackendArray
 from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
 from hpss_batch.errors import AudioError, UnreachableError
+from hpss_batch.store.arrays.axes import FrameAxis
 from hpss_batch.store.arrays.schema import AXES, MASKS, Coding, fill_value
 from hpss_batch.store.layout import CHUNK_FRAMES, Piece, Placed
 from hpss_batch.tasks.block import Buffers
@@ -67,8 +67,7 @@ class Frames:
 
     def __init__(self, recipe: Recipe, rows: list[Placed]) -> None:
         self.recipe = recipe
-        self.rows = [(index, row) for index, row in enumerate(rows) if row.n_frames]
-        self._starts = [row.frame_start for _, row in self.rows]
+        self.axis = FrameAxis(rows, recipe.stft, recipe.shape.sample_rate)
         self.token = uuid.uuid4().hex
         self._prepare()
 
@@ -77,7 +76,7 @@ class Frames:
         self._spare = OrderedDict[tuple[str, Span], Array]()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"recipe": self.recipe, "rows": self.rows, "_starts": self._starts, "token": self.token}
+        return {"recipe": self.recipe, "axis": self.axis, "token": self.token}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -105,32 +104,12 @@ class Frames:
         for name in names:
             size, dtype = (recipe.n_channels, stop - first, *shape.sizes(name)), shape.dtype(name)
             out[name] = np.full(size, fill_value(dtype), dtype)
-        for index, row, begin, end in self._within(first, stop):
+        for index, row, begin, end in self.axis.within(first, stop):
             for name, values in out.items():
                 for rows, channel in zip(buffers.shards, values, strict=True):
                     rows[name].out = channel[begin - first : end - first]
             self._compute(recipe, Piece(index, row, begin - row.frame_start, end - begin, 0), buffers)
         return out
-
-    def axis(self, name: str, first: int, stop: int) -> Array:
-        """Frames first … stop of a coordinate, `time` or `track_index`."""
-        dtype, fill = AXES[name]
-        out = np.full(stop - first, fill, dtype)
-        for index, row, begin, end in self._within(first, stop):
-            start, rate = row.frame_start, self.recipe.shape.sample_rate
-            out[begin - first : end - first] = (
-                index if name == "track_index" else self.recipe.stft.times(begin - start, end - start, rate)
-            )
-        return out
-
-    def _within(self, first: int, stop: int) -> Iterator[tuple[int, Placed, int, int]]:
-        """The tracks in a span: row, placement, and the frames of theirs that lie in it."""
-        for index, row in self.rows[max(bisect_right(self._starts, first) - 1, 0) :]:
-            if row.frame_start >= stop:
-                return
-            begin, end = max(first, row.frame_start), min(stop, row.frame_start + row.n_frames)
-            if begin < end:
-                yield index, row, begin, end
 
     def _compute(self, recipe: Recipe, piece: Piece, buffers: Buffers[Rows]) -> None:
         try:
@@ -199,7 +178,7 @@ class LazyAxis(BackendArray):
 
     def _part(self, key: tuple[Any, ...]) -> Array:
         span, place = _span(key[0], self.shape[0])
-        values: Array = self.frames.axis(self.name, *span)[place]
+        values: Array = self.frames.axis.values(self.name, *span)[place]
         return values
 
 

@@ -4,7 +4,7 @@ One Zarr v3 group, whose arrays share a handful of dimensions (design: one packe
 
     spectrogram, masks, components   (channel, frame, frequency)   written by units, a whole shard each (see `shard`)
     features                         (channel, frame, …)           likewise; … is mel, chroma, or nothing
-    time, track_index                (frame)                       written by units, likewise
+    time, track_index                (frame)                       from the layout, by who places tracks (see `axes`)
     frequency, mel, chroma           (frequency), (mel), (chroma)  written once
     track, status, n_samples, …      (track)                       derived from layouts and commits; by anyone, any time
     summaries of features            (track, …)                    derived from features of tracks that are done
@@ -31,7 +31,7 @@ from hpss_batch.store.arrays.schema import AXES, REFERENCES, Shape, fill_value
 from hpss_batch.store.arrays.shard import CLEVEL, CNAME
 from hpss_batch.store.arrays.track_table import track_variables
 from hpss_batch.store.catalog import Catalog
-from hpss_batch.store.directory import GROUP, RunDirectory
+from hpss_batch.store.directory import BROKEN, GROUP, RunDirectory
 from hpss_batch.store.layout import CHUNK_FRAMES, end_of, round_up
 from hpss_batch.store.records import versions
 from hpss_batch.store.storage import Folder
@@ -72,6 +72,15 @@ def zarr_settings() -> Iterator[None]:
         numcodecs.blosc.use_threads = threads
 
 
+def read_array(group: zarr.Group, name: str) -> "zarr.Array[Any] | None":
+    """An array of a group; None where there is none, or its metadata make no sense."""
+    try:
+        array = group[name]
+    except BROKEN:
+        return None
+    return array if isinstance(array, zarr.Array) else None
+
+
 def write_arrays(
     group: zarr.Group, shape: Shape, catalog: Catalog, coordinates: Mapping[str, NDArray[np.float64]]
 ) -> None:
@@ -95,8 +104,8 @@ def write_arrays(
     n_channels = int(catalog.settings["n_channels"])
     for name in shape.names:
         _frame_array(group, name, shape, n_channels, n_frames)
-    # whole shards: a Dask chunk for each 512 frames of a number would take longer than reading them all
-    axis = {"chunks": (shape.unit_frames,), "shards": (shape.unit_frames,)}
+    # whole units: a Dask chunk for each 512 frames of a number would take longer than reading them all
+    axis = {"chunks": (shape.unit_frames,), "shards": (shape.axis_frames,)}
     for name, (dtype, fill) in AXES.items():
         _array(group, name, (n_frames,), ("frame",), dtype, fill, _COORDINATES[name], **axis)
     for name, values in coordinates.items():

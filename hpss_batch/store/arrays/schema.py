@@ -42,6 +42,10 @@ AXES: dict[str, tuple[np.dtype[Any], Any]] = {
 """The coordinates along frames, and what they hold in gaps."""
 
 
+AXIS_FRAMES = 2**22
+"""Frames in a shard of a coordinate, in whole units: 128 at the defaults, of which `time` takes 4 MB."""
+
+
 @dataclass(frozen=True)
 class Coding:
     """How values are stored as unsigned integers, their codes, in CF's terms: every such array on frames is coded.
@@ -149,6 +153,11 @@ class Shape:
     def names(self) -> tuple[str, ...]:
         """All arrays that have channels and frames."""
         return (*self.arrays, *(feature.name for feature in self.features))
+
+    @property
+    def axis_frames(self) -> int:
+        """Frames in a shard of a coordinate along frames: many units, at least one."""
+        return max(1, AXIS_FRAMES // self.unit_frames) * self.unit_frames
 
     def feature(self, name: str) -> "Feature | None":
         """The feature of this name; None for other arrays."""

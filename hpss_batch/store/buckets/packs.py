@@ -22,51 +22,68 @@ PACKS = "packs"
 PER_PACK = 1000
 """Objects in a pack; one with fewer is taken up by the next."""
 
+READERS = 16
+"""Objects that are read at a time."""
+
 _Entries = dict[str, tuple[str, str]]
 """Tags and contents, by name."""
 
 
 def packed(folder: ObjectFolder, prefix: str) -> dict[str, bytes]:
-    """What packs hold of a folder's files as they are now, by name."""
+    """A folder's files as they are now, by name: what packs hold of them; b"" of those that have to be read."""
     tags = folder.tags(prefix)
-    return {
-        f"{prefix}/{name}": text.encode()
-        for entries in _packs(folder, prefix, tags).values()
-        for name, (tag, text) in entries.items()
-        if tags[name] == tag
-    }
+    held = _held(_packs(folder, prefix, tags), tags)
+    known = {name: text.encode() for entries in held.values() for name, (_, text) in entries.items()}
+    return {f"{prefix}/{name}": known.get(name, b"") for name in tags}
 
 
 def pack(folder: ObjectFolder, prefix: str) -> None:
-    """Pack what is not packed yet of a folder's files."""
+    """Pack what is not packed yet of a folder's files, and make packs as few as can be."""
     tags = folder.tags(prefix)
-    packs = _packs(folder, prefix, tags)
-    known = {name for entries in packs.values() for name, (tag, _) in entries.items() if tags[name] == tag}
+    held = _held(_packs(folder, prefix, tags), tags)
+    known = {name for entries in held.values() for name in entries}
     fresh = [name for name, tag in tags.items() if tag and name not in known]
-    if not fresh:
+    if not fresh and len(held) * PER_PACK < len(known) + PER_PACK:
         return
-    small = [name for name, entries in packs.items() if len(entries) < PER_PACK]
-    with ThreadPoolExecutor(16) as pool:
+    spare = [name for name, entries in held.items() if len(entries) < PER_PACK]
+    with ThreadPoolExecutor(READERS) as pool:
         contents = pool.map(lambda name: folder.read(f"{prefix}/{name}"), fresh)
-    entries = [entry for name in small for entry in packs[name].items()]
+    entries = [entry for name in spare for entry in held[name].items()]
     entries += [
         (name, (tags[name], data.decode())) for name, data in zip(fresh, contents, strict=True) if data
     ]
     for begin in range(0, len(entries), PER_PACK):
         data = gzip.compress(json.dumps(dict(entries[begin : begin + PER_PACK])).encode())
         folder.create(f"{PACKS}/{prefix}/{uuid.uuid4().hex}.json.gz", data)
-    for name in small:
+    for name in spare:
         folder.delete(f"{PACKS}/{prefix}/{name}")
 
 
+def _held(packs: Mapping[str, _Entries], tags: Mapping[str, str]) -> dict[str, _Entries]:
+    """What each pack holds of files as they are now, and none before it does: two drivers may pack the same."""
+    held, known = dict[str, _Entries](), set[str]()
+    for name, entries in packs.items():
+        held[name] = {
+            key: entry for key, entry in entries.items() if tags.get(key) == entry[0] and key not in known
+        }
+        known.update(held[name])
+    return held
+
+
 def _packs(folder: ObjectFolder, prefix: str, tags: Mapping[str, str]) -> dict[str, _Entries]:
-    """Packs by name, without files that are not there any more."""
-    found = dict[str, _Entries]()
-    if not any(tags.values()):
-        return found
-    for name in folder.names(f"{PACKS}/{prefix}"):
-        # what is damaged is not believed
-        with suppress(OSError, ValueError, TypeError, EOFError, zlib.error):
-            entries = json.loads(gzip.decompress(folder.read(f"{PACKS}/{prefix}/{name}") or b""))
-            found[name] = {key: (tag, text) for key, (tag, text) in entries.items() if key in tags}
-    return found
+    """Packs by name, in order of names; without tags, none can be believed."""
+    names = folder.names(f"{PACKS}/{prefix}") if any(tags.values()) else []
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(
+            zip(
+                names, pool.map(lambda name: _entries(folder, f"{PACKS}/{prefix}/{name}"), names), strict=True
+            )
+        )
+
+
+def _entries(folder: ObjectFolder, name: str) -> _Entries:
+    """What a pack holds; nothing if it is damaged, or gone."""
+    with suppress(OSError, ValueError, TypeError, AttributeError, EOFError, zlib.error):
+        found = json.loads(gzip.decompress(folder.read(name) or b""))
+        return {str(key): (str(tag), str(text)) for key, (tag, text) in found.items()}
+    return {}

@@ -11,6 +11,7 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from numcodecs import blosc
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.arrays.shard import ABSENT, CLEVEL, CNAME, ShardReader, ShardWriter, shard_key
@@ -183,3 +184,14 @@ def test_what_the_disk_says_is_not_taken_for_the_audios_fault(
         shard.write(0, np.zeros(FRAMES, np.float32))
     shard.abandon()
     assert not [*tmp_path.iterdir()]
+
+
+def test_what_ends_at_512_frames_of_a_longer_chunk_is_kept(tmp_path: Path) -> None:
+    shard, values = ShardWriter(np.dtype("i4"), (), 2048, -1, 2048), np.arange(1000, dtype=np.int32)
+    shard.begin(partial(open_folder(tmp_path).begin, "c.0"))
+    shard.write(0, values[:512])
+    shard.write(512, values[512:])
+    shard.finish()
+    (offset, size), *_ = ShardReader(tmp_path / "c.0", 1).index
+    found = np.frombuffer(blosc.decompress((tmp_path / "c.0").read_bytes()[offset : offset + size]), np.int32)
+    np.testing.assert_array_equal(found[:1000], values)
