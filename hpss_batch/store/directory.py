@@ -343,6 +343,7 @@ class RunDirectory:
             If there is no group, or its metadata are damaged.
         """
         import zarr
+        import zarr.errors
         import zarr.storage
 
         from hpss_batch.store.buckets.arrays import BucketStore
@@ -357,6 +358,10 @@ class RunDirectory:
         try:
             with reaching(self.url):
                 return zarr.open_group(store, mode=mode, use_consolidated=False, zarr_format=3)
+        except zarr.errors.ContainsGroupError:
+            if mode != "a":
+                raise
+            return self.group("r+")  # another driver made it between zarr's look and its writing
         except FileNotFoundError as error:
             raise StoreError(
                 f"{self.url} holds no {GROUP}: it is not a run directory, or nothing was run there yet. "

@@ -3,8 +3,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import pytest
+import zarr
+import zarr.errors
 
 from hpss_batch.errors import StoreError
 from hpss_batch.store.directory import RunDirectory
@@ -218,3 +221,21 @@ def test_records_of_the_first_format_are_read() -> None:
     stems = b"""{"format": 1, "row": 12, "track": "a", "status": "failed", "attempt": 1, "error": "no", "retry": false,
         "n_samples": 0, "sample_rate": 0, "channels": 0, "stems": {}, "versions": {}, "seconds": {"write": 1.5}}"""
     assert StemRecord.decode(stems, "name") == StemRecord(12, "a", "failed", 1, "no", seconds={"write": 1.5})
+
+
+def test_a_group_that_another_driver_makes_meanwhile_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """zarr looks whether there is one, then writes: between the two, it comes to be there."""
+    directory, opened, modes = RunDirectory(tmp_path / "out"), zarr.open_group, list[str]()
+
+    def late(store: Any, **options: Any) -> Any:
+        modes.append(options["mode"])
+        if len(modes) == 1:
+            opened(store, mode="w", zarr_format=3)
+            raise zarr.errors.ContainsGroupError(store, "")
+        return opened(store, **options)
+
+    monkeypatch.setattr(zarr, "open_group", late)
+    assert list(directory.group("a")) == []
+    assert modes == ["a", "r+"]
