@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import soundfile as sf
 from helpers import THREADS, music, settings
@@ -12,6 +13,13 @@ from object_server import ObjectServer, object_server
 from hpss_batch.config.job import Job
 from hpss_batch.config.sections import Cluster
 from hpss_batch.runner.run import Result, run
+
+collect_ignore = (
+    []
+    if int(av.__version__.partition(".")[0]) >= 19
+    else ["audio/speakers/test_naming.py", "stems/test_layouts.py"]
+)
+"""FFmpeg is the judge of speakers, and PyAV before 19, the last for Python 3.11, reads some from memory given back."""
 
 
 @pytest.fixture(scope="session")

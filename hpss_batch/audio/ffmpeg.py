@@ -120,6 +120,14 @@ def _words(said: str) -> str:
     return " ".join(said.split())
 
 
+@cache
+def _knows_speakers() -> bool:
+    """Whether layouts can be read: before PyAV 19, those of single channels lie in memory that was given back."""
+    import av
+
+    return int(av.__version__.partition(".")[0]) >= 19
+
+
 class FFmpegFile:
     """A file's sound, read on from its first sample; what is asked of it is what is asked of `probe.Handle`.
 
@@ -167,7 +175,8 @@ class FFmpegFile:
         self.samplerate, self.channels = self._stream.rate or 0, self._stream.channels
         self.format, self.subtype = self._container.format.name, context.name
         self.lossy = not context.codec.lossless
-        speakers = tuple(channel.name for channel in self._stream.layout.channels)
+        named = _knows_speakers()
+        speakers = tuple(channel.name for channel in self._stream.layout.channels) if named else ()
         self.layout: Layout = known(speakers, self.channels)
         self._frames = self._decoded()
         self._held, self._next = np.empty((0, self.channels), np.float32), 0
